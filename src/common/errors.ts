@@ -1,0 +1,38 @@
+/**
+ * What went wrong, in terms a caller can act on. The kind decides the HTTP status, in `error-filter.ts` alone;
+ * nothing below the controllers knows HTTP.
+ */
+export type ErrorKind =
+  'invalid' | 'forbidden' | 'not_found' | 'conflict' | 'not_implemented' | 'unavailable' | 'internal';
+
+/** Structured facts of an error, for logs; never shown to a caller as they are. */
+export type ErrorFacts = Readonly<Record<string, unknown>>;
+
+/**
+ * The base of every expected error. `message` is one sentence for a person: what, which, and what to do.
+ * `code` is stable and listed with its remedy in `docs/errors.md`.
+ */
+export abstract class DomainError extends Error {
+  abstract readonly code: string;
+  abstract readonly kind: ErrorKind;
+
+  constructor(
+    message: string,
+    readonly facts: ErrorFacts = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** The text of anything thrown, for a sentence or a log line. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The `code` of a Node system error (`ENOENT`, `ECONNREFUSED` …), where there is one. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs';
+import { parse, YAMLParseError } from 'yaml';
+import { DomainError, messageOf } from '../common/errors.js';
+import { configSchema, type Config } from './schema.js';
+
+/** One fault of a configuration. `path` is dotted (`runners.triton.http_port`), `source` the file or variable. */
+export interface ConfigFault {
+  readonly path: string;
+  readonly message: string;
+}
+
+export class ConfigInvalidError extends DomainError {
+  readonly code = 'CONFIG_INVALID';
+  readonly kind = 'internal';
+
+  constructor(readonly faults: readonly ConfigFault[]) {
+    super(
+      `The configuration has ${faults.length} fault${faults.length === 1 ? '' : 's'}:\n` +
+        faults.map((fault) => `  ${fault.path}: ${fault.message}`).join('\n'),
+      { faults },
+    );
+  }
+}
+
+type Tree = Record<string, unknown>;
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** `over` laid over `base`: mappings merge key by key, anything else replaces. */
+function overlay(base: Tree, over: Tree): Tree {
+  const result: Tree = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const below = Object.hasOwn(base, key) ? base[key] : undefined;
+    result[key] = isTree(below) && isTree(value) ? overlay(below, value) : value;
+  }
+  return result;
+}
+
+function readYaml(path: string): Tree {
+  let content: unknown;
+  try {
+    content = parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const message = error instanceof YAMLParseError ? `not valid YAML: ${error.message}` : messageOf(error);
+    throw new ConfigInvalidError([{ path, message }]);
+  }
+  if (content === null || content === undefined) return {};
+  if (!isTree(content)) throw new ConfigInvalidError([{ path, message: 'must hold a mapping' }]);
+  return content;
+}
+
+const ENVIRONMENT: readonly { variable: string; section: string; key: string; isNumber?: boolean }[] = [
+  { variable: 'MIC_HOST', section: 'server', key: 'host' },
+  { variable: 'MIC_PORT', section: 'server', key: 'port', isNumber: true },
+  { variable: 'MIC_STATE_DIR', section: 'state', key: 'dir' },
+  { variable: 'MIC_LOG_FILE', section: 'log', key: 'file' },
+];
+
+function fromEnvironment(env: NodeJS.ProcessEnv): Tree {
+  let tree: Tree = {};
+  for (const { variable, section, key, isNumber } of ENVIRONMENT) {
+    const value = env[variable];
+    if (value === undefined || value === '') continue;
+    const typed = isNumber && /^\d+$/.test(value) ? Number(value) : value;
+    tree = overlay(tree, { [section]: { [key]: typed } });
+  }
+  return tree;
+}
+
+/**
+ * The configuration: `defaultFile`, under the file that `MIC_CONFIG` names, under the environment.
+ * @throws ConfigInvalidError with every fault at once
+ */
+export function loadConfig(defaultFile: string, env: NodeJS.ProcessEnv): Config {
+  let tree = readYaml(defaultFile);
+  if (env['MIC_CONFIG']) tree = overlay(tree, readYaml(env['MIC_CONFIG']));
+  tree = overlay(tree, fromEnvironment(env));
+  const result = configSchema.safeParse(tree);
+  if (result.success) return result.data;
+  throw new ConfigInvalidError(
+    result.error.issues.map((issue) => ({ path: issue.path.join('.') || '(top level)', message: issue.message })),
+  );
+}

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { comfyuiSection } from './sections/comfyui.js';
+import {
+  gpusSection,
+  healthSection,
+  instanceName,
+  launchersSection,
+  logSection,
+  processesSection,
+  restartSection,
+  serverSection,
+  stateSection,
+} from './sections/service.js';
+import { tritonSection } from './sections/triton.js';
+
+/** The whole configuration, valid or refused as one. Keys are those of the YAML files. */
+export const configSchema = z
+  .strictObject({
+    instance_name: instanceName,
+    server: serverSection,
+    log: logSection,
+    state: stateSection,
+    gpus: gpusSection,
+    processes: processesSection,
+    health: healthSection,
+    restart: restartSection,
+    launchers: launchersSection,
+    runners: z.strictObject({ triton: tritonSection, comfyui: comfyuiSection }),
+  })
+  .superRefine((config, context) => {
+    const owner = new Map<string, string>();
+    for (const [backend, section] of Object.entries(config.runners)) {
+      section.supported_models.forEach((model, index) => {
+        const other = owner.get(model);
+        if (other !== undefined) {
+          context.addIssue({
+            code: 'custom',
+            path: ['runners', backend, 'supported_models', index],
+            message: `${model} already belongs to ${other}: a model has exactly one backend`,
+          });
+        }
+        owner.set(model, backend);
+      });
+    }
+  });
+
+export type Config = z.infer<typeof configSchema>;

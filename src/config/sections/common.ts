@@ -1,0 +1,25 @@
+import { z } from 'zod';
+
+/** A name that can stand in a URL, a path and a container name without quoting. */
+export const safeName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/, 'letters, digits, "_", "." and "-" only, 128 at most, no leading sign');
+
+export const tcpPort = z.int().min(1).max(65535);
+
+export const absolutePath = z.string().regex(/^\/[^\0]*$/, 'an absolute path');
+
+const SIZE = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i;
+const SIZE_FACTORS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+
+/** A size as Docker writes it (`2g`, `512m`, `1073741824`); its value is bytes. */
+export const byteSize = z
+  .union([z.string(), z.number()])
+  .refine((value) => SIZE.test(String(value)), 'a size such as 512m or 2g');
+
+/** Bytes of a valid `byteSize` value. */
+export function bytesOf(size: string | number): number {
+  const match = SIZE.exec(String(size));
+  if (!match) throw new RangeError(`Not a size: ${size}`);
+  return Math.round(Number(match[1]) * (SIZE_FACTORS[(match[2] ?? '').toLowerCase()] ?? 1));
+}

@@ -1,0 +1,30 @@
+import { Injectable } from '@nestjs/common';
+
+/** A placement as the GPU sees it: who serves on it, and under which pid. */
+export interface GpuTenant {
+  readonly modelName: string;
+  readonly gpuId: number;
+  /** Main process of the server; `null` while it has none yet. */
+  readonly pid: number | null;
+  /** Name of the server's container or process. */
+  readonly serverName: string | null;
+  /** Execution instances on this GPU. */
+  readonly instances: number;
+}
+
+/**
+ * What the supervisor has placed on the GPUs. The models module writes it at every change; `/gpus` attributes
+ * processes by it, the process module knows managed pids by it, and the simulated GPUs react to it.
+ */
+@Injectable()
+export class GpuTenants {
+  private current: readonly GpuTenant[] = [];
+
+  replace(tenants: readonly GpuTenant[]): void {
+    this.current = tenants;
+  }
+
+  list(): readonly GpuTenant[] {
+    return this.current;
+  }
+}

@@ -1,0 +1,159 @@
+import { DomainError } from '../common/errors.js';
+
+/** What a server may see of the host's GPUs. */
+export type GpuAccess =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'none' }
+  /** Device ids as the launcher's engine takes them: UUIDs, or NVML indices. */
+  | { readonly kind: 'devices'; readonly ids: readonly string[] };
+
+export interface Mount {
+  readonly hostPath: string;
+  readonly serverPath: string;
+  readonly readOnly: boolean;
+}
+
+export interface Ulimit {
+  readonly name: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** A TCP port of the server, the same number inside and outside. */
+export interface ServerPort {
+  readonly name: string;
+  readonly port: number;
+}
+
+/** What to run. A launcher ignores what its way of running has no notion of (a process has no image). */
+export interface LaunchSpec {
+  /** Unique on the host: container name, or name of the process record. `[a-zA-Z0-9][a-zA-Z0-9_.-]+` */
+  readonly name: string;
+  /** Who owns it and what it is for; what `list` and adoption go by. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Docker only. */
+  readonly image?: string;
+  readonly pull: 'never' | 'if-missing';
+  /** Program and arguments. Never goes through a shell. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly ports: readonly ServerPort[];
+  /** Address the ports listen on. */
+  readonly bindAddress: string;
+  readonly mounts: readonly Mount[];
+  readonly gpus: GpuAccess;
+  readonly shmSizeBytes?: number;
+  readonly memoryBytes?: number;
+  readonly ulimits: readonly Ulimit[];
+  /** Time between the polite signal and the forced one. */
+  readonly stopGraceSeconds: number;
+}
+
+/** What is true of a server now. */
+export interface ServerInfo {
+  /** Identity that is never reused: container id, or pid with start time. */
+  readonly id: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly running: boolean;
+  /** Host pid of the main process while it runs. */
+  readonly pid: number | null;
+  readonly startedAt: Date | null;
+  /** Of the last run, once it ended and where known. */
+  readonly exitCode: number | null;
+}
+
+/** A server's main process ended, however that came about. */
+export interface ServerExit {
+  readonly id: string;
+  readonly name: string;
+  readonly exitCode: number | null;
+}
+
+/** Progress of a launch in words ("pulling nvcr.io/…: 41 %"), for a placement's status. */
+export type ProgressListener = (progress: string) => void;
+
+/**
+ * One way to run servers. Every method that waits takes a signal and ends soon after it aborts.
+ * "Already stopped" and "already gone" are success.
+ */
+export abstract class Launcher {
+  abstract readonly kind: 'docker' | 'process';
+
+  /**
+   * The checks of a launch without side effects: the engine answers, the image is there (or may be pulled),
+   * the name is free or ours, the ports are free.
+   * @throws EngineUnavailableError, ImageMissingError, PortInUseError, NameTakenError, CommandMissingError
+   */
+  abstract check(spec: LaunchSpec, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Runs the server. A dead server of ours with the same name is removed first; a live one with the same name and
+   * labels is returned as it is (idempotent).
+   * @throws LaunchFailedError and what `check` throws
+   */
+  abstract launch(spec: LaunchSpec, signal: AbortSignal, onProgress?: ProgressListener): Promise<ServerInfo>;
+
+  /** `undefined` when there is none of that name, or it is not ours. */
+  abstract inspect(name: string, signal: AbortSignal): Promise<ServerInfo | undefined>;
+
+  /** Every server, running or dead, that carries all these labels. */
+  abstract list(labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<readonly ServerInfo[]>;
+
+  /**
+   * Stops it politely, then by force after `graceSeconds`, and removes it. Resolves when its processes are gone.
+   * @throws StopFailedError when something of it is still there
+   */
+  abstract stop(name: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
+
+  /** The last lines of its output, oldest first; empty when there is nothing to read. */
+  abstract logs(name: string, tail: number, signal: AbortSignal): Promise<readonly string[]>;
+
+  /** Calls `listener` at every exit of a server of ours. Returns the unsubscribe function. */
+  abstract onExit(listener: (exit: ServerExit) => void): () => void;
+
+  /** Ends streams and timers. Servers go on. */
+  abstract close(): Promise<void>;
+}
+
+/** Label that marks everything this service launches; its value is the service instance (`instance_name`). */
+export const OWNER_LABEL = 'model-inference-client.owner';
+/** Label with the server's purpose, set by the runner: the backend's name. */
+export const BACKEND_LABEL = 'model-inference-client.backend';
+/** Label with the model of a server that serves just one. */
+export const MODEL_LABEL = 'model-inference-client.model';
+
+export class EngineUnavailableError extends DomainError {
+  readonly code = 'DOCKER_UNAVAILABLE';
+  readonly kind = 'internal';
+}
+
+export class ImageMissingError extends DomainError {
+  readonly code = 'IMAGE_MISSING';
+  readonly kind = 'internal';
+}
+
+export class CommandMissingError extends DomainError {
+  readonly code = 'COMMAND_MISSING';
+  readonly kind = 'internal';
+}
+
+export class PortInUseError extends DomainError {
+  readonly code = 'PORT_IN_USE';
+  readonly kind = 'internal';
+}
+
+export class NameTakenError extends DomainError {
+  readonly code = 'NAME_TAKEN';
+  readonly kind = 'internal';
+}
+
+export class LaunchFailedError extends DomainError {
+  readonly code = 'LAUNCH_FAILED';
+  readonly kind = 'internal';
+}
+
+export class StopFailedError extends DomainError {
+  readonly code = 'STOP_FAILED';
+  readonly kind = 'internal';
+}
