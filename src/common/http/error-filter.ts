@@ -1,0 +1,79 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { DomainError, type ErrorKind } from '../errors.js';
+import { LOGGER, type Logger } from '../logging/logger.js';
+
+/** The body of every error answer. */
+interface ErrorBody {
+  readonly detail: string;
+  readonly code: string;
+}
+
+const STATUS_OF = {
+  invalid: 400,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  internal: 500,
+  not_implemented: 501,
+  unavailable: 503,
+} satisfies Record<ErrorKind, number>;
+
+const CODE_OF_STATUS: Readonly<Record<number, string>> = {
+  400: 'BAD_REQUEST',
+  404: 'ROUTE_NOT_FOUND',
+  408: 'REQUEST_TIMEOUT',
+  413: 'BODY_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+};
+
+/** The one place where an error becomes an HTTP answer. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(@Inject(LOGGER) private readonly logger: Logger) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<Request>();
+    const response = http.getResponse<Response>();
+    const { status, body } = this.answerTo(error, request);
+    if (status >= 500) {
+      const facts = error instanceof DomainError ? error.facts : {};
+      this.logger.error({ err: error, code: body.code, facts, request: request.id }, body.detail);
+    }
+    // The client may have been answered, or be gone, before this error came up.
+    if (response.headersSent || response.destroyed) return;
+    response.status(status).json(body);
+  }
+
+  private answerTo(error: unknown, request: Request): { status: number; body: ErrorBody } {
+    if (error instanceof DomainError) {
+      return { status: STATUS_OF[error.kind], body: { detail: error.message, code: error.code } };
+    }
+    const status = statusOf(error);
+    if (status === undefined || status >= 500) {
+      return {
+        status: 500,
+        body: { detail: 'Internal error: the log of this service has the cause.', code: 'INTERNAL_ERROR' },
+      };
+    }
+    return { status, body: { detail: detailOf(error, status, request), code: CODE_OF_STATUS[status] ?? 'BAD_REQUEST' } };
+  }
+}
+
+/** The status that Nest, Express or its body parser has given to an error. */
+function statusOf(error: unknown): number | undefined {
+  if (error instanceof HttpException) return error.getStatus();
+  if (error instanceof URIError) return 400;
+  if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number') return error.statusCode;
+  return undefined;
+}
+
+function detailOf(error: unknown, status: number, request: Request): string {
+  if (status === 404) return `No such route: ${request.method} ${request.path.slice(0, 200)}. /docs lists all of them.`;
+  if (status === 413) return 'The request body is too large: server.body_limit_kb is the limit.';
+  if (error instanceof Error && 'type' in error && error.type === 'entity.parse.failed') {
+    return 'The request body is not valid JSON.';
+  }
+  return error instanceof Error ? error.message : 'The request cannot be understood.';
+}

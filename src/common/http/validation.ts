@@ -1,0 +1,27 @@
+import { ValidationPipe, type ValidationError } from '@nestjs/common';
+import { DomainError } from '../errors.js';
+
+export class ValidationFailedError extends DomainError {
+  readonly code = 'VALIDATION_FAILED';
+  readonly kind = 'invalid';
+}
+
+function sentences(errors: readonly ValidationError[], parent = ''): string[] {
+  return errors.flatMap((error) => {
+    const path = parent + error.property;
+    return [
+      ...Object.values(error.constraints ?? {}).map((text) => `${parent}${text}`),
+      ...sentences(error.children ?? [], `${path}.`),
+    ];
+  });
+}
+
+/** Class-validator over every DTO; all faults in one sentence, 400. Unknown top-level properties are ignored. */
+export function validationPipe(): ValidationPipe {
+  return new ValidationPipe({
+    transform: true,
+    whitelist: true,
+    exceptionFactory: (errors) =>
+      new ValidationFailedError(`Invalid request: ${sentences(errors).join('; ') || 'a JSON object is expected'}.`),
+  });
+}

@@ -1,0 +1,47 @@
+import { closeSync, fstatSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+const ROTATION_CHECK_MS = 1000;
+
+/**
+ * A log file that survives logrotate in both its ways: it is opened for append, so that `copytruncate` works, and it
+ * is opened anew once its path no longer leads to the open file, so that `create` works without a signal.
+ * A disk that is full loses lines, never the service.
+ */
+export class LogFile {
+  private fd: number;
+  private checkedAt = performance.now();
+  private failing = false;
+
+  /** @throws when the file cannot be opened: a log that was asked for and cannot be had is a fault of the configuration */
+  constructor(private readonly path: string) {
+    mkdirSync(dirname(path), { recursive: true });
+    this.fd = openSync(path, 'a');
+  }
+
+  write(line: string): void {
+    try {
+      this.reopenIfRotated();
+      writeSync(this.fd, line);
+      this.failing = false;
+    } catch (error) {
+      if (!this.failing) process.stderr.write(`Cannot write to ${this.path}: ${String(error)}\n`);
+      this.failing = true;
+    }
+  }
+
+  close(): void {
+    closeSync(this.fd);
+  }
+
+  private reopenIfRotated(): void {
+    if (performance.now() - this.checkedAt < ROTATION_CHECK_MS) return;
+    this.checkedAt = performance.now();
+    const atPath = statSync(this.path, { throwIfNoEntry: false });
+    const open = fstatSync(this.fd);
+    if (atPath?.ino === open.ino && atPath.dev === open.dev) return;
+    const reopened = openSync(this.path, 'a');
+    closeSync(this.fd);
+    this.fd = reopened;
+  }
+}

@@ -1,0 +1,128 @@
+import type { z } from 'zod';
+import { DomainError } from '../common/errors.js';
+
+/** A GPU by its NVML index, and by the UUID it is pinned with. */
+export interface GpuRef {
+  readonly id: number;
+  readonly uuid: string | null;
+}
+
+/** What a deployment was started with, valid under its runner's `optionsSchema`, defaults filled in. */
+export type DeploymentOptions = Readonly<Record<string, unknown>>;
+
+/** All that is wanted of one model. */
+export interface Deployment {
+  readonly modelName: string;
+  /** NVML indices it is to serve on, ascending. */
+  readonly gpuIds: readonly number[];
+  readonly options: DeploymentOptions;
+}
+
+/**
+ * What a backend says of a placement.
+ *
+ * | phase | meaning |
+ * |---|---|
+ * | `ready` | the backend itself says that the model serves on this GPU, as the options want it |
+ * | `starting` | the backend is at it: wait |
+ * | `absent` | it does not serve here and nothing is under way; `reason` says why where known |
+ * | `unknown` | nobody answers: nothing may be concluded |
+ */
+export type PlacementPhase = 'ready' | 'starting' | 'absent' | 'unknown';
+
+export interface PlacementObservation {
+  readonly gpuId: number;
+  readonly phase: PlacementPhase;
+  readonly reason?: string;
+  /** Host pid of the server's main process, while there is one. */
+  readonly pid: number | null;
+  /** HTTP port of the server. */
+  readonly port: number | null;
+  /** Container or process name of the server. */
+  readonly serverName: string | null;
+}
+
+/** What a runner may know and use while it works on a deployment. */
+export interface RunnerContext {
+  /** Aborts when the work is no longer wanted; the runner returns soon after. */
+  readonly signal: AbortSignal;
+  /** Every GPU of the host. */
+  readonly gpus: readonly GpuRef[];
+  /** What is wanted of this backend right now, all models; a server that none of these needs may go. */
+  readonly wanted: () => readonly Deployment[];
+  /** Tells in words how far it is ("pulling …: 41 %"). */
+  readonly onProgress: (progress: string) => void;
+}
+
+/**
+ * Knows one backend: turns deployments into servers that serve them, and says what is true (the seed's "BaseRunner").
+ * The supervisor calls `start` and `stop` for one model one after another, for different models side by side.
+ */
+export abstract class Runner {
+  /** `model_type` of the API. */
+  abstract readonly backend: string;
+  /** The models of this backend, by the configuration. */
+  abstract readonly models: readonly string[];
+  /** What `StartRequest.config` may hold. */
+  abstract readonly optionsSchema: z.ZodType<DeploymentOptions>;
+  /** Longest time, ms, a start or a stop takes by itself before it is an error. */
+  abstract readonly startTimeoutMs: number;
+  abstract readonly stopTimeoutMs: number;
+
+  /** The options of a model where a start says nothing. */
+  abstract defaultOptions(modelName: string): DeploymentOptions;
+
+  /** Execution instances per GPU under these options. */
+  abstract instancesPerGpu(options: DeploymentOptions): number;
+
+  /**
+   * The checks of a start that change nothing.
+   * @throws DomainError that says what stands in the way
+   */
+  abstract preflight(deployment: Deployment, context: RunnerContext): Promise<void>;
+
+  /**
+   * Makes the model serve on every GPU of the deployment. Idempotent; interrupts nothing that serves already.
+   * @throws ServerLostError when trying again may help; any other error is final
+   */
+  abstract start(deployment: Deployment, context: RunnerContext): Promise<void>;
+
+  /**
+   * Takes `gpuIds` away. `deployment.gpuIds` are those that stay; none: the model is gone afterwards, and so is its
+   * server if nothing else needs it. Idempotent.
+   */
+  abstract stop(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void>;
+
+  /** What is true now, one observation per GPU of the deployment. Never throws for a dead backend. */
+  abstract getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]>;
+
+  /** Calls `listener` when something happened to a server that is worth a look at once. */
+  abstract onChange(listener: () => void): () => void;
+}
+
+/** Token of all runners. */
+export const RUNNER = Symbol('RUNNER');
+
+/** The server died, or does not answer any more. */
+export class ServerLostError extends DomainError {
+  readonly code = 'SERVER_LOST';
+  readonly kind = 'internal';
+}
+
+/** The backend refused to serve the model. */
+export class ModelLoadError extends DomainError {
+  readonly code = 'MODEL_LOAD_FAILED';
+  readonly kind = 'internal';
+}
+
+/** The backend was not done in time. */
+export class BackendTimeoutError extends DomainError {
+  readonly code = 'BACKEND_TIMEOUT';
+  readonly kind = 'internal';
+}
+
+/** The model cannot be served on this GPU under the present configuration. */
+export class GpuNotUsableError extends DomainError {
+  readonly code = 'GPU_NOT_USABLE';
+  readonly kind = 'invalid';
+}
