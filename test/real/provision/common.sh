@@ -35,12 +35,14 @@ docker_answers() { docker info --format '{{.ServerVersion}}' >/dev/null 2>&1; }
 
 image_exists() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# The pid in our pidfile, if that process really is a dockerd.
-our_dockerd() {
+# Prints the pid in pidfile $1 if that process is alive and runs program $2 (a dead one not yet reaped has no "exe").
+running() {
   local pid
-  pid=$(cat "$DOCKERD_PIDFILE" 2>/dev/null) || return 1
-  [[ $pid =~ ^[0-9]+$ && $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]] && echo "$pid"
+  pid=$(cat "$1" 2>/dev/null) || return 1
+  [[ $pid =~ ^[0-9]+$ && $(readlink "/proc/$pid/exe") == */$2?(" (deleted)") ]] && echo "$pid"
 }
+
+our_dockerd() { running "$DOCKERD_PIDFILE" dockerd; }
 
 # Asks apt about the Debian release of this machine: "URI" or "SOURCESENTRY".
 apt_source() {

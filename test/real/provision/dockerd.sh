@@ -14,23 +14,22 @@ fi
 
 docker_answers && exit 0
 
-# After a reboot the pids in these files can be anybody's.
-[[ -n $(our_dockerd) ]] || rm -f "$DOCKERD_PIDFILE"
+# After a crash or a reboot the pids in these files can be anybody's.
 containerd_pidfile=/var/run/docker/containerd/containerd.pid
-if [[ -f $containerd_pidfile && $(cat "/proc/$(<"$containerd_pidfile")/comm" 2>/dev/null) != containerd ]]; then
-  rm -f "$containerd_pidfile"
-fi
-
-if [[ -z $(our_dockerd) ]]; then
+running "$containerd_pidfile" containerd >/dev/null || rm -f "$containerd_pidfile"
+if ! pid=$(our_dockerd); then
+  rm -f "$DOCKERD_PIDFILE"
   PATH=$HOOK_DIR:/usr/local/sbin:/usr/sbin:/sbin:$PATH \
     setsid nohup dockerd --host unix:///var/run/docker.sock --log-level warn \
     --data-root "$WORK_DIR/docker" --pidfile "$DOCKERD_PIDFILE" \
     >"$DOCKERD_LOG" 2>&1 </dev/null 9>&- &
+  pid=$!
 fi
 
 for ((i = 0; i < 300; i++)); do
   docker_answers && exit 0
+  kill -0 "$pid" 2>/dev/null || break
   sleep 0.2
 done
 tail_of "$DOCKERD_LOG" 30
-fail 'dockerd did not answer within 60 s'
+fail 'dockerd ended, or did not answer within 60 s'

@@ -11,7 +11,7 @@ pid=$(our_dockerd) || {
 }
 kill -TERM "$pid"
 for ((i = 0; i < 300; i++)); do
-  [[ -d /proc/$pid ]] || {
+  our_dockerd >/dev/null || {
     echo "dockerd: stopped ($pid)"
     exit 0
   }
