@@ -5,6 +5,9 @@
 export type ErrorKind =
   'invalid' | 'forbidden' | 'not_found' | 'conflict' | 'not_implemented' | 'unavailable' | 'internal';
 
+/** Whether trying again may help: `always` (what is needed is away for now), `bounded` times, or `never`. */
+export type RetryPolicy = 'always' | 'bounded' | 'never';
+
 /** Structured facts of an error, for logs; never shown to a caller as they are. */
 export type ErrorFacts = Readonly<Record<string, unknown>>;
 
@@ -15,6 +18,7 @@ export type ErrorFacts = Readonly<Record<string, unknown>>;
 export abstract class DomainError extends Error {
   abstract readonly code: string;
   abstract readonly kind: ErrorKind;
+  readonly retry: RetryPolicy = 'never';
 
   constructor(
     message: string,
@@ -35,4 +39,9 @@ export function messageOf(error: unknown): string {
 export function systemCodeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Anything thrown that is not expected by its class is final. */
+export function retryPolicyOf(error: unknown): RetryPolicy {
+  return error instanceof DomainError ? error.retry : 'never';
 }

@@ -107,6 +107,7 @@ export const RUNNER = Symbol('RUNNER');
 export class ServerLostError extends DomainError {
   readonly code = 'SERVER_LOST';
   readonly kind = 'internal';
+  override readonly retry = 'bounded';
 }
 
 /** The backend refused to serve the model. */

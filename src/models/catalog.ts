@@ -1,0 +1,29 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { RUNNER, type Runner } from '../runners/runner.js';
+import { UnknownModelError } from './errors.js';
+
+/** Which model belongs to which backend (the seed's "supported_models" mapping). */
+@Injectable()
+export class Catalog {
+  private readonly runners = new Map<string, Runner>();
+
+  constructor(@Inject(RUNNER) readonly allRunners: readonly Runner[]) {
+    for (const runner of allRunners) for (const model of runner.models) this.runners.set(model, runner);
+  }
+
+  /** @throws UnknownModelError of the given kind */
+  runnerOf(modelName: string, kindOfError: 'invalid' | 'not_found'): Runner {
+    const runner = this.runners.get(modelName);
+    if (!runner) throw new UnknownModelError(modelName, kindOfError, [...this.runners.keys()]);
+    return runner;
+  }
+
+  find(modelName: string): Runner | undefined {
+    return this.runners.get(modelName);
+  }
+
+  /** model → `model_type`. */
+  supported(): Record<string, string> {
+    return Object.fromEntries([...this.runners].map(([model, runner]) => [model, runner.backend]));
+  }
+}

@@ -1,0 +1,55 @@
+import { DomainError } from '../common/errors.js';
+
+/** No backend's `supported_models` holds the model; on a start (400) and where it was looked up (404). */
+export class UnknownModelError extends DomainError {
+  readonly code = 'MODEL_UNKNOWN';
+
+  constructor(
+    modelName: string,
+    readonly kind: 'invalid' | 'not_found',
+    known: readonly string[],
+  ) {
+    super(`Model ${quoted(modelName)} is not supported. Supported models: ${known.join(', ') || 'none'}.`);
+  }
+}
+
+/** `StartRequest.config` holds what the backend has no notion of. */
+export class InvalidOptionsError extends DomainError {
+  readonly code = 'CONFIG_OPTION_INVALID';
+  readonly kind = 'invalid';
+}
+
+/** The seed's "CUDA device not found". */
+export class GpuNotFoundError extends DomainError {
+  readonly code = 'GPU_NOT_FOUND';
+  readonly kind = 'invalid';
+}
+
+/** The model runs elsewhere with other options, and all GPUs of a deployment share them. */
+export class OptionsConflictError extends DomainError {
+  readonly code = 'OPTIONS_CONFLICT';
+  readonly kind = 'conflict';
+}
+
+/** The model has no placement there. */
+export class NotPlacedError extends DomainError {
+  readonly code = 'MODEL_NOT_RUNNING';
+  readonly kind = 'not_found';
+}
+
+/** The backend did not let go in time; the stop goes on in the background. */
+export class StopTimeoutError extends DomainError {
+  readonly code = 'STOP_TIMEOUT';
+  readonly kind = 'internal';
+}
+
+/** The service ends, and takes no more commands. */
+export class ShuttingDownError extends DomainError {
+  readonly code = 'SHUTTING_DOWN';
+  readonly kind = 'unavailable';
+}
+
+/** A name from a request, fit for a sentence and a log line. */
+export function quoted(name: string): string {
+  return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
+}

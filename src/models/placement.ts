@@ -1,0 +1,64 @@
+import type { PlacementError } from '../state/desired-state.js';
+import { nextStatus, type PlacementEvent, type PlacementStatus } from './placement-state.js';
+
+/** A change of a placement: the one stream that logs, status, GPU tenants and metrics read from. */
+export interface PlacementTransition {
+  readonly modelName: string;
+  readonly backend: string;
+  readonly gpuId: number;
+  readonly from: PlacementStatus | null;
+  readonly to: PlacementStatus;
+  readonly event: PlacementEvent;
+  readonly reason: string;
+  readonly error: PlacementError | undefined;
+  readonly at: Date;
+}
+
+/** One model on one GPU, in memory. Its status changes through `apply` alone. */
+export class Placement {
+  private current: PlacementStatus = 'STOPPED';
+  private failure: PlacementError | undefined;
+  pid: number | null = null;
+  port: number | null = null;
+  serverName: string | null = null;
+  /** How far a start is, in words. */
+  progress: string | undefined;
+  /** ERROR, and the backend has not let go yet. */
+  needsRelease = false;
+  updatedAt: Date;
+
+  constructor(
+    readonly gpuId: number,
+    readonly createdAt: Date,
+  ) {
+    this.updatedAt = createdAt;
+  }
+
+  get status(): PlacementStatus {
+    return this.current;
+  }
+
+  get error(): PlacementError | undefined {
+    return this.failure;
+  }
+
+  /** Wanted to serve: what runs or starts. */
+  get isActive(): boolean {
+    return this.current === 'STARTING' || this.current === 'RUNNING';
+  }
+
+  /** Returns the status before. */
+  apply(event: PlacementEvent, at: Date, error?: PlacementError): PlacementStatus {
+    const from = this.current;
+    this.current = nextStatus(from, event);
+    this.failure = this.current === 'ERROR' ? error : undefined;
+    this.updatedAt = at;
+    if (this.current !== 'STARTING') this.progress = undefined;
+    if (this.current === 'ERROR' || this.current === 'STOPPED') {
+      this.pid = null;
+      this.port = null;
+      this.serverName = null;
+    }
+    return from;
+  }
+}

@@ -1,0 +1,32 @@
+import type { Placement } from './placement.js';
+
+interface Waiter {
+  readonly resolve: (placement: Placement) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Callers that wait for the end of a stop, by GPU. */
+export class ReleaseWaiters {
+  private readonly waiters = new Map<number, Waiter[]>();
+
+  /** Resolves with the placement that stopped; rejects with what kept it from stopping. */
+  wait(gpuId: number): Promise<Placement> {
+    return new Promise((resolve, reject) => {
+      this.waiters.set(gpuId, [...(this.waiters.get(gpuId) ?? []), { resolve, reject }]);
+    });
+  }
+
+  resolve(placement: Placement): void {
+    for (const waiter of this.take(placement.gpuId)) waiter.resolve(placement);
+  }
+
+  reject(gpuId: number, error: unknown): void {
+    for (const waiter of this.take(gpuId)) waiter.reject(error);
+  }
+
+  private take(gpuId: number): Waiter[] {
+    const waiters = this.waiters.get(gpuId) ?? [];
+    this.waiters.delete(gpuId);
+    return waiters;
+  }
+}

@@ -1,0 +1,40 @@
+import { z } from 'zod';
+
+/** Why a placement is in ERROR: a stable code, the cause in words, and the server's last log lines where they tell it. */
+export const placementErrorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  log: z.array(z.string()).optional(),
+});
+
+export type PlacementError = z.infer<typeof placementErrorSchema>;
+
+/**
+ * What was accepted of one placement.
+ * - `serve`: it is to serve.
+ * - `release`: its stop was accepted and is not complete.
+ * - `failed`: it was to serve and could not; `error` says why. Kept until it is stopped or started again.
+ */
+const desiredPlacementSchema = z.object({
+  gpu_id: z.int().min(0),
+  wanted: z.enum(['serve', 'release', 'failed']),
+  error: placementErrorSchema.optional(),
+});
+
+const desiredDeploymentSchema = z.object({
+  model_name: z.string().min(1),
+  model_type: z.string().min(1),
+  options: z.record(z.string(), z.unknown()),
+  placements: z.array(desiredPlacementSchema),
+  created_at: z.iso.datetime(),
+  updated_at: z.iso.datetime(),
+});
+
+/** The state file. `version` grows with every change that an older service could not read. */
+export const desiredStateSchema = z.object({
+  version: z.literal(1),
+  deployments: z.array(desiredDeploymentSchema),
+});
+
+export type DesiredPlacement = z.infer<typeof desiredPlacementSchema>;
+export type DesiredDeployment = z.infer<typeof desiredDeploymentSchema>;
