@@ -59,8 +59,10 @@ export interface ServerInfo {
   /** Host pid of the main process while it runs. */
   readonly pid: number | null;
   readonly startedAt: Date | null;
-  /** Of the last run, once it ended and where known. */
+  /** Of the last run, once it ended and where known; 128 + signal number when a signal ended it. */
   readonly exitCode: number | null;
+  /** Why it ended, where more is known than the code ("out of memory", "ended by SIGSEGV"). */
+  readonly reason?: string;
 }
 
 /** A server's main process ended, however that came about. */
@@ -68,6 +70,8 @@ export interface ServerExit {
   readonly id: string;
   readonly name: string;
   readonly exitCode: number | null;
+  /** As `ServerInfo.reason`. */
+  readonly reason?: string;
 }
 
 /** Progress of a launch in words ("pulling nvcr.io/…: 41 %"), for a placement's status. */
@@ -98,7 +102,10 @@ export abstract class Launcher {
   abstract inspect(name: string, signal: AbortSignal): Promise<ServerInfo | undefined>;
 
   /** Every server, running or dead, that carries all these labels. */
-  abstract list(labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<readonly ServerInfo[]>;
+  abstract list(
+    labels: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<readonly ServerInfo[]>;
 
   /**
    * Stops it politely, then by force after `graceSeconds`, and removes it. Resolves when its processes are gone.
@@ -126,6 +133,7 @@ export const MODEL_LABEL = 'model-inference-client.model';
 export class EngineUnavailableError extends DomainError {
   readonly code = 'DOCKER_UNAVAILABLE';
   readonly kind = 'internal';
+  override readonly retry = 'always';
 }
 
 export class ImageMissingError extends DomainError {
@@ -141,6 +149,7 @@ export class CommandMissingError extends DomainError {
 export class PortInUseError extends DomainError {
   readonly code = 'PORT_IN_USE';
   readonly kind = 'internal';
+  override readonly retry = 'bounded';
 }
 
 export class NameTakenError extends DomainError {
