@@ -50,7 +50,7 @@ export const logSection = z.strictObject({
 });
 
 export const healthSection = z.strictObject({
-  fast_interval_ms: z.int().min(10).max(10_000).describe('Probe interval while a placement is STARTING.'),
+  fast_interval_ms: z.int().min(50).max(10_000).describe('Probe interval while a placement is STARTING.'),
   slow_interval_ms: z.int().min(50).max(600_000).describe('Probe interval while all is quiet.'),
   probe_timeout_ms: z.int().min(10).max(60_000).describe('A backend that answers a probe later counts as silent.'),
 });

@@ -1,0 +1,31 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { ScheduleModule } from '@nestjs/schedule';
+import { AppController } from './app.controller.js';
+import { CommonModule } from './common/common.module.js';
+import { LoggingModule } from './common/logging/logging.module.js';
+import type { Logger } from './common/logging/logger.js';
+import { ConfigModule } from './config/config.module.js';
+import type { Config } from './config/schema.js';
+import { GpusModule } from './gpus/gpus.module.js';
+import { HealthModule } from './health/health.module.js';
+import { ModelsModule } from './models/models.module.js';
+
+/** The composition root: the only file that knows all modules. */
+@Module({})
+export class AppModule {
+  static forRoot(config: Config, logger: Logger): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        CommonModule,
+        ConfigModule.forRoot(config),
+        LoggingModule.forRoot(logger),
+        ScheduleModule.forRoot(),
+        GpusModule,
+        ModelsModule,
+        HealthModule,
+      ],
+      controllers: [AppController],
+    };
+  }
+}

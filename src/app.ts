@@ -1,0 +1,35 @@
+import type { Server } from 'node:http';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { AppModule } from './app.module.js';
+import { ErrorFilter } from './common/http/error-filter.js';
+import { jsonBody } from './common/http/json-body.js';
+import { validationPipe } from './common/http/validation.js';
+import type { Logger } from './common/logging/logger.js';
+import { NestLogger } from './common/logging/nest-logger.js';
+import { requestLog } from './common/logging/request-log.js';
+import type { Config } from './config/schema.js';
+import { serveDocs } from './openapi.js';
+
+/** Idle connections are let go after this time, ms. */
+const KEEP_ALIVE_TIMEOUT_MS = 10_000;
+
+/** The whole service, ready to listen. */
+export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config, logger), {
+    logger: new NestLogger(logger),
+    bodyParser: false,
+    abortOnError: false,
+    forceCloseConnections: true,
+  });
+  app.disable('x-powered-by');
+  app.use(requestLog(logger), ...jsonBody(config.server.body_limit_kb));
+  app.useGlobalPipes(validationPipe());
+  app.useGlobalFilters(new ErrorFilter(logger));
+  serveDocs(app);
+  const server: Server = app.getHttpServer();
+  server.requestTimeout = config.server.request_timeout_seconds * 1000;
+  server.headersTimeout = config.server.request_timeout_seconds * 1000;
+  server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+  return app;
+}

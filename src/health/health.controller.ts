@@ -1,0 +1,34 @@
+import { Controller, Get } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { HealthCheck, HealthCheckService, HealthIndicatorService, type HealthCheckResult } from '@nestjs/terminus';
+import { Supervisor } from '../models/supervisor.js';
+
+/** Probes for an orchestrator. Neither asks a backend: a model that fails is no reason to restart this service. */
+@ApiTags('health')
+@Controller('health')
+export class HealthController {
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly indicator: HealthIndicatorService,
+    private readonly supervisor: Supervisor,
+  ) {}
+
+  /** The process answers. */
+  @Get('live')
+  @HealthCheck({ swaggerDocumentation: true })
+  live(): Promise<HealthCheckResult> {
+    return this.health.check([]);
+  }
+
+  /** Commands are taken: the state of the last run has been read, and this service is not ending. */
+  @Get('ready')
+  @HealthCheck({ swaggerDocumentation: true })
+  ready(): Promise<HealthCheckResult> {
+    return this.health.check([
+      () => {
+        const supervisor = this.indicator.check('supervisor');
+        return this.supervisor.isReady ? supervisor.up() : supervisor.down('starting or shutting down');
+      },
+    ]);
+  }
+}

@@ -1,0 +1,53 @@
+import 'reflect-metadata';
+import { fileURLToPath } from 'node:url';
+import { createApp } from './app.js';
+import { DomainError, messageOf } from './common/errors.js';
+import { createLogger } from './common/logging/logger.js';
+import { loadConfig } from './config/load-config.js';
+
+const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.meta.url));
+
+async function main(): Promise<void> {
+  const config = loadConfig(DEFAULT_CONFIG, process.env);
+  const { logger, close } = createLogger(config.log);
+  const app = await createApp(config, logger);
+  let ending = false;
+
+  const shutdown = (signal: string): void => {
+    if (ending) return;
+    ending = true;
+    logger.info({ signal }, 'Shutting down; models go on serving');
+    setTimeout(() => {
+      logger.error('The shutdown took too long and was cut short');
+      process.exit(1);
+    }, config.server.shutdown_timeout_seconds * 1000).unref();
+    app.close().then(
+      () => {
+        logger.info('Shut down');
+        close();
+        process.exit(0);
+      },
+      (error: unknown) => {
+        logger.error({ err: error }, 'The shutdown failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', shutdown);
+  process.on('SIGINT', shutdown);
+
+  await app.listen(config.server.port, config.server.host);
+  logger.info(
+    { url: await app.getUrl(), gpus: config.gpus.source, ...(config.gpus.source === 'simulated' && { simulated: true }) },
+    config.gpus.source === 'simulated'
+      ? 'Model Inference Client is listening, with SIMULATED GPUs'
+      : 'Model Inference Client is listening',
+  );
+}
+
+main().catch((error: unknown) => {
+  // No logger yet, or none that can be trusted: the terminal, or the journal, gets it plainly.
+  process.stderr.write(`${error instanceof DomainError ? error.message : messageOf(error)}\n`);
+  if (!(error instanceof DomainError) && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,318 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Clock } from '../common/clock.js';
+import { deadline, orAborted } from '../common/deadline.js';
+import { LOGGER, type Logger } from '../common/logging/logger.js';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/schema.js';
+import { GpuTenants } from '../gpus/gpu-tenants.js';
+import { GpusService } from '../gpus/gpus.service.js';
+import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../runners/runner.js';
+import { DesiredStateStore } from '../state/desired-state.store.js';
+import { Catalog } from './catalog.js';
+import { DeploymentState } from './deployment-state.js';
+import { DeploymentWorker } from './deployment-worker.js';
+import { GpuNotFoundError, NotPlacedError, OptionsConflictError, quoted, ShuttingDownError, StopTimeoutError } from './errors.js';
+import { parseOptions, sameOptions } from './options.js';
+import { Placement } from './placement.js';
+import { PlacementJournal } from './placement-journal.js';
+
+/** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
+const PREFLIGHT_TIMEOUT_MS = 5000;
+/** Slack, ms, over the runner's own deadline before a waiting stop is answered. */
+const STOP_ANSWER_SLACK_MS = 2000;
+
+/** A deployment as it is now, and the placement that a command was about. */
+export interface DeploymentView {
+  readonly deployment: DeploymentState;
+  readonly placement: Placement | undefined;
+  /** All placements to show: those that are, and the one that has just stopped. */
+  readonly placements: readonly Placement[];
+  readonly instancesPerGpu: number;
+}
+
+/** Takes commands, writes down what is wanted, and owns one worker per model that brings it about. */
+@Injectable()
+export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly workers = new Map<string, DeploymentWorker>();
+  private readonly unsubscribe: (() => void)[] = [];
+  private knownGpus: readonly GpuRef[] = [];
+  private closing = false;
+  private recovered = false;
+
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly store: DesiredStateStore,
+    private readonly journal: PlacementJournal,
+    private readonly gpus: GpusService,
+    private readonly tenants: GpuTenants,
+    @Inject(Clock) private readonly clock: Clock,
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** The state of the last run has been read, and is being brought about. */
+  get isReady(): boolean {
+    return this.recovered && !this.closing;
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    for (const desired of await this.store.load()) {
+      const runner = this.catalog.find(desired.model_name);
+      if (!runner) {
+        this.logger.error({ desired }, 'The state wants a model that the configuration no longer has: left as it is');
+        continue;
+      }
+      this.createWorker(runner, DeploymentState.restore(desired));
+    }
+    this.unsubscribe.push(
+      ...this.catalog.allRunners.map((runner) =>
+        runner.onChange(() => {
+          this.probeAll((worker) => worker.state.backend === runner.backend);
+        }),
+      ),
+    );
+    const transitions = this.journal.transitions.subscribe(() => {
+      this.publishTenants();
+    });
+    this.unsubscribe.push(() => {
+      transitions.unsubscribe();
+    });
+    if (this.workers.size > 0) await this.rememberGpusIfReadable();
+    this.recovered = true;
+    for (const worker of this.workers.values()) worker.wake();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.closing = true;
+    for (const unsubscribe of this.unsubscribe) unsubscribe();
+    await Promise.all([...this.workers.values()].map((worker) => worker.close()));
+  }
+
+  /**
+   * Accepts a start: from here on it comes true, or is an ERROR that says why.
+   * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, StateWriteError, and what
+   * the runner's preflight finds; nothing has changed then
+   */
+  async start(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<DeploymentView> {
+    this.assertOpen();
+    const runner = this.catalog.runnerOf(modelName, 'invalid');
+    const requested = parseOptions(runner, modelName, config);
+    await this.assertGpuExists(gpuId);
+    const worker = this.workerOf(runner, modelName);
+    return worker.lock.runExclusive(async () => {
+      this.assertOpen();
+      const { state } = worker;
+      const existing = state.serving.get(gpuId);
+      const options = this.optionsFor(runner, state, requested, config);
+      if (existing?.isActive) return this.view(state, existing);
+      const gpuIds = [...new Set([...state.wanted().gpuIds, gpuId])].sort((a, b) => a - b);
+      await runner.preflight({ modelName, gpuIds, options }, this.preflightContext(runner));
+      await this.acceptStart(worker, gpuId, options, existing);
+      return this.view(state, state.serving.get(gpuId));
+    });
+  }
+
+  /**
+   * Accepts a stop, and waits until the backend has let go.
+   * @throws UnknownModelError, NotPlacedError, StateWriteError; StopTimeoutError and the runner's errors when it was
+   * accepted and is not done: it goes on in the background
+   */
+  async stop(modelName: string, gpuId: number): Promise<DeploymentView> {
+    this.assertOpen();
+    const runner = this.catalog.runnerOf(modelName, 'not_found');
+    const worker = this.workers.get(modelName);
+    if (!worker) throw notPlaced(modelName, gpuId);
+    const { done } = await worker.lock.runExclusive(() => this.acceptStop(worker, gpuId));
+    const stopped = await orAborted(done, deadline(runner.stopTimeoutMs + STOP_ANSWER_SLACK_MS)).catch(
+      (error: unknown) => {
+        if (!(error instanceof DOMException)) throw error;
+        throw new StopTimeoutError(
+          `${modelName} on GPU ${gpuId} was not stopped within ${runner.stopTimeoutMs / 1000} s; the stop goes on. Its status tells when it is done.`,
+          { modelName, gpuId },
+        );
+      },
+    );
+    return this.view(worker.state, stopped);
+  }
+
+  /** Every deployment that has a placement. Never waits. */
+  deployments(): DeploymentState[] {
+    return [...this.workers.values()].map((worker) => worker.state).filter((state) => !state.isEmpty);
+  }
+
+  /** Something starts or stops. */
+  get isBusy(): boolean {
+    return [...this.workers.values()].some((worker) => worker.isBusy);
+  }
+
+  /** Looks at the backends of the chosen deployments. Never waits. */
+  probeAll(chosen: (worker: DeploymentWorker) => boolean = () => true): void {
+    for (const worker of this.workers.values()) if (!worker.state.isEmpty && chosen(worker)) worker.probe();
+    this.publishTenants();
+  }
+
+  private async acceptStart(
+    worker: DeploymentWorker,
+    gpuId: number,
+    options: DeploymentOptions,
+    failed: Placement | undefined,
+  ): Promise<void> {
+    const { state } = worker;
+    const now = this.clock.now();
+    const desired = state.toDesired();
+    await this.store.put(state.modelName, {
+      ...desired,
+      options: { ...options },
+      placements: [
+        ...desired.placements.filter((placement) => placement.gpu_id !== gpuId || placement.wanted === 'release'),
+        { gpu_id: gpuId, wanted: 'serve' },
+      ],
+      ...(state.isEmpty && { created_at: now.toISOString() }),
+      updated_at: now.toISOString(),
+    });
+    if (state.isEmpty) state.createdAt = now;
+    state.options = options;
+    const placement = failed ?? new Placement(gpuId, now);
+    placement.needsRelease = false;
+    state.serving.set(gpuId, placement);
+    this.journal.record(state, placement, 'start', 'a start was accepted');
+    worker.startAccepted();
+  }
+
+  /** Returns the promise of its end inside an object, so that the lock is not held until then. */
+  private async acceptStop(worker: DeploymentWorker, gpuId: number): Promise<{ done: Promise<Placement> }> {
+    const { state } = worker;
+    const placement = state.serving.get(gpuId);
+    if (!placement && !state.releasing.has(gpuId)) throw notPlaced(state.modelName, gpuId);
+    if (placement) {
+      const desired = state.toDesired();
+      await this.store.put(state.modelName, {
+        ...desired,
+        placements: [
+          ...desired.placements.filter((entry) => entry.gpu_id !== gpuId),
+          { gpu_id: gpuId, wanted: 'release' },
+        ],
+        updated_at: this.clock.now().toISOString(),
+      });
+      state.serving.delete(gpuId);
+      if (!state.releasing.has(gpuId)) state.releasing.set(gpuId, placement);
+    }
+    const done = worker.waiters.wait(gpuId);
+    worker.stopAccepted();
+    return { done };
+  }
+
+  /** With nothing said, a further GPU takes the options of those that serve; otherwise they must agree. */
+  private optionsFor(
+    runner: Runner,
+    state: DeploymentState,
+    requested: DeploymentOptions,
+    given: Record<string, unknown>,
+  ): DeploymentOptions {
+    const active = state.active();
+    if (active.length === 0) return requested;
+    const wanted = { ...state.options, ...given };
+    if (sameOptions(wanted, state.options)) return state.options;
+    const gpuIds = active.map((placement) => placement.gpuId).join(', ');
+    throw new OptionsConflictError(
+      `${state.modelName} already runs on GPU ${gpuIds} with ${JSON.stringify(state.options)}, and all GPUs of a model share its options: start with the same config, or stop it first.`,
+      { backend: runner.backend },
+    );
+  }
+
+  private async assertGpuExists(gpuId: number): Promise<void> {
+    await this.rememberGpus();
+    if (this.knownGpus.some((gpu) => gpu.id === gpuId)) return;
+    const ids = this.knownGpus.map((gpu) => gpu.id).join(', ') || 'none';
+    throw new GpuNotFoundError(`CUDA device not found: there is no GPU ${gpuId} on this host. GPUs: ${ids}.`);
+  }
+
+  private async rememberGpus(): Promise<void> {
+    this.knownGpus = await this.gpus.inventory();
+  }
+
+  /** GPUs that cannot be read at boot must not keep what serves on them from being watched. */
+  private async rememberGpusIfReadable(): Promise<void> {
+    try {
+      await this.rememberGpus();
+    } catch (error) {
+      this.logger.error({ err: error }, 'The GPUs cannot be read');
+    }
+  }
+
+  private workerOf(runner: Runner, modelName: string): DeploymentWorker {
+    return (
+      this.workers.get(modelName) ??
+      this.createWorker(
+        runner,
+        new DeploymentState(modelName, runner.backend, runner.defaultOptions(modelName), this.clock.now()),
+      )
+    );
+  }
+
+  private createWorker(runner: Runner, state: DeploymentState): DeploymentWorker {
+    const worker = new DeploymentWorker(state, runner, {
+      clock: this.clock,
+      logger: this.logger,
+      config: this.config,
+      store: this.store,
+      journal: this.journal,
+      gpus: () => this.knownGpus,
+      wantedOf: (backend) => () => this.wanted(backend),
+    });
+    this.workers.set(state.modelName, worker);
+    return worker;
+  }
+
+  private wanted(backend: string): Deployment[] {
+    return [...this.workers.values()]
+      .filter((worker) => worker.state.backend === backend)
+      .map((worker) => worker.state.wanted())
+      .filter((deployment) => deployment.gpuIds.length > 0);
+  }
+
+  private preflightContext(runner: Runner): Parameters<Runner['preflight']>[1] {
+    return {
+      signal: AbortSignal.timeout(PREFLIGHT_TIMEOUT_MS),
+      gpus: this.knownGpus,
+      wanted: () => this.wanted(runner.backend),
+      onProgress: () => undefined,
+    };
+  }
+
+  private view(deployment: DeploymentState, placement: Placement | undefined): DeploymentView {
+    const placements = deployment.visible();
+    if (placement && !placements.some((each) => each.gpuId === placement.gpuId)) placements.push(placement);
+    const runner = this.catalog.runnerOf(deployment.modelName, 'not_found');
+    return { deployment, placement, placements, instancesPerGpu: runner.instancesPerGpu(deployment.options) };
+  }
+
+  private publishTenants(): void {
+    this.tenants.replace(
+      this.deployments().flatMap((deployment) => {
+        const instances = this.catalog
+          .runnerOf(deployment.modelName, 'not_found')
+          .instancesPerGpu(deployment.options);
+        return deployment
+          .visible()
+          .filter((placement) => placement.isActive)
+          .map((placement) => ({
+            modelName: deployment.modelName,
+            gpuId: placement.gpuId,
+            pid: placement.pid,
+            serverName: placement.serverName,
+            instances,
+          }));
+      }),
+    );
+  }
+
+  private assertOpen(): void {
+    if (this.closing) throw new ShuttingDownError('This service is shutting down and takes no more commands.');
+    if (!this.recovered) throw new ShuttingDownError('This service is starting and takes no commands yet: try again.');
+  }
+}
+
+function notPlaced(modelName: string, gpuId: number): NotPlacedError {
+  return new NotPlacedError(`Model ${quoted(modelName)} is not running on GPU ${gpuId}.`, { modelName, gpuId });
+}

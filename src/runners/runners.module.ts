@@ -1,0 +1,26 @@
+import { Module } from '@nestjs/common';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/schema.js';
+import { LauncherRegistry } from '../launchers/launcher-registry.js';
+import { LaunchersModule } from '../launchers/launchers.module.js';
+import { isPortTaken } from '../launchers/ports.js';
+import { ComfyuiRunner } from './comfyui/comfyui-runner.js';
+import { RUNNER, type Runner } from './runner.js';
+import { TritonRunner } from './triton/triton-runner.js';
+
+/** The RUNNER registry: every enabled backend. A new backend is one line here. */
+function createRunners({ runners }: Config, launchers: LauncherRegistry): Runner[] {
+  return [
+    ...(runners.triton.enabled
+      ? [new TritonRunner(runners.triton, launchers.get(runners.triton.launcher), isPortTaken)]
+      : []),
+    ...(runners.comfyui.enabled ? [new ComfyuiRunner(runners.comfyui)] : []),
+  ];
+}
+
+@Module({
+  imports: [LaunchersModule],
+  providers: [{ provide: RUNNER, useFactory: createRunners, inject: [CONFIG, LauncherRegistry] }],
+  exports: [RUNNER],
+})
+export class RunnersModule {}

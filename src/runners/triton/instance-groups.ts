@@ -1,0 +1,32 @@
+import type { TritonModelConfig } from './triton-client.js';
+
+/** Where the instances of one placement run: a GPU by the index the server sees, or the CPU. */
+export interface InstancePlace {
+  /** NVML index of the placement. */
+  readonly gpuId: number;
+  /** What CUDA in the server calls it; `null`: instances on the CPU. */
+  readonly visibleIndex: number | null;
+}
+
+/** The name that ties an instance group to its placement, whatever index its server knows the GPU by. */
+function groupName(gpuId: number): string {
+  return `gpu_${gpuId}`;
+}
+
+/**
+ * The `instance_group` of a model's `config.pbtxt`: one group per placement.
+ * Source: Triton's model_config.proto, ModelInstanceGroup; `count` is per GPU.
+ */
+export function instanceGroupText(places: readonly InstancePlace[], count: number): string {
+  const groups = places.map(({ gpuId, visibleIndex }) =>
+    visibleIndex === null
+      ? `  { name: "${groupName(gpuId)}" count: ${count} kind: KIND_CPU }`
+      : `  { name: "${groupName(gpuId)}" count: ${count} kind: KIND_GPU gpus: [ ${visibleIndex} ] }`,
+  );
+  return `instance_group [\n${groups.join(',\n')}\n]\n`;
+}
+
+/** The placement is served with this many instances, by what Triton says of its own configuration. */
+export function serves(config: TritonModelConfig, gpuId: number, count: number): boolean {
+  return config.instance_group.some((group) => group.name === groupName(gpuId) && group.count === count);
+}

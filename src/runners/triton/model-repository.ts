@@ -1,0 +1,93 @@
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
+import { topLevelFields } from './config-template.js';
+import { instanceGroupText, type InstancePlace } from './instance-groups.js';
+
+const TEMPLATE = 'config.pbtxt.template';
+const CONFIG = 'config.pbtxt';
+
+/** The seed's "Could not generate config for model". */
+export class ModelConfigError extends DomainError {
+  readonly code = 'MODEL_CONFIG_FAILED';
+  readonly kind = 'internal';
+}
+
+/**
+ * The model repository on the host: makes each model's `config.pbtxt` from the template beside it.
+ * Model names are catalog keys, checked when the configuration was read: they are safe in a path.
+ */
+export class ModelRepository {
+  constructor(private readonly root: string) {}
+
+  /**
+   * The template is there and fit to be completed.
+   * @throws ModelConfigError
+   */
+  async check(model: string): Promise<void> {
+    await this.template(model);
+  }
+
+  /**
+   * Writes `config.pbtxt`, whole or not at all, and not when it already says the same: Triton takes a newer file for a
+   * changed one.
+   * @throws ModelConfigError
+   */
+  async writeConfig(model: string, places: readonly InstancePlace[], instancesPerGpu: number): Promise<void> {
+    const template = await this.template(model);
+    const content = `# Generated from ${TEMPLATE}: edit that file instead.\n${template.trimEnd()}\n${instanceGroupText(places, instancesPerGpu)}`;
+    const path = join(this.root, model, CONFIG);
+    try {
+      if ((await readIfThere(path)) === content) return;
+      await writeFileAtomic(path, content);
+    } catch (error) {
+      throw failed(model, `${path} cannot be written: ${messageOf(error)}`, error);
+    }
+  }
+
+  /** @throws ModelConfigError */
+  async removeConfig(model: string): Promise<void> {
+    const path = join(this.root, model, CONFIG);
+    try {
+      await rm(path, { force: true });
+    } catch (error) {
+      throw failed(model, `${path} cannot be removed: ${messageOf(error)}`, error);
+    }
+  }
+
+  private async template(model: string): Promise<string> {
+    const path = join(this.root, model, TEMPLATE);
+    let text: string;
+    try {
+      text = await readFile(path, 'utf8');
+    } catch (error) {
+      const cause =
+        systemCodeOf(error) === 'ENOENT' ? `${path} does not exist: create it` : `${path}: ${messageOf(error)}`;
+      throw failed(model, cause, error);
+    }
+    let fields: string[];
+    try {
+      fields = topLevelFields(text);
+    } catch (error) {
+      throw failed(model, `${path} is not valid: ${messageOf(error)}`, error);
+    }
+    if (fields.includes('instance_group')) {
+      throw failed(model, `${path} has an instance_group of its own: remove it, this service writes one for the GPUs in use`);
+    }
+    return text;
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function failed(model: string, cause: string, error?: unknown): ModelConfigError {
+  return new ModelConfigError(`Could not generate config for model ${model}: ${cause}.`, { model }, { cause: error });
+}

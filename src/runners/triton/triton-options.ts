@@ -1,0 +1,25 @@
+import { z } from 'zod';
+import type { TritonConfig } from '../../config/sections/triton.js';
+
+/** `StartRequest.config` for Triton models. */
+export const tritonOptionsSchema = z.strictObject({
+  instances_per_gpu: z
+    .int()
+    .min(1)
+    .max(256)
+    .describe('Execution instances on each GPU of the model. 每个GPU的实例数'),
+});
+
+export type TritonOptions = z.infer<typeof tritonOptionsSchema>;
+
+type ModelGpuConfig = TritonConfig['model_gpu_configs'][string];
+
+/** A model's entry in `model_gpu_configs`, over the entry `default`. */
+export function modelGpuConfig(config: TritonConfig, model: string): Required<ModelGpuConfig> {
+  const defaults = config.model_gpu_configs['default'];
+  const own = config.model_gpu_configs[model];
+  return {
+    instances_per_gpu: own?.instances_per_gpu ?? defaults?.instances_per_gpu ?? 1,
+    use_dedicated_server: own?.use_dedicated_server ?? defaults?.use_dedicated_server ?? false,
+  };
+}

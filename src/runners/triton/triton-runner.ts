@@ -1,0 +1,218 @@
+import { deadline, pollUntil } from '../../common/deadline.js';
+import { DomainError, messageOf } from '../../common/errors.js';
+import type { TritonConfig } from '../../config/sections/triton.js';
+import type { Launcher } from '../../launchers/launcher.js';
+import { StopFailedError } from '../../launchers/launcher.js';
+import {
+  BackendTimeoutError,
+  type Deployment,
+  type DeploymentOptions,
+  type GpuRef,
+  type PlacementObservation,
+  type PlacementPhase,
+  Runner,
+  type RunnerContext,
+} from '../runner.js';
+import { GpuVisibility } from './gpu-visibility.js';
+import { serves } from './instance-groups.js';
+import { stopGraceSeconds, TRITON } from './launch-spec.js';
+import { ModelRepository } from './model-repository.js';
+import type { IndexRow } from './triton-client.js';
+import { modelGpuConfig, type TritonOptions, tritonOptionsSchema } from './triton-options.js';
+import type { RunningTriton, TritonServer } from './triton-server.js';
+import { TritonServers } from './triton-servers.js';
+
+const UNLOAD_POLL_MS = 50;
+const PROBE_OF_UNLOAD_TIMEOUT_MS = 2000;
+
+/** Serves models from Triton: one shared server, and a dedicated one for each model that wants it. */
+export class TritonRunner extends Runner {
+  readonly backend = TRITON;
+  readonly models: readonly string[];
+  readonly optionsSchema = tritonOptionsSchema;
+  readonly startTimeoutMs: number;
+  readonly stopTimeoutMs: number;
+  private readonly repository: ModelRepository;
+  private readonly visibility: GpuVisibility;
+  private readonly servers: TritonServers;
+
+  constructor(
+    private readonly config: TritonConfig,
+    private readonly launcher: Launcher,
+    isPortTaken: (address: string, port: number) => Promise<boolean>,
+  ) {
+    super();
+    this.models = config.supported_models;
+    this.repository = new ModelRepository(config.model_repository_host_path);
+    this.visibility = new GpuVisibility(config.gpus);
+    this.servers = new TritonServers(config, launcher, isPortTaken);
+    this.startTimeoutMs = (config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
+    this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
+  }
+
+  defaultOptions(modelName: string): DeploymentOptions {
+    return { instances_per_gpu: modelGpuConfig(this.config, modelName).instances_per_gpu };
+  }
+
+  instancesPerGpu(options: DeploymentOptions): number {
+    return optionsOf(options).instances_per_gpu;
+  }
+
+  async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+    this.visibility.places(deployment.gpuIds, context.gpus);
+    await this.repository.check(deployment.modelName);
+    await this.serverOf(deployment).check(this.visibility.access(context.gpus), context.signal);
+  }
+
+  async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+    const server = this.serverOf(deployment);
+    const running = await server.ensureLive(this.visibility.access(context.gpus), context);
+    context.onProgress(`loading ${deployment.modelName}`);
+    await this.load(server, running, deployment, context);
+  }
+
+  async stop(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void> {
+    const server = this.serverOf(deployment);
+    const running = await server.find(context.signal);
+    if (deployment.gpuIds.length > 0) {
+      // The instances that stay go on serving: only the groups of the others are taken out.
+      if (running) await this.load(server, running, deployment, context);
+      else await this.writeConfig(deployment, context.gpus);
+      return;
+    }
+    const isNeeded = (): boolean => context.wanted().some((other) => this.serverOf(other) === server);
+    if (running && isNeeded()) await this.unload(server, running, deployment.modelName, gpuIds, context);
+    await server.stopUnless(isNeeded, context.signal);
+    if (!context.wanted().some((other) => other.modelName === deployment.modelName)) {
+      await this.repository.removeConfig(deployment.modelName);
+    }
+  }
+
+  async getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
+    const server = this.serverOf(deployment);
+    let running: RunningTriton | undefined;
+    try {
+      running = await server.find(signal);
+      if (!running) return this.observations(deployment, undefined, () => ['absent', `${server.name} does not run`]);
+      const config = (await running.client.isModelReady(deployment.modelName, signal))
+        ? await running.client.modelConfig(deployment.modelName, signal)
+        : undefined;
+      if (config) {
+        const count = optionsOf(deployment.options).instances_per_gpu;
+        return this.observations(deployment, running, (gpuId) =>
+          serves(config, gpuId, count) ? ['ready'] : ['absent', 'the model has no instances on this GPU'],
+        );
+      }
+      const rows = await running.client.indexOf(deployment.modelName, signal);
+      return this.observations(deployment, running, () => phaseOf(rows));
+    } catch (error) {
+      return this.observations(deployment, running, () => ['unknown', messageOf(error)]);
+    }
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.launcher.onExit(listener);
+  }
+
+  private serverOf(deployment: Deployment): TritonServer {
+    return this.servers.of(deployment.modelName);
+  }
+
+  private observations(
+    deployment: Deployment,
+    running: RunningTriton | undefined,
+    phase: (gpuId: number) => readonly [PlacementPhase, string?],
+  ): PlacementObservation[] {
+    return deployment.gpuIds.map((gpuId) => {
+      const [name, reason] = phase(gpuId);
+      return {
+        gpuId,
+        phase: name,
+        ...(reason !== undefined && { reason }),
+        pid: running?.info.pid ?? null,
+        port: running?.ports.http ?? null,
+        serverName: running ? this.serverOf(deployment).name : null,
+      };
+    });
+  }
+
+  private async writeConfig(deployment: Deployment, gpus: readonly GpuRef[]): Promise<void> {
+    const places = this.visibility.places(deployment.gpuIds, gpus);
+    await this.repository.writeConfig(
+      deployment.modelName,
+      places,
+      optionsOf(deployment.options).instances_per_gpu,
+    );
+  }
+
+  private async load(
+    server: TritonServer,
+    running: RunningTriton,
+    deployment: Deployment,
+    context: RunnerContext,
+  ): Promise<void> {
+    await this.writeConfig(deployment, context.gpus);
+    const limit = deadline(this.config.api_timeout_seconds * 1000, context.signal);
+    try {
+      await running.client.load(deployment.modelName, limit);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (limit.aborted) {
+        throw new BackendTimeoutError(
+          `Triton did not load ${deployment.modelName} within ${this.config.api_timeout_seconds} s (runners.triton.api_timeout_seconds).`,
+          { log: await server.lastLines() },
+          { cause: error },
+        );
+      }
+      if (error instanceof DomainError) throw error;
+      throw await server.lost(`Triton broke off the load of ${deployment.modelName} (${messageOf(error)})`, error);
+    }
+  }
+
+  /** Resolves when Triton has let go: an unload answers while requests in flight still hold the model. */
+  private async unload(
+    server: TritonServer,
+    running: RunningTriton,
+    model: string,
+    gpuIds: readonly number[],
+    context: RunnerContext,
+  ): Promise<void> {
+    const limit = deadline(this.config.api_timeout_seconds * 1000, context.signal);
+    try {
+      await running.client.unload(model, limit);
+      await pollUntil(
+        async () => {
+          const rows = await running.client.indexOf(model, deadline(PROBE_OF_UNLOAD_TIMEOUT_MS, limit));
+          return rows.every((row) => isGone(row)) || undefined;
+        },
+        { intervalMs: UNLOAD_POLL_MS, signal: limit },
+      );
+    } catch (error) {
+      // A server that died has let go of everything.
+      if (!(await server.find(context.signal))) return;
+      throw new StopFailedError(
+        `Triton did not unload ${model} from GPU ${gpuIds.join(', ')} within ${this.config.api_timeout_seconds} s: ${messageOf(error)}`,
+        { model, gpuIds, log: await server.lastLines() },
+        { cause: error },
+      );
+    }
+  }
+}
+
+function isGone(row: IndexRow): boolean {
+  return row.state === undefined || row.state === 'UNAVAILABLE' || row.state === 'UNKNOWN';
+}
+
+function phaseOf(rows: readonly IndexRow[]): [PlacementPhase, string?] {
+  const states = rows.map((row) => row.state);
+  if (states.includes('LOADING')) return ['starting'];
+  // READY here, and not when asked for readiness a moment ago: it has just come up, the next probe will see it.
+  if (states.includes('READY')) return ['starting'];
+  if (states.includes('UNLOADING')) return ['unknown'];
+  return ['absent', rows.find((row) => row.reason)?.reason ?? 'the model is not loaded'];
+}
+
+/** Options reach a runner only through its own schema. */
+function optionsOf(options: DeploymentOptions): TritonOptions {
+  return tritonOptionsSchema.parse(options);
+}

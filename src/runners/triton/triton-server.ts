@@ -1,0 +1,145 @@
+import { Mutex } from 'async-mutex';
+import { deadline, pollUntil } from '../../common/deadline.js';
+import { DomainError, messageOf } from '../../common/errors.js';
+import type { TritonConfig } from '../../config/sections/triton.js';
+import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
+import { BackendTimeoutError, type RunnerContext, ServerLostError } from '../runner.js';
+import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
+import { TritonClient } from './triton-client.js';
+
+const LIVE_POLL_MS = 50;
+const LIVE_PROBE_TIMEOUT_MS = 2000;
+/** Lines of a server's log that go into an error. */
+const LOG_TAIL = 20;
+const LOG_TIMEOUT_MS = 3000;
+
+/** A server that runs, as it was found. */
+export interface RunningTriton {
+  readonly info: ServerInfo;
+  readonly ports: TritonPorts;
+  readonly client: TritonClient;
+}
+
+/** What a server is for, and how it gets its ports. */
+export interface TritonServerRole {
+  readonly name: string;
+  /** The one model of a dedicated server. */
+  readonly model?: string;
+  /** Ports for a launch; called under the server's lock. */
+  readonly choosePorts: (signal: AbortSignal) => Promise<TritonPorts>;
+}
+
+/** One Triton server: launched when first needed, found again after a restart of this service, stopped when idle. */
+export class TritonServer {
+  /** Launch and stop, one after another. */
+  private readonly lock = new Mutex();
+
+  constructor(
+    readonly role: TritonServerRole,
+    private readonly launcher: Launcher,
+    private readonly config: TritonConfig,
+  ) {}
+
+  get name(): string {
+    return this.role.name;
+  }
+
+  /** `undefined` when it does not run. @throws EngineUnavailableError */
+  async find(signal: AbortSignal): Promise<RunningTriton | undefined> {
+    const info = await this.launcher.inspect(this.name, signal);
+    const ports = info && portsOf(info.labels);
+    if (!info?.running || !ports) return undefined;
+    return { info, ports, client: this.clientFor(ports) };
+  }
+
+  /** The checks of a launch, unless it runs already. @throws what `Launcher.check` throws */
+  async check(gpus: GpuAccess, signal: AbortSignal): Promise<void> {
+    if (await this.find(signal)) return;
+    await this.launcher.check(this.spec(await this.role.choosePorts(signal), gpus), signal);
+  }
+
+  /**
+   * The live server, launched if need be.
+   * @throws ServerLostError when it exits instead, BackendTimeoutError, and what `Launcher.launch` throws
+   */
+  async ensureLive(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
+    return this.lock.runExclusive(async () => {
+      context.signal.throwIfAborted();
+      const running = (await this.find(context.signal)) ?? (await this.launch(gpus, context));
+      await this.untilLive(running, context);
+      return running;
+    });
+  }
+
+  /** Stops it unless somebody needs it by then; resolves when its processes are gone. @throws StopFailedError */
+  async stopUnless(isNeeded: () => boolean, signal: AbortSignal): Promise<void> {
+    await this.lock.runExclusive(async () => {
+      if (isNeeded()) return;
+      await this.launcher.stop(this.name, stopGraceSeconds(this.config), signal);
+    });
+  }
+
+  /** The last lines of its log; empty when they cannot be had. */
+  async lastLines(): Promise<readonly string[]> {
+    try {
+      return await this.launcher.logs(this.name, LOG_TAIL, AbortSignal.timeout(LOG_TIMEOUT_MS));
+    } catch {
+      return []; // they only illustrate an error that is reported anyway
+    }
+  }
+
+  /** Why it does not run any more, as an error that carries its last words. */
+  async lost(what: string, cause?: unknown): Promise<ServerLostError> {
+    const info = await this.launcher.inspect(this.name, AbortSignal.timeout(LOG_TIMEOUT_MS)).catch(() => undefined);
+    const code = info?.exitCode ?? null;
+    const log = await this.lastLines();
+    return new ServerLostError(
+      `${what}: ${this.name} ended${code === null ? '' : ` with exit code ${code}`}${log.length > 0 ? `; last line: ${log.at(-1)}` : ''}`,
+      { server: this.name, exitCode: code, log },
+      { cause },
+    );
+  }
+
+  private async launch(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
+    context.onProgress(`launching ${this.name}`);
+    const ports = await this.role.choosePorts(context.signal);
+    const info = await this.launcher.launch(this.spec(ports, gpus), context.signal, context.onProgress);
+    return { info, ports, client: this.clientFor(ports) };
+  }
+
+  private async untilLive(running: RunningTriton, context: RunnerContext): Promise<void> {
+    const limit = deadline(this.config.server_start_timeout_seconds * 1000, context.signal);
+    try {
+      await pollUntil(() => this.liveOrLost(running, limit), { intervalMs: LIVE_POLL_MS, signal: limit });
+    } catch (error) {
+      if (error instanceof DomainError || context.signal.aborted) throw error;
+      throw new BackendTimeoutError(
+        `${this.name} was not live within ${this.config.server_start_timeout_seconds} s (runners.triton.server_start_timeout_seconds).`,
+        { log: await this.lastLines() },
+        { cause: error },
+      );
+    }
+  }
+
+  private async liveOrLost(running: RunningTriton, limit: AbortSignal): Promise<true | undefined> {
+    try {
+      if (await running.client.isLive(deadline(LIVE_PROBE_TIMEOUT_MS, limit))) return true;
+    } catch (error) {
+      limit.throwIfAborted();
+      const now = await this.launcher.inspect(this.name, limit);
+      if (!now?.running) throw await this.lost(`Triton did not start (${messageOf(error)})`, error);
+    }
+    return undefined;
+  }
+
+  private spec(ports: TritonPorts, gpus: GpuAccess): LaunchSpec {
+    const { name, model } = this.role;
+    return tritonLaunchSpec(this.config, { name, ports, ...(model !== undefined && { model }) }, gpus);
+  }
+
+  private clientFor(ports: TritonPorts): TritonClient {
+    const address = this.config.bind_address === '0.0.0.0' || this.config.bind_address === '::' ? '127.0.0.1' : this.config.bind_address;
+    return new TritonClient(`http://${address.includes(':') ? `[${address}]` : address}:${ports.http}`);
+  }
+}
+
