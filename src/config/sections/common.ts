@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { z } from 'zod';
 
 /** A name that can stand in a URL, a path and a container name without quoting. */
@@ -7,7 +8,11 @@ export const safeName = z
 
 export const tcpPort = z.int().min(1).max(65535);
 
-export const absolutePath = z.string().regex(/^\/[^\0]*$/, 'an absolute path');
+/** A path on the host; a relative one counts from the working directory. Its value is absolute. */
+export const hostPath = z
+  .string()
+  .regex(/^[^\0]+$/, 'a path')
+  .transform((path) => resolve(path));
 
 const SIZE = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i;
 const SIZE_FACTORS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };

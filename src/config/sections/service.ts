@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { absolutePath, safeName, tcpPort } from './common.js';
+import { hostPath, safeName, tcpPort } from './common.js';
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
@@ -41,12 +41,12 @@ export const processesSection = z.strictObject({
 });
 
 export const stateSection = z.strictObject({
-  dir: absolutePath.describe('Directory of what must survive a crash. Created when missing.'),
+  dir: hostPath.describe('Directory of what must survive a crash. Created when missing.'),
 });
 
 export const logSection = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).describe('Least severe level that is logged.'),
-  file: absolutePath.nullable().describe('Also write the log to this file; null for stdout alone.'),
+  file: hostPath.nullable().describe('Also write the log to this file; null for stdout alone.'),
 });
 
 export const healthSection = z.strictObject({
@@ -64,7 +64,7 @@ export const restartSection = z.strictObject({
 
 export const launchersSection = z.strictObject({
   docker: z.strictObject({
-    socket_path: absolutePath.describe("The Docker Engine's socket."),
+    socket_path: hostPath.describe("The Docker Engine's socket."),
     request_timeout_seconds: z.int().min(1).max(600).describe('Deadline of a call to the Engine (pulls excepted).'),
     pull_timeout_seconds: z.int().min(1).max(86_400).describe('Deadline of an image pull.'),
   }),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { absolutePath, byteSize, safeName, tcpPort } from './common.js';
+import { hostPath, byteSize, safeName, tcpPort } from './common.js';
 
 const modelGpuConfig = z.strictObject({
   instances_per_gpu: z.int().min(1).max(256).optional().describe('Execution instances on each GPU.'),
@@ -24,9 +24,9 @@ export const tritonSection = z
       .min(1)
       .describe("The program and its first arguments; Triton's own flags are appended."),
     container_name: safeName.min(2).describe('Name of the shared server; a dedicated one appends "_" and its model.'),
-    model_repository_host_path: absolutePath.describe('The model repository on the host.'),
+    model_repository_host_path: hostPath.describe('The model repository on the host.'),
     model_repository_read_only: z.boolean().describe('Mount the model repository read-only (docker).'),
-    runtime_host_path: absolutePath
+    runtime_host_path: hostPath
       .nullable()
       .describe('Directory mounted read-only at /runtime, for environments and libraries of models; null for none.'),
     bind_address: z.string().min(1).describe("Address Triton's ports listen on."),
