@@ -38,7 +38,11 @@ async function main(): Promise<void> {
 
   await app.listen(config.server.port, config.server.host);
   logger.info(
-    { url: await app.getUrl(), gpus: config.gpus.source, ...(config.gpus.source === 'simulated' && { simulated: true }) },
+    {
+      url: await app.getUrl(),
+      gpus: config.gpus.source,
+      ...(config.gpus.source === 'simulated' && { simulated: true }),
+    },
     config.gpus.source === 'simulated'
       ? 'Model Inference Client is listening, with SIMULATED GPUs'
       : 'Model Inference Client is listening',
@@ -48,6 +52,7 @@ async function main(): Promise<void> {
 main().catch((error: unknown) => {
   // No logger yet, or none that can be trusted: the terminal, or the journal, gets it plainly.
   process.stderr.write(`${error instanceof DomainError ? error.message : messageOf(error)}\n`);
-  if (!(error instanceof DomainError) && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+  if (!(error instanceof DomainError) && error instanceof Error)
+    process.stderr.write(`${error.stack ?? ''}\n`);
   process.exit(1);
 });

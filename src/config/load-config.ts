@@ -75,11 +75,14 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Tree {
  */
 export function loadConfig(defaultFile: string, env: NodeJS.ProcessEnv): Config {
   let tree = readYaml(defaultFile);
-  if (env['MIC_CONFIG']) tree = overlay(tree, readYaml(env['MIC_CONFIG']));
+  if (env.MIC_CONFIG) tree = overlay(tree, readYaml(env.MIC_CONFIG));
   tree = overlay(tree, fromEnvironment(env));
   const result = configSchema.safeParse(tree);
   if (result.success) return result.data;
   throw new ConfigInvalidError(
-    result.error.issues.map((issue) => ({ path: issue.path.join('.') || '(top level)', message: issue.message })),
+    result.error.issues.map((issue) => ({
+      path: issue.path.join('.') || '(top level)',
+      message: issue.message,
+    })),
   );
 }

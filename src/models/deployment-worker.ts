@@ -71,7 +71,10 @@ export class DeploymentWorker {
 
   /** Something starts or stops: worth a probe at the fast interval. */
   get isBusy(): boolean {
-    return this.state.toRelease().length > 0 || this.state.active().some((placement) => placement.status === 'STARTING');
+    return (
+      this.state.toRelease().length > 0 ||
+      this.state.active().some((placement) => placement.status === 'STARTING')
+    );
   }
 
   /** Looks again at what is wanted and what is true. Never waits. */
@@ -130,7 +133,10 @@ export class DeploymentWorker {
         await this.pass();
       } catch (error) {
         // A defect of this service: said loudly, and not repeated without a pause.
-        this.context.logger.error({ err: error, model_name: this.state.modelName }, 'The deployment worker failed');
+        this.context.logger.error(
+          { err: error, model_name: this.state.modelName },
+          'The deployment worker failed',
+        );
         this.wakeIn(this.context.config.restart.initial_delay_ms);
       }
     }
@@ -190,7 +196,10 @@ export class DeploymentWorker {
     const epoch = this.epoch;
     let observations: readonly PlacementObservation[];
     try {
-      observations = await this.runner.getStatus(wanted, deadline(this.context.config.health.probe_timeout_ms));
+      observations = await this.runner.getStatus(
+        wanted,
+        deadline(this.context.config.health.probe_timeout_ms),
+      );
     } catch (error) {
       this.context.logger.warn({ err: error, model_name: wanted.modelName }, 'A probe failed');
       observations = [];
@@ -212,7 +221,12 @@ export class DeploymentWorker {
       if (observation.phase === 'ready' && placement.status === 'STARTING') {
         this.runningSince = this.context.clock.monotonicMs();
         this.startClaimed = false;
-        this.context.journal.record(this.state, placement, 'ready', 'the backend says that the model is ready');
+        this.context.journal.record(
+          this.state,
+          placement,
+          'ready',
+          'the backend says that the model is ready',
+        );
       }
       if (observation.phase === 'absent' && placement.status === 'RUNNING' && !this.startStep) {
         lost.push({ placement, reason: observation.reason ?? 'the model is not there any more' });
@@ -224,7 +238,8 @@ export class DeploymentWorker {
   /** First loss after a stable time: at once. Soon after a start or another loss: with growing delay, then never. */
   private bringBack(lost: readonly { placement: Placement; reason: string }[]): void {
     const now = this.context.clock.monotonicMs();
-    if (now - this.runningSince >= this.context.config.restart.stable_after_seconds * 1000) this.restarts.reset();
+    if (now - this.runningSince >= this.context.config.restart.stable_after_seconds * 1000)
+      this.restarts.reset();
     this.notBefore = this.restarts.count === 0 ? now : now + this.restarts.delayMs;
     this.restarts.failed();
     this.waitDeadline = now + this.runner.startTimeoutMs;
@@ -234,7 +249,9 @@ export class DeploymentWorker {
     if (this.restarts.exhausted) {
       this.fail(
         lost.map(({ placement }) => placement),
-        new ServerLostError(`The server died ${this.restarts.count} times in a row: ${lost[0]?.reason ?? ''}`),
+        new ServerLostError(
+          `The server died ${this.restarts.count} times in a row: ${lost[0]?.reason ?? ''}`,
+        ),
       );
     }
   }
@@ -242,7 +259,9 @@ export class DeploymentWorker {
   private async start(): Promise<void> {
     if (this.startClaimed) {
       this.startClaimed = false;
-      await this.startFailed(new ServerLostError('The backend said that it is done, yet does not serve the model.'));
+      await this.startFailed(
+        new ServerLostError('The backend said that it is done, yet does not serve the model.'),
+      );
       return;
     }
     const step = new AbortController();
@@ -271,7 +290,10 @@ export class DeploymentWorker {
     if (retry === 'bounded') this.restarts.failed();
     if (retry === 'always' || (retry === 'bounded' && !this.restarts.exhausted)) {
       for (const placement of starting) placement.progress = `trying again after: ${messageOf(error)}`;
-      this.context.logger.warn({ err: error, model_name: this.state.modelName }, 'A start failed and is tried again');
+      this.context.logger.warn(
+        { err: error, model_name: this.state.modelName },
+        'A start failed and is tried again',
+      );
       this.wakeIn(this.notBefore - now);
       return;
     }
@@ -300,7 +322,7 @@ export class DeploymentWorker {
     const failure = {
       code: error instanceof DomainError ? error.code : 'INTERNAL_ERROR',
       message: messageOf(error),
-      ...(error instanceof DomainError && isLines(error.facts['log']) && { log: error.facts['log'] }),
+      ...(error instanceof DomainError && isLines(error.facts.log) && { log: error.facts.log }),
     };
     for (const placement of placements) {
       placement.needsRelease = true;
@@ -346,7 +368,10 @@ export class DeploymentWorker {
   }
 
   private releaseFailed(gpuIds: readonly number[], error: unknown): void {
-    this.context.logger.error({ err: error, model_name: this.state.modelName, gpu_ids: gpuIds }, 'A stop failed');
+    this.context.logger.error(
+      { err: error, model_name: this.state.modelName, gpu_ids: gpuIds },
+      'A stop failed',
+    );
     const delayMs = this.releases.delayMs;
     this.releases.failed();
     for (const gpuId of gpuIds) {
@@ -359,9 +384,15 @@ export class DeploymentWorker {
 
   private async persist(): Promise<void> {
     try {
-      await this.context.store.put(this.state.modelName, this.state.isEmpty ? undefined : this.state.toDesired());
+      await this.context.store.put(
+        this.state.modelName,
+        this.state.isEmpty ? undefined : this.state.toDesired(),
+      );
     } catch (error) {
-      this.context.logger.error({ err: error, model_name: this.state.modelName }, 'The state could not be written');
+      this.context.logger.error(
+        { err: error, model_name: this.state.modelName },
+        'The state could not be written',
+      );
     }
   }
 

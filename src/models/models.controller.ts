@@ -31,7 +31,9 @@ export class ModelsController {
     501: "The model's backend cannot start models in this version. 功能未实现",
   })
   async start(@Body() request: StartRequest): Promise<ModelInstanceInfo> {
-    return toInstanceInfo(await this.supervisor.start(request.model_name, request.gpu_id, request.config ?? {}));
+    return toInstanceInfo(
+      await this.supervisor.start(request.model_name, request.gpu_id, request.config ?? {}),
+    );
   }
 
   @Post('stop')
@@ -57,14 +59,12 @@ export class ModelsController {
   })
   @ApiOkResponse({ type: [ModelStatusItem] })
   status(): ModelStatusItem[] {
-    return this.supervisor
-      .deployments()
-      .flatMap((deployment) =>
-        deployment
-          .visible()
-          .filter((placement) => placement.isActive)
-          .map((placement) => toStatusItem(deployment, placement)),
-      );
+    return this.supervisor.deployments().flatMap((deployment) =>
+      deployment
+        .visible()
+        .filter((placement) => placement.isActive)
+        .map((placement) => toStatusItem(deployment, placement)),
+    );
   }
 
   @Get('status/:model_name')
@@ -77,14 +77,19 @@ export class ModelsController {
   statusOf(@Param('model_name') modelName: string): ModelStatusItem[] {
     this.catalog.runnerOf(modelName, 'not_found');
     const deployment = this.supervisor.deployments().find((each) => each.modelName === modelName);
-    if (!deployment) throw new NotPlacedError(`Model ${quoted(modelName)} is not running on any GPU.`, { modelName });
+    if (!deployment)
+      throw new NotPlacedError(`Model ${quoted(modelName)} is not running on any GPU.`, { modelName });
     return deployment.visible().map((placement) => toStatusItem(deployment, placement));
   }
 
   @Get('supported')
   @ApiOperation({ summary: 'The supported models and their backends 支持的模型及其类型' })
   @ApiOkResponse({
-    schema: { type: 'object', additionalProperties: { type: 'string' }, example: { MAM: 'triton', chane_face: 'comfyui' } },
+    schema: {
+      type: 'object',
+      additionalProperties: { type: 'string' },
+      example: { MAM: 'triton', chane_face: 'comfyui' },
+    },
   })
   supported(): Record<string, string> {
     return this.catalog.supported();

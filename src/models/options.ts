@@ -6,7 +6,11 @@ import { InvalidOptionsError } from './errors.js';
  * `StartRequest.config` with the model's defaults filled in.
  * @throws InvalidOptionsError that names every key at fault
  */
-export function parseOptions(runner: Runner, modelName: string, config: Record<string, unknown>): DeploymentOptions {
+export function parseOptions(
+  runner: Runner,
+  modelName: string,
+  config: Record<string, unknown>,
+): DeploymentOptions {
   const result = runner.optionsSchema.safeParse({ ...runner.defaultOptions(modelName), ...config });
   if (result.success) return result.data;
   const faults = result.error.issues.map((issue) => {

@@ -11,7 +11,14 @@ import { DesiredStateStore } from '../state/desired-state.store.js';
 import { Catalog } from './catalog.js';
 import { DeploymentState } from './deployment-state.js';
 import { DeploymentWorker } from './deployment-worker.js';
-import { GpuNotFoundError, NotPlacedError, OptionsConflictError, quoted, ShuttingDownError, StopTimeoutError } from './errors.js';
+import {
+  GpuNotFoundError,
+  NotPlacedError,
+  OptionsConflictError,
+  quoted,
+  ShuttingDownError,
+  StopTimeoutError,
+} from './errors.js';
 import { parseOptions, sameOptions } from './options.js';
 import { Placement } from './placement.js';
 import { PlacementJournal } from './placement-journal.js';
@@ -59,7 +66,10 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
     for (const desired of await this.store.load()) {
       const runner = this.catalog.find(desired.model_name);
       if (!runner) {
-        this.logger.error({ desired }, 'The state wants a model that the configuration no longer has: left as it is');
+        this.logger.error(
+          { desired },
+          'The state wants a model that the configuration no longer has: left as it is',
+        );
         continue;
       }
       this.createWorker(runner, DeploymentState.restore(desired));
@@ -164,7 +174,9 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
       ...desired,
       options: { ...options },
       placements: [
-        ...desired.placements.filter((placement) => placement.gpu_id !== gpuId || placement.wanted === 'release'),
+        ...desired.placements.filter(
+          (placement) => placement.gpu_id !== gpuId || placement.wanted === 'release',
+        ),
         { gpu_id: gpuId, wanted: 'serve' },
       ],
       ...(state.isEmpty && { created_at: now.toISOString() }),
@@ -308,11 +320,16 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   private assertOpen(): void {
-    if (this.closing) throw new ShuttingDownError('This service is shutting down and takes no more commands.');
-    if (!this.recovered) throw new ShuttingDownError('This service is starting and takes no commands yet: try again.');
+    if (this.closing)
+      throw new ShuttingDownError('This service is shutting down and takes no more commands.');
+    if (!this.recovered)
+      throw new ShuttingDownError('This service is starting and takes no commands yet: try again.');
   }
 }
 
 function notPlaced(modelName: string, gpuId: number): NotPlacedError {
-  return new NotPlacedError(`Model ${quoted(modelName)} is not running on GPU ${gpuId}.`, { modelName, gpuId });
+  return new NotPlacedError(`Model ${quoted(modelName)} is not running on GPU ${gpuId}.`, {
+    modelName,
+    gpuId,
+  });
 }

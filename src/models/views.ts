@@ -1,6 +1,11 @@
 import type { PlacementError } from '../state/desired-state.js';
 import type { DeploymentState } from './deployment-state.js';
-import type { ModelInstanceInfo, ModelStatusItem, PlacementErrorInfo, PlacementInfo } from './dto/model-responses.dto.js';
+import type {
+  ModelInstanceInfo,
+  ModelStatusItem,
+  PlacementErrorInfo,
+  PlacementInfo,
+} from './dto/model-responses.dto.js';
 import type { Placement } from './placement.js';
 import type { PlacementStatus } from './placement-state.js';
 import type { DeploymentView } from './supervisor.js';

@@ -57,7 +57,10 @@ export class ErrorFilter implements ExceptionFilter {
         body: { detail: 'Internal error: the log of this service has the cause.', code: 'INTERNAL_ERROR' },
       };
     }
-    return { status, body: { detail: detailOf(error, status, request), code: CODE_OF_STATUS[status] ?? 'BAD_REQUEST' } };
+    return {
+      status,
+      body: { detail: detailOf(error, status, request), code: CODE_OF_STATUS[status] ?? 'BAD_REQUEST' },
+    };
   }
 }
 
@@ -65,12 +68,14 @@ export class ErrorFilter implements ExceptionFilter {
 function statusOf(error: unknown): number | undefined {
   if (error instanceof HttpException) return error.getStatus();
   if (error instanceof URIError) return 400;
-  if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number') return error.statusCode;
+  if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number')
+    return error.statusCode;
   return undefined;
 }
 
 function detailOf(error: unknown, status: number, request: Request): string {
-  if (status === 404) return `No such route: ${request.method} ${request.path.slice(0, 200)}. /docs lists all of them.`;
+  if (status === 404)
+    return `No such route: ${request.method} ${request.path.slice(0, 200)}. /docs lists all of them.`;
   if (status === 413) return 'The request body is too large: server.body_limit_kb is the limit.';
   if (error instanceof Error && 'type' in error && error.type === 'entity.parse.failed') {
     return 'The request body is not valid JSON.';

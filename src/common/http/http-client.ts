@@ -35,7 +35,10 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
     method: call.method,
     agent: false,
     signal: call.signal,
-    headers: payload === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(payload) },
+    headers:
+      payload === undefined
+        ? {}
+        : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(payload) },
   });
   outgoing.on('error', (error) => {
     reject(call.signal.aborted ? call.signal.reason : error);
@@ -46,7 +49,11 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
     response.on('data', (chunk: Buffer) => {
       length += chunk.length;
       if (length > (call.maxBytes ?? DEFAULT_MAX_BYTES)) {
-        outgoing.destroy(new AnswerTooLongError(`${call.url} answered more than ${call.maxBytes ?? DEFAULT_MAX_BYTES} bytes`));
+        outgoing.destroy(
+          new AnswerTooLongError(
+            `${call.url} answered more than ${call.maxBytes ?? DEFAULT_MAX_BYTES} bytes`,
+          ),
+        );
         return;
       }
       chunks.push(chunk);
@@ -56,7 +63,8 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
       resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') });
     });
     response.on('close', () => {
-      if (!response.complete) reject(call.signal.aborted ? call.signal.reason : new Error(`${call.url} broke off its answer`));
+      if (!response.complete)
+        reject(call.signal.aborted ? call.signal.reason : new Error(`${call.url} broke off its answer`));
     });
   });
   outgoing.end(payload);
@@ -64,7 +72,11 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
 }
 
 /** `Promise.withResolvers`, which Node 20 lacks. */
-function settled<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+function settled<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+} {
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;
   const promise = new Promise<T>((onResolve, onReject) => {

@@ -22,6 +22,8 @@ export function validationPipe(): ValidationPipe {
     transform: true,
     whitelist: true,
     exceptionFactory: (errors) =>
-      new ValidationFailedError(`Invalid request: ${sentences(errors).join('; ') || 'a JSON object is expected'}.`),
+      new ValidationFailedError(
+        `Invalid request: ${sentences(errors).join('; ') || 'a JSON object is expected'}.`,
+      ),
   });
 }

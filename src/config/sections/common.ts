@@ -4,7 +4,10 @@ import { z } from 'zod';
 /** A name that can stand in a URL, a path and a container name without quoting. */
 export const safeName = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/, 'letters, digits, "_", "." and "-" only, 128 at most, no leading sign');
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/,
+    'letters, digits, "_", "." and "-" only, 128 at most, no leading sign',
+  );
 
 export const tcpPort = z.int().min(1).max(65535);
 
@@ -15,7 +18,13 @@ export const hostPath = z
   .transform((path) => resolve(path));
 
 const SIZE = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i;
-const SIZE_FACTORS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+const SIZE_FACTORS: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
+};
 
 /** A size as Docker writes it (`2g`, `512m`, `1073741824`); its value is bytes. */
 export const byteSize = z

@@ -5,25 +5,40 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
 export const serverSection = z
   .strictObject({
-    host: z.string().min(1).describe('Address to listen on. Anything but a loopback address needs trusted_network.'),
+    host: z
+      .string()
+      .min(1)
+      .describe('Address to listen on. Anything but a loopback address needs trusted_network.'),
     port: tcpPort.or(z.literal(0)).describe('TCP port of the API. 0 picks a free one.'),
     trusted_network: z
       .boolean()
       .describe('Says that whoever can reach host may start and stop models and end processes.'),
-    body_limit_kb: z.int().min(1).max(10_240).describe('Largest request body in KiB; beyond it the answer is 413.'),
-    request_timeout_seconds: z.int().min(1).max(3600).describe('Time a client has to send its whole request.'),
+    body_limit_kb: z
+      .int()
+      .min(1)
+      .max(10_240)
+      .describe('Largest request body in KiB; beyond it the answer is 413.'),
+    request_timeout_seconds: z
+      .int()
+      .min(1)
+      .max(3600)
+      .describe('Time a client has to send its whole request.'),
     shutdown_timeout_seconds: z.int().min(1).max(600).describe('Time the service takes at the most to end.'),
   })
   .refine((server) => server.trusted_network || LOOPBACK.test(server.host), {
     path: ['host'],
-    message: 'is reachable from other machines: set server.trusted_network to true to allow that, or use 127.0.0.1',
+    message:
+      'is reachable from other machines: set server.trusted_network to true to allow that, or use 127.0.0.1',
   });
 
 export const gpusSection = z.strictObject({
   source: z.enum(['nvml', 'simulated']).describe('Where GPU readings come from.'),
   sample_max_age_ms: z.int().min(0).max(60_000).describe('One reading serves all callers for this long.'),
   sample_timeout_ms: z.int().min(100).max(60_000).describe('A reading that takes longer is an error.'),
-  nvml_library: z.string().min(1).describe("NVIDIA's management library: a name for the dynamic linker, or a path."),
+  nvml_library: z
+    .string()
+    .min(1)
+    .describe("NVIDIA's management library: a name for the dynamic linker, or a path."),
   simulated: z.strictObject({
     count: z.int().min(0).max(64).describe('Number of simulated GPUs.'),
     memory_total_mib: z.int().min(1).describe('Memory of each, MiB.'),
@@ -35,7 +50,9 @@ export const gpusSection = z.strictObject({
 export const processesSection = z.strictObject({
   scope: z
     .enum(['any', 'gpu', 'managed'])
-    .describe('What DELETE /processes/{pid} may end: any process, those on a GPU, or only servers of this service.'),
+    .describe(
+      'What DELETE /processes/{pid} may end: any process, those on a GPU, or only servers of this service.',
+    ),
   term_grace_seconds: z.number().min(0).max(60).describe('Time between SIGTERM and SIGKILL.'),
   kill_timeout_seconds: z.number().min(0.1).max(60).describe('Time to wait for the end after SIGKILL.'),
 });
@@ -45,27 +62,49 @@ export const stateSection = z.strictObject({
 });
 
 export const logSection = z.strictObject({
-  level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).describe('Least severe level that is logged.'),
+  level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+    .describe('Least severe level that is logged.'),
   file: hostPath.nullable().describe('Also write the log to this file; null for stdout alone.'),
 });
 
 export const healthSection = z.strictObject({
   fast_interval_ms: z.int().min(50).max(10_000).describe('Probe interval while a placement is STARTING.'),
   slow_interval_ms: z.int().min(50).max(600_000).describe('Probe interval while all is quiet.'),
-  probe_timeout_ms: z.int().min(10).max(60_000).describe('A backend that answers a probe later counts as silent.'),
+  probe_timeout_ms: z
+    .int()
+    .min(10)
+    .max(60_000)
+    .describe('A backend that answers a probe later counts as silent.'),
 });
 
 export const restartSection = z.strictObject({
-  max_attempts: z.int().min(0).max(100).describe('Tries to bring a dead server back before its placements are ERROR.'),
-  initial_delay_ms: z.int().min(0).max(600_000).describe('Delay before the second try; doubles with every further one.'),
+  max_attempts: z
+    .int()
+    .min(0)
+    .max(100)
+    .describe('Tries to bring a dead server back before its placements are ERROR.'),
+  initial_delay_ms: z
+    .int()
+    .min(0)
+    .max(600_000)
+    .describe('Delay before the second try; doubles with every further one.'),
   max_delay_ms: z.int().min(0).max(3_600_000).describe('Longest delay between two tries.'),
-  stable_after_seconds: z.int().min(0).max(86_400).describe('RUNNING for this long: the tries are counted anew.'),
+  stable_after_seconds: z
+    .int()
+    .min(0)
+    .max(86_400)
+    .describe('RUNNING for this long: the tries are counted anew.'),
 });
 
 export const launchersSection = z.strictObject({
   docker: z.strictObject({
     socket_path: hostPath.describe("The Docker Engine's socket."),
-    request_timeout_seconds: z.int().min(1).max(600).describe('Deadline of a call to the Engine (pulls excepted).'),
+    request_timeout_seconds: z
+      .int()
+      .min(1)
+      .max(600)
+      .describe('Deadline of a call to the Engine (pulls excepted).'),
     pull_timeout_seconds: z.int().min(1).max(86_400).describe('Deadline of an image pull.'),
   }),
   process: z.strictObject({

@@ -9,9 +9,16 @@ const modelGpuConfig = z.strictObject({
 /** `gpus` as the seed has it (`all`), one list of NVML indices or UUIDs (`device=0,2`), or `none`. */
 const gpuSelection = z
   .string()
-  .regex(/^(all|none|device=[A-Za-z0-9-]+(,[A-Za-z0-9-]+)*)$/, 'all, none, or device=0,2 (NVML indices or UUIDs)');
+  .regex(
+    /^(all|none|device=[A-Za-z0-9-]+(,[A-Za-z0-9-]+)*)$/,
+    'all, none, or device=0,2 (NVML indices or UUIDs)',
+  );
 
-const ulimit = z.strictObject({ name: z.string().regex(/^[a-z]+$/), soft: z.int().min(-1), hard: z.int().min(-1) });
+const ulimit = z.strictObject({
+  name: z.string().regex(/^[a-z]+$/),
+  soft: z.int().min(-1),
+  hard: z.int().min(-1),
+});
 
 export const tritonSection = z
   .strictObject({
@@ -23,12 +30,16 @@ export const tritonSection = z
       .array(z.string().min(1))
       .min(1)
       .describe("The program and its first arguments; Triton's own flags are appended."),
-    container_name: safeName.min(2).describe('Name of the shared server; a dedicated one appends "_" and its model.'),
+    container_name: safeName
+      .min(2)
+      .describe('Name of the shared server; a dedicated one appends "_" and its model.'),
     model_repository_host_path: hostPath.describe('The model repository on the host.'),
     model_repository_read_only: z.boolean().describe('Mount the model repository read-only (docker).'),
     runtime_host_path: hostPath
       .nullable()
-      .describe('Directory mounted read-only at /runtime, for environments and libraries of models; null for none.'),
+      .describe(
+        'Directory mounted read-only at /runtime, for environments and libraries of models; null for none.',
+      ),
     bind_address: z.string().min(1).describe("Address Triton's ports listen on."),
     http_port: tcpPort.describe('HTTP port of the shared server.'),
     grpc_port: tcpPort.describe('gRPC port of the shared server.'),
@@ -36,16 +47,30 @@ export const tritonSection = z
     dedicated_ports: z
       .strictObject({ from: tcpPort, to: tcpPort })
       .refine((range) => range.to - range.from >= 2, 'a range of at least three ports')
-      .describe('Ports for dedicated servers, three each. Keep below 32768, where outgoing connections start.'),
+      .describe(
+        'Ports for dedicated servers, three each. Keep below 32768, where outgoing connections start.',
+      ),
     shm_size: byteSize.describe('Shared memory of the container.'),
     memory_limit: byteSize.nullable().describe('Memory limit of the container; null for none.'),
     ulimits: z.array(ulimit).describe('Limits of the container.'),
-    gpus: gpuSelection.describe('GPUs a container sees: all, device=0,2 (NVML indices or UUIDs), or none (CPU).'),
-    env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).describe('Environment of the server.'),
-    extra_args: z.array(z.string()).describe("Further flags of tritonserver, one list item each."),
+    gpus: gpuSelection.describe(
+      'GPUs a container sees: all, device=0,2 (NVML indices or UUIDs), or none (CPU).',
+    ),
+    env: z
+      .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
+      .describe('Environment of the server.'),
+    extra_args: z.array(z.string()).describe('Further flags of tritonserver, one list item each.'),
     api_timeout_seconds: z.int().min(1).max(86_400).describe('Longest time a load or an unload may take.'),
-    server_start_timeout_seconds: z.int().min(1).max(3600).describe('Longest time from launch to a live server.'),
-    exit_timeout_seconds: z.int().min(0).max(600).describe('Time Triton gives requests in flight when it ends.'),
+    server_start_timeout_seconds: z
+      .int()
+      .min(1)
+      .max(3600)
+      .describe('Longest time from launch to a live server.'),
+    exit_timeout_seconds: z
+      .int()
+      .min(0)
+      .max(600)
+      .describe('Time Triton gives requests in flight when it ends.'),
     model_gpu_configs: z
       .record(safeName, modelGpuConfig)
       .refine((configs) => 'default' in configs, 'needs an entry "default"')

@@ -3,7 +3,10 @@ import { PLACEMENT_STATUSES, type PlacementStatus } from '../placement-state.js'
 
 /** Why a placement is in ERROR. */
 export class PlacementErrorInfo {
-  @ApiProperty({ description: 'Stable code; docs/errors.md lists all. 错误代码', example: 'MODEL_LOAD_FAILED' })
+  @ApiProperty({
+    description: 'Stable code; docs/errors.md lists all. 错误代码',
+    example: 'MODEL_LOAD_FAILED',
+  })
   code!: string;
 
   @ApiProperty({ description: "The cause, in the backend's words where it has any. 错误原因" })
@@ -24,7 +27,11 @@ export class ModelStatusItem {
   @ApiProperty({ description: 'GPU, by its NVML index. GPU设备ID', example: 0, type: 'integer' })
   gpu_id!: number;
 
-  @ApiProperty({ description: 'Status of this placement. 状态', enum: PLACEMENT_STATUSES, example: 'RUNNING' })
+  @ApiProperty({
+    description: 'Status of this placement. 状态',
+    enum: PLACEMENT_STATUSES,
+    example: 'RUNNING',
+  })
   status!: PlacementStatus;
 
   @ApiPropertyOptional({ description: 'Where status is ERROR. 错误', type: PlacementErrorInfo })
@@ -42,7 +49,11 @@ export class PlacementInfo {
   @ApiProperty({ description: 'GPU, by its NVML index. GPU设备ID', example: 0, type: 'integer' })
   gpu_id!: number;
 
-  @ApiProperty({ description: 'Status of this placement. 状态', enum: PLACEMENT_STATUSES, example: 'STARTING' })
+  @ApiProperty({
+    description: 'Status of this placement. 状态',
+    enum: PLACEMENT_STATUSES,
+    example: 'STARTING',
+  })
   status!: PlacementStatus;
 
   @ApiProperty({
@@ -92,7 +103,8 @@ export class ModelInstanceInfo {
   total_instances!: number;
 
   @ApiProperty({
-    description: 'STARTING if any placement is, else RUNNING if any is, else ERROR if any is, else STOPPED. 状态',
+    description:
+      'STARTING if any placement is, else RUNNING if any is, else ERROR if any is, else STOPPED. 状态',
     enum: PLACEMENT_STATUSES,
     example: 'STARTING',
   })

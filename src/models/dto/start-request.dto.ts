@@ -8,7 +8,8 @@ const MAX_NAME_LENGTH = 128;
 /** The seed's `StopRequest`: one placement, by model and GPU. */
 export class StopRequest {
   @ApiProperty({
-    description: 'Name of a supported model; its backend is known from the configuration. 模型名称，必须是配置中支持的模型',
+    description:
+      'Name of a supported model; its backend is known from the configuration. 模型名称，必须是配置中支持的模型',
     example: 'MAM',
     maxLength: MAX_NAME_LENGTH,
   })

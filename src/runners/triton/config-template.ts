@@ -6,7 +6,8 @@
  */
 export function topLevelFields(text: string): string[] {
   const fields: string[] = [];
-  const tokens = /#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>[\]]|[A-Za-z_][A-Za-z0-9_]*\s*(?=[:{<[])|["']/g;
+  const tokens =
+    /#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>[\]]|[A-Za-z_][A-Za-z0-9_]*\s*(?=[:{<[])|["']/g;
   let depth = 0;
   for (const [token] of text.matchAll(tokens)) {
     if (token === '"' || token === "'") throw new SyntaxError('a string is not closed');

@@ -27,7 +27,9 @@ export class DedicatedPorts {
         ...servers.filter((server) => server.name !== serverName).map((server) => portsOf(server.labels)),
         ...[...this.handedOut].filter(([name]) => name !== serverName).map(([, ports]) => ports),
       ];
-      const taken = new Set(others.flatMap((ports) => (ports ? [ports.http, ports.grpc, ports.metrics] : [])));
+      const taken = new Set(
+        others.flatMap((ports) => (ports ? [ports.http, ports.grpc, ports.metrics] : [])),
+      );
       const { from, to } = this.config.dedicated_ports;
       for (let http = from; http + PORTS_PER_SERVER - 1 <= to; http += PORTS_PER_SERVER) {
         const ports = { http, grpc: http + 1, metrics: http + 2 };
@@ -41,7 +43,6 @@ export class DedicatedPorts {
       );
     });
   }
-
 
   private async areFree(ports: TritonPorts, taken: ReadonlySet<number>): Promise<boolean> {
     const numbers = [ports.http, ports.grpc, ports.metrics];

@@ -10,7 +10,9 @@ export class GpuVisibility {
   private readonly selected: readonly string[] | undefined;
 
   constructor(private readonly selection: string) {
-    this.selected = selection.startsWith('device=') ? selection.slice('device='.length).split(',') : undefined;
+    this.selected = selection.startsWith('device=')
+      ? selection.slice('device='.length).split(',')
+      : undefined;
   }
 
   /** GPUs to hand to a new server, pinned by UUID where it is known. */
@@ -39,7 +41,9 @@ export class GpuVisibility {
   private visible(gpus: readonly GpuRef[]): GpuRef[] {
     const { selected } = this;
     const chosen = selected
-      ? gpus.filter((gpu) => selected.includes(String(gpu.id)) || (gpu.uuid !== null && selected.includes(gpu.uuid)))
+      ? gpus.filter(
+          (gpu) => selected.includes(String(gpu.id)) || (gpu.uuid !== null && selected.includes(gpu.uuid)),
+        )
       : [...gpus];
     return chosen.sort((a, b) => a.id - b.id);
   }

@@ -1,6 +1,12 @@
 import { bytesOf } from '../../config/sections/common.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
-import { BACKEND_LABEL, type GpuAccess, type LaunchSpec, MODEL_LABEL, type Mount } from '../../launchers/launcher.js';
+import {
+  BACKEND_LABEL,
+  type GpuAccess,
+  type LaunchSpec,
+  MODEL_LABEL,
+  type Mount,
+} from '../../launchers/launcher.js';
 
 export const TRITON = 'triton';
 
@@ -38,7 +44,11 @@ export function stopGraceSeconds(config: TritonConfig): number {
  * Command line, mounts and limits of a Triton server.
  * Source: `tritonserver --help` (25.04), and the Engine's limits as in `config/default.yaml`.
  */
-export function tritonLaunchSpec(config: TritonConfig, identity: TritonServerIdentity, gpus: GpuAccess): LaunchSpec {
+export function tritonLaunchSpec(
+  config: TritonConfig,
+  identity: TritonServerIdentity,
+  gpus: GpuAccess,
+): LaunchSpec {
   const inContainer = config.launcher === 'docker';
   const { ports } = identity;
   const mounts: Mount[] = [

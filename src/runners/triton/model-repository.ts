@@ -63,7 +63,9 @@ export class ModelRepository {
       text = await readFile(path, 'utf8');
     } catch (error) {
       const cause =
-        systemCodeOf(error) === 'ENOENT' ? `${path} does not exist: create it` : `${path}: ${messageOf(error)}`;
+        systemCodeOf(error) === 'ENOENT'
+          ? `${path} does not exist: create it`
+          : `${path}: ${messageOf(error)}`;
       throw failed(model, cause, error);
     }
     let fields: string[];
@@ -73,7 +75,10 @@ export class ModelRepository {
       throw failed(model, `${path} is not valid: ${messageOf(error)}`, error);
     }
     if (fields.includes('instance_group')) {
-      throw failed(model, `${path} has an instance_group of its own: remove it, this service writes one for the GPUs in use`);
+      throw failed(
+        model,
+        `${path} has an instance_group of its own: remove it, this service writes one for the GPUs in use`,
+      );
     }
     return text;
   }
@@ -89,5 +94,9 @@ async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 function failed(model: string, cause: string, error?: unknown): ModelConfigError {
-  return new ModelConfigError(`Could not generate config for model ${model}: ${cause}.`, { model }, { cause: error });
+  return new ModelConfigError(
+    `Could not generate config for model ${model}: ${cause}.`,
+    { model },
+    { cause: error },
+  );
 }

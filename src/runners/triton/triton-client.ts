@@ -12,9 +12,7 @@ const indexSchema = z.array(
 );
 
 const configSchema = z.object({
-  instance_group: z
-    .array(z.object({ name: z.string().default(''), count: z.int().default(1) }))
-    .default([]),
+  instance_group: z.array(z.object({ name: z.string().default(''), count: z.int().default(1) })).default([]),
 });
 
 /** A row of the repository index: one model version. */
@@ -47,8 +45,14 @@ export class TritonClient {
 
   /** The rows of one model; none when the repository does not have it. */
   async indexOf(model: string, signal: AbortSignal): Promise<IndexRow[]> {
-    const answer = await callHttp({ method: 'POST', url: `${this.baseUrl}/v2/repository/index`, body: {}, signal });
-    if (answer.status !== 200) throw new TritonProtocolError(`the index answered ${answer.status}: ${errorOf(answer)}`);
+    const answer = await callHttp({
+      method: 'POST',
+      url: `${this.baseUrl}/v2/repository/index`,
+      body: {},
+      signal,
+    });
+    if (answer.status !== 200)
+      throw new TritonProtocolError(`the index answered ${answer.status}: ${errorOf(answer)}`);
     return parseAs(indexSchema, answer).filter((row) => row.name === model);
   }
 
@@ -65,7 +69,8 @@ export class TritonClient {
   /** Asks for the unload; resolves while the model may still be UNLOADING. */
   async unload(model: string, signal: AbortSignal): Promise<void> {
     const answer = await this.repositoryCall(model, 'unload', signal);
-    if (answer.status !== 200) throw new TritonProtocolError(`the unload answered ${answer.status}: ${errorOf(answer)}`);
+    if (answer.status !== 200)
+      throw new TritonProtocolError(`the unload answered ${answer.status}: ${errorOf(answer)}`);
   }
 
   private get(path: string, signal: AbortSignal): Promise<HttpAnswer> {

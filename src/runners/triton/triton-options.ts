@@ -16,7 +16,7 @@ type ModelGpuConfig = TritonConfig['model_gpu_configs'][string];
 
 /** A model's entry in `model_gpu_configs`, over the entry `default`. */
 export function modelGpuConfig(config: TritonConfig, model: string): Required<ModelGpuConfig> {
-  const defaults = config.model_gpu_configs['default'];
+  const defaults = config.model_gpu_configs.default;
   const own = config.model_gpu_configs[model];
   return {
     instances_per_gpu: own?.instances_per_gpu ?? defaults?.instances_per_gpu ?? 1,

@@ -93,7 +93,8 @@ export class TritonRunner extends Runner {
     let running: RunningTriton | undefined;
     try {
       running = await server.find(signal);
-      if (!running) return this.observations(deployment, undefined, () => ['absent', `${server.name} does not run`]);
+      if (!running)
+        return this.observations(deployment, undefined, () => ['absent', `${server.name} does not run`]);
       const config = (await running.client.isModelReady(deployment.modelName, signal))
         ? await running.client.modelConfig(deployment.modelName, signal)
         : undefined;
@@ -165,7 +166,10 @@ export class TritonRunner extends Runner {
         );
       }
       if (error instanceof DomainError) throw error;
-      throw await server.lost(`Triton broke off the load of ${deployment.modelName} (${messageOf(error)})`, error);
+      throw await server.lost(
+        `Triton broke off the load of ${deployment.modelName} (${messageOf(error)})`,
+        error,
+      );
     }
   }
 

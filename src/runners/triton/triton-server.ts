@@ -90,7 +90,9 @@ export class TritonServer {
 
   /** Why it does not run any more, as an error that carries its last words. */
   async lost(what: string, cause?: unknown): Promise<ServerLostError> {
-    const info = await this.launcher.inspect(this.name, AbortSignal.timeout(LOG_TIMEOUT_MS)).catch(() => undefined);
+    const info = await this.launcher
+      .inspect(this.name, AbortSignal.timeout(LOG_TIMEOUT_MS))
+      .catch(() => undefined);
     const code = info?.exitCode ?? null;
     const log = await this.lastLines();
     return new ServerLostError(
@@ -138,8 +140,10 @@ export class TritonServer {
   }
 
   private clientFor(ports: TritonPorts): TritonClient {
-    const address = this.config.bind_address === '0.0.0.0' || this.config.bind_address === '::' ? '127.0.0.1' : this.config.bind_address;
+    const address =
+      this.config.bind_address === '0.0.0.0' || this.config.bind_address === '::'
+        ? '127.0.0.1'
+        : this.config.bind_address;
     return new TritonClient(`http://${address.includes(':') ? `[${address}]` : address}:${ports.http}`);
   }
 }
-
