@@ -1,0 +1,97 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { Mutex } from 'async-mutex';
+import { systemCodeOf } from '../common/errors.js';
+import { commandNameOf } from './process/process-table.js';
+
+// Two probes of one port at once would each find it taken, by the other.
+const probes = new Mutex();
+
+/** Whether something listens on `port` where a server on `address` would collide with it. */
+export function isPortTaken(address: string, port: number): Promise<boolean> {
+  return probes.runExclusive(
+    () =>
+      new Promise<boolean>((resolve) => {
+        const probe = createServer();
+        probe.once('error', (error) => {
+          // Anything else (a privileged port, an address that is not this host's) is not a matter of being taken.
+          resolve(systemCodeOf(error) === 'EADDRINUSE');
+        });
+        probe.listen({ host: address, port, exclusive: true }, () => {
+          probe.close(() => {
+            resolve(false);
+          });
+        });
+      }),
+  );
+}
+
+/** Who listens on a port. */
+export interface PortHolder {
+  readonly pid: number;
+  readonly command: string | undefined;
+}
+
+const LISTENING = '0A';
+
+async function listeningInodes(port: number): Promise<ReadonlySet<string>> {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const inodes = new Set<string>();
+  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    let content: string;
+    try {
+      content = await readFile(table, 'utf8');
+    } catch {
+      // No IPv6, or no /proc: nothing to learn here.
+      continue;
+    }
+    for (const line of content.split('\n').slice(1)) {
+      const fields = line.trim().split(/\s+/);
+      if (fields[1]?.endsWith(suffix) && fields[3] === LISTENING && fields[9]) inodes.add(fields[9]);
+    }
+  }
+  return inodes;
+}
+
+async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
+  let descriptors: string[];
+  try {
+    descriptors = await readdir(`/proc/${pid}/fd`);
+  } catch {
+    // Gone, or another user's.
+    return false;
+  }
+  for (const descriptor of descriptors) {
+    try {
+      const inode = /^socket:\[(\d+)\]$/.exec(await readlink(`/proc/${pid}/fd/${descriptor}`))?.[1];
+      if (inode !== undefined && inodes.has(inode)) return true;
+    } catch {
+      // Closed meanwhile.
+    }
+  }
+  return false;
+}
+
+/** Every process that listens on `port`, as far as `/proc` tells; a socket can be shared by several. */
+export async function portHolders(port: number): Promise<readonly PortHolder[]> {
+  const inodes = await listeningInodes(port);
+  if (inodes.size === 0) return [];
+  const holders: PortHolder[] = [];
+  for (const pid of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
+    if (!(await holdsSocket(pid, inodes))) continue;
+    holders.push({ pid: Number(pid), command: await commandNameOf(Number(pid)) });
+  }
+  return holders;
+}
+
+/** The sentence of a PortInUseError. `holder` is who has it, in words. */
+export function portInUseMessage(port: number, holder: string | undefined): string {
+  const by = holder === undefined ? '' : ` by ${holder}`;
+  return `Port ${port} already in use${by}: stop what uses it, or configure another port (\`ss -ltnp 'sport = :${port}'\` shows who has it)`;
+}
+
+export function holderInWords(holders: readonly PortHolder[]): string | undefined {
+  const [first] = holders;
+  if (!first) return undefined;
+  return first.command === undefined ? `process ${first.pid}` : `process ${first.pid} (${first.command})`;
+}

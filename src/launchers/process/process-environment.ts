@@ -1,0 +1,64 @@
+import { access, constants } from 'node:fs/promises';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import type { GpuAccess, LaunchSpec } from '../launcher.js';
+
+/**
+ * What a server's environment says about its launch, so that it can be found again when the service died between the
+ * spawn and the record. All begin with `MIC_`, which no server inherits: a server's own children do carry them.
+ */
+export const MARKER = {
+  /** The state directory of the service that launched it. */
+  owner: 'MIC_LAUNCH_OWNER',
+  name: 'MIC_LAUNCH_NAME',
+  id: 'MIC_LAUNCH_ID',
+  /** JSON. */
+  labels: 'MIC_LAUNCH_LABELS',
+} as const;
+
+function gpuVariables(gpus: GpuAccess): Record<string, string> {
+  switch (gpus.kind) {
+    case 'all':
+      return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' };
+    case 'devices':
+      return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: gpus.ids.join(',') };
+    case 'none':
+      // Not the empty string, which some programs take for "not set".
+      return { CUDA_VISIBLE_DEVICES: '-1' };
+  }
+}
+
+/** The environment of a server: this service's own without its `MIC_*`, the GPUs', then the spec's, then the marker. */
+export function serverEnvironment(
+  spec: LaunchSpec,
+  marker: { readonly owner: string; readonly id: string; readonly labels: Readonly<Record<string, string>> },
+): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const [key, value] of Object.entries(process.env)) {
+    if (value !== undefined && !key.startsWith('MIC_')) environment[key] = value;
+  }
+  return {
+    ...environment,
+    ...gpuVariables(spec.gpus),
+    ...spec.env,
+    [MARKER.owner]: marker.owner,
+    [MARKER.name]: spec.name,
+    [MARKER.id]: marker.id,
+    [MARKER.labels]: JSON.stringify(marker.labels),
+  };
+}
+
+/** The file that `program` runs, by the rules of execvp; `undefined` when there is none. */
+export async function findProgram(program: string, searchPath: string): Promise<string | undefined> {
+  const candidates = program.includes('/')
+    ? [isAbsolute(program) ? program : resolve(program)]
+    : searchPath.split(delimiter).map((directory) => join(directory === '' ? '.' : directory, program));
+  for (const candidate of candidates) {
+    try {
+      await access(candidate, constants.X_OK);
+      return candidate;
+    } catch {
+      // Not this one.
+    }
+  }
+  return undefined;
+}

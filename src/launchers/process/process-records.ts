@@ -1,0 +1,93 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { z } from 'zod';
+import { systemCodeOf } from '../../common/errors.js';
+import { isServerName } from '../server-name.js';
+
+const recordSchema = z.object({
+  version: z.literal(1),
+  name: z.string(),
+  labels: z.record(z.string(), z.string()),
+  command: z.array(z.string()),
+  /** Random, one per launch; the server's environment carries it. */
+  launchId: z.string().min(1),
+  /** `null` from the moment before the spawn until its outcome is written. */
+  pid: z.int().positive().nullable(),
+  startTime: z.string().nullable(),
+  launchedAt: z.iso.datetime(),
+  /** Where in the log file the output of this launch begins, bytes. */
+  logOffset: z.int().min(0),
+  /** Whether the main process was seen to end. */
+  ended: z.boolean(),
+  exitCode: z.int().nullable(),
+  reason: z.string().optional(),
+});
+
+/** What is on disk about one server. Environments are not: they may hold secrets. */
+export type ProcessRecord = Readonly<z.infer<typeof recordSchema>>;
+
+/**
+ * `<state dir>/processes/<name>.json`, one per server. The files are the truth: nothing of them is cached, so that
+ * what another instance of this class wrote is seen at once. Names must be valid server names.
+ */
+export class ProcessRecords {
+  private readonly directory: string;
+
+  constructor(stateDir: string) {
+    this.directory = join(stateDir, 'processes');
+  }
+
+  /** `undefined` when there is none, or none that can be understood. */
+  async read(name: string): Promise<ProcessRecord | undefined> {
+    let content: string;
+    try {
+      content = await readFile(this.pathOf(name), 'utf8');
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+    return parseRecord(content, name);
+  }
+
+  async list(): Promise<readonly ProcessRecord[]> {
+    let entries: string[];
+    try {
+      entries = await readdir(this.directory);
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return [];
+      throw error;
+    }
+    const names = entries
+      .filter((entry) => entry.endsWith('.json'))
+      .map((entry) => entry.slice(0, -'.json'.length));
+    const records = await Promise.all(names.filter(isServerName).map((name) => this.read(name)));
+    return records.filter((record) => record !== undefined);
+  }
+
+  /** Atomic, and on disk when it resolves. */
+  async write(record: ProcessRecord): Promise<void> {
+    await mkdir(this.directory, { recursive: true, mode: 0o750 });
+    await writeFileAtomic(this.pathOf(record.name), `${JSON.stringify(record, null, 2)}\n`, { mode: 0o640 });
+  }
+
+  async remove(name: string): Promise<void> {
+    await rm(this.pathOf(name), { force: true });
+  }
+
+  private pathOf(name: string): string {
+    return join(this.directory, `${name}.json`);
+  }
+}
+
+function parseRecord(content: string, name: string): ProcessRecord | undefined {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(content);
+  } catch {
+    // Half a file, or edited by hand: as good as none. Its processes are found by their environment.
+    return undefined;
+  }
+  const result = recordSchema.safeParse(parsed);
+  return result.success && result.data.name === name ? result.data : undefined;
+}

@@ -1,0 +1,166 @@
+import { randomUUID } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { Logger } from '@nestjs/common';
+import { messageOf } from '../../common/errors.js';
+import type { ExitListeners } from '../exit-listeners.js';
+import { type LaunchSpec, OWNER_LABEL, type ServerInfo } from '../launcher.js';
+import type { NameLocks } from '../name-locks.js';
+import { isAliveRecord, recordOrphans } from './find-orphans.js';
+import { serverEnvironment } from './process-environment.js';
+import { ProcessGroup } from './process-group.js';
+import { ProcessLogs } from './process-log.js';
+import { type ProcessRecord, ProcessRecords } from './process-records.js';
+import { type ProcessEnd, ProcessWatch } from './process-watch.js';
+import { spawnServer } from './spawn-server.js';
+
+interface Options {
+  /** Real path, as the kernel names it in `/proc/<pid>/fd`. */
+  readonly stateDir: string;
+  readonly owner: string;
+  readonly logMaxBytes: number;
+}
+
+/** The servers of one state directory: their records, their logs, and the watch over the living. */
+export class ProcessServers {
+  readonly records: ProcessRecords;
+  readonly logs: ProcessLogs;
+  private readonly logger = new Logger('ProcessLauncher');
+  private readonly watch = new ProcessWatch();
+  /** Ends that are not in their records yet, by launch id. */
+  private readonly ends = new Map<string, ProcessEnd>();
+  private readonly never = new AbortController().signal;
+
+  constructor(
+    private readonly options: Options,
+    private readonly locks: NameLocks,
+    private readonly listeners: ExitListeners,
+  ) {
+    this.records = new ProcessRecords(options.stateDir);
+    this.logs = new ProcessLogs(options.stateDir, options.logMaxBytes);
+  }
+
+  /** Finds what an earlier run of the service left running, and watches it from now on. */
+  async adoptAll(): Promise<void> {
+    await recordOrphans(this.options.stateDir, this.records, this.logs);
+    for (const record of await this.records.list()) await this.infoOf(record);
+  }
+
+  close(): void {
+    this.watch.close();
+  }
+
+  labelsOf(server: { readonly labels: Readonly<Record<string, string>> }): Record<string, string> {
+    return { ...server.labels, [OWNER_LABEL]: this.options.owner };
+  }
+
+  /** The processes of `name`, of which `record` may know the main one. */
+  groupOf(name: string, record: ProcessRecord | undefined): ProcessGroup {
+    const leader = record ? identityOf(record) : null;
+    return new ProcessGroup({ owner: this.options.stateDir, name, leader, logPath: this.logs.pathOf(name) });
+  }
+
+  /** What is true of the server of `record` now. A living one is watched from then on. */
+  async infoOf(record: ProcessRecord): Promise<ServerInfo> {
+    const running = await isAliveRecord(record);
+    const identity = identityOf(record);
+    if (running && identity) {
+      this.watch.adopt(record.launchId, identity, () => {
+        void this.endedUnobserved(record);
+      });
+    }
+    const end = this.ends.get(record.launchId) ?? record;
+    return {
+      id: idOf(record),
+      name: record.name,
+      labels: this.labelsOf(record),
+      running,
+      pid: running ? record.pid : null,
+      startedAt: identity ? new Date(record.launchedAt) : null,
+      exitCode: running ? null : end.exitCode,
+      ...(!running && end.reason !== undefined && { reason: end.reason }),
+    };
+  }
+
+  /**
+   * Spawns the server. Nothing of that name may be running, and the caller holds the name's lock.
+   * @throws CommandMissingError, LaunchFailedError
+   */
+  async start(spec: LaunchSpec): Promise<ServerInfo> {
+    const log = await this.logs.openForLaunch(spec.name);
+    try {
+      const intent: ProcessRecord = {
+        version: 1,
+        name: spec.name,
+        labels: { ...spec.labels },
+        command: [...spec.command],
+        launchId: randomUUID(),
+        pid: null,
+        startTime: null,
+        launchedAt: new Date().toISOString(),
+        logOffset: log.offset,
+        ended: false,
+        exitCode: null,
+      };
+      // Before the spawn, so that a crash at any moment leaves something to find the process by.
+      await this.records.write(intent);
+      const record = await this.spawn(spec, intent, log.handle);
+      await this.records.write(record);
+      return await this.infoOf(record);
+    } finally {
+      await log.handle.close();
+    }
+  }
+
+  private async spawn(spec: LaunchSpec, intent: ProcessRecord, log: FileHandle): Promise<ProcessRecord> {
+    const { launchId: id, labels } = intent;
+    const environment = serverEnvironment(spec, { owner: this.options.stateDir, id, labels });
+    try {
+      const { child, identity } = await spawnServer(spec.name, spec.command, environment, log);
+      const record = { ...intent, ...identity };
+      this.watch.child(id, child, (end) => {
+        this.ended(record, end);
+      });
+      return record;
+    } catch (error) {
+      await this.records.remove(spec.name);
+      throw error;
+    }
+  }
+
+  private ended(record: ProcessRecord, end: ProcessEnd): void {
+    this.ends.set(record.launchId, end);
+    this.listeners.emit({ id: idOf(record), name: record.name, ...end });
+    const note = async (): Promise<void> => {
+      const current = await this.records.read(record.name);
+      // Stopped and removed, or launched anew: nothing to add.
+      if (current?.launchId === record.launchId)
+        await this.records.write({ ...current, ended: true, ...end });
+      this.ends.delete(record.launchId);
+    };
+    // Behind a launch or a stop of the same name that is under way: each must find the record as it left it.
+    this.locks.run(record.name, this.never, note).catch((error: unknown) => {
+      this.logger.warn(`The end of ${record.name} could not be recorded: ${messageOf(error)}`);
+    });
+  }
+
+  /** An adopted one ended. Its parent may be another instance of this class, and have noted the exit code. */
+  private async endedUnobserved(record: ProcessRecord): Promise<void> {
+    let current: ProcessRecord | undefined;
+    try {
+      current = await this.records.read(record.name);
+    } catch (error) {
+      this.logger.warn(`The record of ${record.name} could not be read: ${messageOf(error)}`);
+    }
+    const exitCode = current?.launchId === record.launchId ? current.exitCode : null;
+    this.listeners.emit({ id: idOf(record), name: record.name, exitCode });
+  }
+}
+
+function identityOf(record: ProcessRecord): { pid: number; startTime: string } | null {
+  if (record.pid === null || record.startTime === null) return null;
+  return { pid: record.pid, startTime: record.startTime };
+}
+
+function idOf(record: ProcessRecord): string {
+  return record.pid === null ? `launch ${record.launchId}` : `${record.pid}:${record.startTime ?? ''}`;
+}

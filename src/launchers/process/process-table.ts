@@ -1,0 +1,61 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { type ProcessRow, readRow, readRowsFromPs } from './process-identity.js';
+
+/** Rows read before the event loop gets its turn. */
+const BATCH = 64;
+
+/** Every process of the host (of the pid namespace, in a container), zombies included. */
+export async function listProcesses(): Promise<readonly ProcessRow[]> {
+  if (process.platform !== 'linux') return readRowsFromPs(['-A']);
+  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
+  const rows: ProcessRow[] = [];
+  for (const [index, pid] of pids.entries()) {
+    const row = readRow(pid);
+    if (row) rows.push(row);
+    if (index % BATCH === BATCH - 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return rows;
+}
+
+/**
+ * The environment that `pid` was started with; empty when it is not readable (another user's process, no `/proc`), and
+ * useless when the program has written its title over it, as setproctitle does.
+ */
+export async function environmentOf(pid: number): Promise<ReadonlyMap<string, string>> {
+  let content: string;
+  try {
+    content = await readFile(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    // Gone, not ours to read, or no /proc: in each case it says nothing.
+    return new Map();
+  }
+  return new Map(
+    content.split('\0').flatMap((entry) => {
+      const equals = entry.indexOf('=');
+      return equals > 0 ? [[entry.slice(0, equals), entry.slice(equals + 1)]] : [];
+    }),
+  );
+}
+
+/** Whether `pid` has the file at `path` as its standard output or error. */
+export async function writesTo(pid: number, path: string): Promise<boolean> {
+  for (const descriptor of [1, 2]) {
+    try {
+      const target = await readlink(`/proc/${pid}/fd/${descriptor}`);
+      if (target === path || target === `${path} (deleted)`) return true;
+    } catch {
+      // Closed, gone, or not ours to read: no evidence.
+    }
+  }
+  return false;
+}
+
+/** Short name of a process, for a person; `undefined` where it is not known. */
+export async function commandNameOf(pid: number): Promise<string | undefined> {
+  try {
+    return (await readFile(`/proc/${pid}/comm`, 'utf8')).trim();
+  } catch {
+    // Gone, or no /proc.
+    return undefined;
+  }
+}

@@ -1,0 +1,71 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { FileHandle } from 'node:fs/promises';
+import { messageOf, systemCodeOf } from '../../common/errors.js';
+import { CommandMissingError, LaunchFailedError } from '../launcher.js';
+import { type ProcessIdentity, readRow, readRowsFromPs } from './process-identity.js';
+
+export interface SpawnedServer {
+  readonly child: ChildProcess;
+  readonly identity: ProcessIdentity;
+}
+
+export function commandMissing(program: string, searchPath: string): CommandMissingError {
+  return new CommandMissingError(
+    program.includes('/')
+      ? `Command not found: ${program} is not there or not executable; install it, or correct the path in the configuration`
+      : `Command not found: no ${program} on the PATH (${searchPath}); install it, or name its full path in the configuration`,
+    { program },
+  );
+}
+
+async function identityOf(pid: number): Promise<ProcessIdentity | undefined> {
+  const row = process.platform === 'linux' ? readRow(pid) : (await readRowsFromPs(['-p', String(pid)]))[0];
+  return row && { pid: row.pid, startTime: row.startTime };
+}
+
+/**
+ * Starts a program as leader of a session and process group of its own, with no tie to this process but being its
+ * child. Resolves when the program runs.
+ * @throws CommandMissingError, LaunchFailedError
+ */
+export async function spawnServer(
+  name: string,
+  command: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  log: FileHandle,
+): Promise<SpawnedServer> {
+  const [program = '', ...args] = command;
+  let child: ChildProcess;
+  let spawned: Promise<unknown>;
+  let identity: Promise<ProcessIdentity | undefined> = Promise.resolve(undefined);
+  try {
+    child = spawn(program, args, { detached: true, env: environment, stdio: ['ignore', log.fd, log.fd] });
+    spawned = once(child, 'spawn');
+    // In this very turn of the event loop: however soon the child ends, its entry is there until libuv has reaped it.
+    if (child.pid !== undefined) identity = identityOf(child.pid);
+  } catch (error) {
+    throw launchFailed(name, error);
+  }
+  try {
+    await spawned;
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') throw commandMissing(program, environment.PATH ?? '');
+    throw launchFailed(name, error);
+  }
+  child.on('error', () => {
+    // A failed kill() of ours; signals are sent and checked elsewhere.
+  });
+  child.unref();
+  const known = await identity;
+  if (known) return { child, identity: known };
+  throw new LaunchFailedError(`${name} ended before it could be identified; see its log`, { name });
+}
+
+function launchFailed(name: string, error: unknown): LaunchFailedError {
+  return new LaunchFailedError(
+    `${name} could not be started: ${messageOf(error)}`,
+    { name },
+    { cause: error },
+  );
+}
