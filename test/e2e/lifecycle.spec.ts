@@ -1,0 +1,162 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TestService, type ServiceSettings } from '../support/service.js';
+
+let service: TestService;
+
+async function boot(settings?: ServiceSettings): Promise<void> {
+  service = await TestService.create(settings);
+  await service.boot();
+}
+
+afterEach(() => service.dispose());
+
+async function infer(model: string, values: number[]): Promise<Response> {
+  return fetch(`http://127.0.0.1:${service.tritonPorts.http}/v2/models/${model}/infer`, {
+    method: 'POST',
+    headers: { Connection: 'close', 'Content-Type': 'application/json' },
+    body: JSON.stringify({
+      inputs: [{ name: 'INPUT', datatype: 'FP32', shape: [1, values.length], data: values }],
+    }),
+  });
+}
+
+describe('the life of a model', () => {
+  it('goes from STARTING to RUNNING, serves, and is gone after its stop', async () => {
+    await boot();
+    const started = await service.start('MAM', 0);
+    expect(started.status).toBe(202);
+    expect(started.body).toMatchObject({
+      model_name: 'MAM',
+      model_type: 'triton',
+      active_gpu_ids: [0],
+      total_instances: 8,
+      status: 'STARTING',
+    });
+    expect(started.body['created_at']).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(await service.placements()).toEqual(['MAM@0:STARTING']);
+    await service.untilRunning('MAM@0');
+
+    const again = await service.start('MAM', 0);
+    expect(again.status).toBe(202);
+    expect(again.body).toMatchObject({ status: 'RUNNING', port: service.tritonPorts.http });
+    expect(await service.serverPids()).toEqual([again.body['pid']]);
+    expect((await infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+
+    const stopped = await service.stop('MAM', 0);
+    expect(stopped.status).toBe(200);
+    expect(stopped.body).toMatchObject({ status: 'STOPPED', active_gpu_ids: [], total_instances: 0, pid: null });
+    expect(await service.placements()).toEqual([]);
+    expect(await service.tritonIndex()).toEqual([]);
+    expect(await service.serverPids()).toEqual([]);
+    await expect(readFile(join(service.repository, 'MAM/config.pbtxt'))).rejects.toThrow('ENOENT');
+  });
+
+  it('adds and removes a GPU while requests run, and none fails', async () => {
+    await boot();
+    await service.start('MAM', 0);
+    await service.untilRunning('MAM@0');
+    const answers: number[] = [];
+    let changing = true;
+    const requests = (async () => {
+      while (changing) answers.push((await infer('MAM', [1, 2, 3, 4])).status);
+    })();
+    expect((await service.start('MAM', 1)).body).toMatchObject({ active_gpu_ids: [0, 1], total_instances: 16 });
+    await service.untilRunning('MAM@0', 'MAM@1');
+    expect((await service.stop('MAM', 0)).body).toMatchObject({ active_gpu_ids: [1], status: 'RUNNING' });
+    changing = false;
+    await requests;
+    expect(await service.placements()).toEqual(['MAM@1:RUNNING']);
+    expect(answers.length).toBeGreaterThan(5);
+    expect(new Set(answers)).toEqual(new Set([200]));
+  });
+
+  it('reports a failed load as ERROR in the words of Triton, and starts again after the repair', async () => {
+    await boot({
+      models: { MAM: { load_seconds: 0.1 }, FastFitAll: { load_seconds: 0.1, fail_load: 'weights are missing' } },
+    });
+    await service.start('MAM', 0);
+    expect((await service.start('FastFitAll', 0)).status).toBe(202);
+    await service.until(async () => {
+      const { body } = await service.get<{ status: string }[]>('/api/v1/models/status/FastFitAll');
+      return body[0]?.status === 'ERROR';
+    });
+    const { body } = await service.get<unknown[]>('/api/v1/models/status/FastFitAll');
+    expect(body).toMatchObject([
+      {
+        gpu_id: 0,
+        status: 'ERROR',
+        error: { code: 'MODEL_LOAD_FAILED', message: expect.stringContaining('weights are missing') },
+      },
+    ]);
+    await service.untilRunning('MAM@0');
+
+    await service.writeModel('FastFitAll', { load_seconds: 0.1 });
+    expect((await service.start('FastFitAll', 0)).body).toMatchObject({ status: 'STARTING' });
+    await service.untilRunning('MAM@0', 'FastFitAll@0');
+  });
+
+  it('serves a model from a dedicated server', async () => {
+    await boot({
+      triton: {
+        model_gpu_configs: { MAM: { use_dedicated_server: true }, default: { instances_per_gpu: 1 } },
+      },
+    });
+    await service.start('MAM', 0);
+    await service.start('FastFitAll', 0);
+    await service.untilRunning('FastFitAll@0', 'MAM@0');
+    const dedicated = await service.start('MAM', 0);
+    const shared = await service.start('FastFitAll', 0);
+    expect(shared.body['port']).toBe(service.tritonPorts.http);
+    expect(dedicated.body['port']).not.toBe(shared.body['port']);
+    expect(dedicated.body['pid']).not.toBe(shared.body['pid']);
+    expect((await service.stop('MAM', 0)).status).toBe(200);
+    expect(await service.serverPids()).toEqual([shared.body['pid']]);
+  });
+});
+
+describe('a service that is killed', () => {
+  it('finds its models RUNNING again, untouched, within two seconds', async () => {
+    await boot();
+    await service.start('MAM', 0);
+    await service.start('MAM', 2);
+    await service.start('FastFitAll', 1);
+    await service.untilRunning('FastFitAll@1', 'MAM@0', 'MAM@2');
+    const pids = await service.serverPids();
+    await service.end('SIGKILL');
+    expect((await infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+    await service.boot();
+    const booted = performance.now();
+    await service.untilRunning('FastFitAll@1', 'MAM@0', 'MAM@2');
+    expect(performance.now() - booted).toBeLessThan(2000);
+    expect(await service.serverPids()).toEqual(pids);
+    expect((await service.stop('MAM', 0)).status).toBe(200);
+    expect((await service.stop('MAM', 2)).status).toBe(200);
+    expect((await service.stop('FastFitAll', 1)).status).toBe(200);
+    expect(await service.serverPids()).toEqual([]);
+  });
+
+  it('completes a start that was accepted', async () => {
+    await boot({ models: { MAM: { load_seconds: 1 } } });
+    await service.start('MAM', 3);
+    await service.end('SIGKILL');
+    await service.boot();
+    await service.untilRunning('MAM@3');
+    expect(await service.serverPids()).toHaveLength(1);
+  });
+});
+
+describe('a Triton that is killed', () => {
+  it('is brought back with all its models', async () => {
+    await boot({ config: { restart: { initial_delay_ms: 50 } } });
+    await service.start('MAM', 0);
+    await service.start('FastFitAll', 1);
+    await service.untilRunning('FastFitAll@1', 'MAM@0');
+    const [pid = 0] = await service.serverPids();
+    process.kill(pid, 'SIGKILL');
+    await service.until(async () => !(await service.placements()).includes('MAM@0:RUNNING'), 1000);
+    await service.untilRunning('FastFitAll@1', 'MAM@0');
+    expect(await service.serverPids()).not.toContain(pid);
+  });
+});

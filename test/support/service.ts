@@ -1,0 +1,222 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
+import { freePorts } from './ports.js';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+export interface Answer<T = Record<string, unknown>> {
+  readonly status: number;
+  readonly body: T;
+}
+
+/** How the stand-in treats a model: its `standin.json`. */
+export type StandinSettings = Record<string, unknown>;
+
+export interface ServiceSettings {
+  /** model → how the stand-in treats it; the models of the service. */
+  readonly models?: Record<string, StandinSettings>;
+  /** Laid over the configuration of the test. */
+  readonly triton?: Record<string, unknown>;
+  readonly config?: Record<string, unknown>;
+}
+
+/**
+ * The whole service as an operator runs it: a process of its own, in a directory of its own, with the stand-in for
+ * Triton as its child. `dispose` ends whatever it started.
+ */
+export class TestService {
+  private child: ChildProcess | undefined;
+  private output = '';
+
+  private constructor(
+    readonly directory: string,
+    readonly port: number,
+    readonly tritonPorts: { readonly http: number; readonly grpc: number; readonly metrics: number },
+  ) {}
+
+  static async create(settings: ServiceSettings = {}): Promise<TestService> {
+    const directory = await mkdtemp(join(tmpdir(), 'mic-e2e-'));
+    const [port = 0, http = 0, grpc = 0, metrics = 0, dedicated = 0] = await freePorts(5);
+    const service = new TestService(directory, port, { http, grpc, metrics });
+    const models = settings.models ?? { MAM: { load_seconds: 0.3 }, FastFitAll: { load_seconds: 0.3 } };
+    for (const [model, standin] of Object.entries(models)) await service.writeModel(model, standin);
+    const config = {
+      instance_name: `test-${port}`,
+      server: { port },
+      state: { dir: service.stateDir },
+      gpus: { source: 'simulated' },
+      ...settings.config,
+      runners: {
+        triton: {
+          launcher: 'process',
+          command: [process.execPath, join(ROOT, 'dist/demo/tritonserver/main.js')],
+          model_repository_host_path: service.repository,
+          runtime_host_path: null,
+          http_port: http,
+          grpc_port: grpc,
+          metrics_port: metrics,
+          dedicated_ports: { from: dedicated, to: dedicated + 20 },
+          exit_timeout_seconds: 1,
+          api_timeout_seconds: 10,
+          supported_models: Object.keys(models),
+          ...settings.triton,
+        },
+      },
+    };
+    await writeFile(service.configFile, stringify(config));
+    return service;
+  }
+
+  get stateDir(): string {
+    return join(this.directory, 'state');
+  }
+
+  get repository(): string {
+    return join(this.directory, 'models');
+  }
+
+  get configFile(): string {
+    return join(this.directory, 'config.yaml');
+  }
+
+  get pid(): number {
+    if (this.child?.pid === undefined) throw new Error('the service does not run');
+    return this.child.pid;
+  }
+
+  /** What it has written to stdout and stderr. */
+  get log(): string {
+    return this.output;
+  }
+
+  async writeModel(model: string, standin: StandinSettings): Promise<void> {
+    const directory = join(this.repository, model);
+    await mkdir(directory, { recursive: true });
+    await cp(join(ROOT, 'demo/model_repository/MAM'), directory, { recursive: true });
+    const template = await readFile(join(directory, 'config.pbtxt.template'), 'utf8');
+    await writeFile(join(directory, 'config.pbtxt.template'), template.replaceAll('MAM', model));
+    await writeFile(join(directory, 'standin.json'), JSON.stringify(standin));
+  }
+
+  /** Starts the process, and resolves when it answers. */
+  async boot(): Promise<void> {
+    const child = spawn(process.execPath, [join(ROOT, 'dist/main.js')], {
+      env: { ...process.env, MIC_CONFIG: this.configFile },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child = child;
+    child.stdout.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
+    await this.until(async () => {
+      if (child.exitCode !== null) throw new Error(`the service ended with ${child.exitCode}:\n${this.output}`);
+      return (await this.get('/health/ready')).status === 200;
+    }, 20_000);
+  }
+
+  /** Ends the service with a signal; its servers go on. */
+  async end(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
+    const child = this.child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+    return child.exitCode;
+  }
+
+  /** Ends the service and every server it launched. */
+  async dispose(): Promise<void> {
+    await this.end();
+    for (const pid of await this.serverPids()) {
+      try {
+        process.kill(-pid, 'SIGKILL');
+      } catch {
+        // It has ended already.
+      }
+    }
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  /** Main processes of the servers on record. */
+  async serverPids(): Promise<number[]> {
+    const directory = join(this.stateDir, 'processes');
+    const files = await readdir(directory).catch(() => []);
+    const records = await Promise.all(
+      files.filter((file) => file.endsWith('.json')).map((file) => readFile(join(directory, file), 'utf8')),
+    );
+    return records
+      .map((record) => /"pid":\s*(\d+)/.exec(record)?.[1])
+      .filter((pid) => pid !== undefined)
+      .map(Number);
+  }
+
+  async get<T = Record<string, unknown>>(path: string): Promise<Answer<T>> {
+    return this.call<T>('GET', path);
+  }
+
+  async call<T = Record<string, unknown>>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer<T>> {
+    try {
+      const response = await fetch(`http://127.0.0.1:${this.port}${path}`, {
+        method,
+        signal: AbortSignal.timeout(30_000),
+        headers: { ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers },
+        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      return { status: response.status, body: JSON.parse(text === '' ? 'null' : text) as T };
+    } catch (error) {
+      if (error instanceof TypeError) return { status: 0, body: {} as T };
+      throw error;
+    }
+  }
+
+  start(model: string, gpu: number, config?: Record<string, unknown>): Promise<Answer> {
+    return this.call('POST', '/api/v1/models/start', { model_name: model, gpu_id: gpu, ...(config && { config }) });
+  }
+
+  stop(model: string, gpu: number): Promise<Answer> {
+    return this.call('POST', '/api/v1/models/stop', { model_name: model, gpu_id: gpu });
+  }
+
+  /** `MAM@0:RUNNING` for every placement listed, sorted. */
+  async placements(): Promise<string[]> {
+    const { body } = await this.get<{ model_name: string; gpu_id: number; status: string }[]>('/api/v1/models/status');
+    return body.map((item) => `${item.model_name}@${item.gpu_id}:${item.status}`).sort();
+  }
+
+  async untilRunning(...placements: string[]): Promise<void> {
+    const wanted = placements.map((placement) => `${placement}:RUNNING`).sort();
+    await this.until(async () => JSON.stringify(await this.placements()) === JSON.stringify(wanted), 15_000);
+  }
+
+  /** Rows of the stand-in's repository index; empty when it does not run. */
+  async tritonIndex(): Promise<{ name: string; state?: string; reason?: string }[]> {
+    try {
+      const response = await fetch(`http://127.0.0.1:${this.tritonPorts.http}/v2/repository/index`, {
+        method: 'POST',
+        headers: { Connection: 'close' },
+        signal: AbortSignal.timeout(5000),
+      });
+      return (await response.json()) as { name: string; state?: string; reason?: string }[];
+    } catch {
+      return [];
+    }
+  }
+
+  async until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+    const limit = performance.now() + timeoutMs;
+    while (!(await condition())) {
+      if (performance.now() > limit) throw new Error(`not within ${timeoutMs} ms; log:\n${this.output.slice(-4000)}`);
+      await sleep(20);
+    }
+  }
+}
