@@ -1,11 +1,12 @@
-import { checkInstanceGroups, completeInstanceGroups, instancesOf } from './instance-groups.js';
+import { checkInstanceGroups, completeInstanceGroups } from './instance-groups.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { Log } from './log.js';
-import { differsInInstancesOnly, type ModelConfig } from './model-config.js';
+import { differsInInstancesOnly } from './model-config.js';
+import { ModelLoader } from './model-loader.js';
 import { ModelSlot, UNLOADED, type ModelState } from './model-slot.js';
 import type { Pace } from './pace.js';
 import type { ModelRepositories, PolledModel } from './repository.js';
-import { ServedModel } from './served-model.js';
+import type { ServedModel } from './served-model.js';
 import { TritonError, toTritonError } from './triton-error.js';
 
 /** One row of the repository index: a model that was never loaded has a name and nothing else. */
@@ -20,16 +21,19 @@ export interface IndexRow {
 export class ModelLifecycle {
   private readonly slots = new Map<string, ModelSlot>();
   private readonly queue = new KeyedQueue();
+  private readonly loader: ModelLoader;
   /** Loads and reloads at work: Triton can't end before them. */
   private readonly loads = new Set<Promise<void>>();
   private readonly unloads = new Map<ServedModel, Promise<void>>();
 
   constructor(
-    private readonly repositories: ModelRepositories,
+    private readonly repositories: Pick<ModelRepositories, 'names' | 'poll'>,
     private readonly visibleGpus: readonly number[],
-    private readonly pace: Pace,
+    pace: Pace,
     private readonly log: Log,
-  ) {}
+  ) {
+    this.loader = new ModelLoader(pace, log);
+  }
 
   /** Resolves when the model serves. Throws TritonError; what served before then goes on serving. */
   load(name: string): Promise<void> {
@@ -135,8 +139,8 @@ export class ModelLifecycle {
     const inPlace = old && !old.filesChanged(polled) && differsInInstancesOnly(old.config, config);
     try {
       checkInstanceGroups(config, this.visibleGpus);
-      if (inPlace) await this.changeInstances(old, polled, config);
-      else slot.serving = await this.initialise(polled, config);
+      if (inPlace) await this.loader.changeInstances(old, polled, config);
+      else slot.serving = await this.loader.load(polled, config);
     } catch (error) {
       throw this.loadFailed(slot, polled, toTritonError(error), inPlace === true);
     } finally {
@@ -165,36 +169,6 @@ export class ModelLifecycle {
     });
     this.log.info('model_lifecycle.cc:777', `failed to load '${polled.name}'`);
     return new TritonError('INVALID_ARG', `load failed for model '${polled.name}': ${perVersion.join('')}`);
-  }
-
-  private async initialise(polled: PolledModel, config: ModelConfig): Promise<ServedModel> {
-    const started = performance.now();
-    const settings = polled.settings();
-    if (settings.hang_load) await new Promise<never>(() => undefined);
-    await this.pace.pause(settings.load_seconds * 1000, `load ${polled.name}`);
-    if (settings.crash_on_load !== undefined) {
-      this.log.error('model_lifecycle.cc:642', `standin.json of '${polled.name}' ends this server now`);
-      this.pace.crash(settings.crash_on_load);
-    }
-    if (settings.fail_load !== undefined) throw new TritonError('INTERNAL', settings.fail_load);
-    this.logInstances(config, new Set());
-    const seconds = (performance.now() - started) / 1000;
-    return new ServedModel(polled, config, settings, seconds, this.pace);
-  }
-
-  private async changeInstances(model: ServedModel, polled: PolledModel, config: ModelConfig): Promise<void> {
-    const before = new Set(instancesOf(model.config).map(keyOf));
-    const isNew = instancesOf(config).some((instance) => !before.has(keyOf(instance)));
-    if (isNew) await this.pace.pause(model.settings.load_seconds * 1000, `load ${polled.name}`);
-    this.logInstances(config, before);
-    model.updateInstances(polled, config);
-  }
-
-  private logInstances(config: ModelConfig, already: ReadonlySet<string>): void {
-    for (const instance of instancesOf(config)) {
-      if (already.has(keyOf(instance))) continue;
-      this.log.info('standin.ts:1', `ModelInstanceInitialize: ${instance.name} (${instance.device})`);
-    }
   }
 
   private unloadNow(slot: ModelSlot): void {
@@ -243,10 +217,6 @@ export class ModelLifecycle {
     const reason = slot.reason === undefined ? {} : { reason: slot.reason };
     return slot.versions.map((version) => ({ name, version, state: slot.state, ...reason }));
   }
-}
-
-function keyOf(instance: { name: string; device: string }): string {
-  return `${instance.name} on ${instance.device}`;
 }
 
 function unknown(name: string, problem: string): TritonError {
