@@ -1,6 +1,6 @@
 import { systemCodeOf } from '../../common/errors.js';
 import { MARKER } from './process-environment.js';
-import { type ProcessIdentity, type ProcessRow, startedBefore } from './process-identity.js';
+import { type ProcessIdentity, type ProcessRow, startedBefore } from '../../common/process-identity.js';
 import { environmentOf, listProcesses, writesTo } from './process-table.js';
 
 /** Parent of all kernel threads on Linux. */
