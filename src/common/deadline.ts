@@ -1,9 +1,15 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
-/** A signal that aborts after `ms` milliseconds, or earlier when `parent` does. */
+/**
+ * A signal that aborts after `ms` milliseconds, or earlier when `parent` does.
+ *
+ * The timer holds its controller. `AbortSignal.timeout` has no such hold: Node 20 collects one that only
+ * `AbortSignal.any` refers to, and the deadline never comes.
+ */
 export function deadline(ms: number, parent?: AbortSignal): AbortSignal {
-  const timeout = AbortSignal.timeout(ms);
-  return parent ? AbortSignal.any([timeout, parent]) : timeout;
+  const controller = new AbortController();
+  setTimeout(() => {
+    controller.abort(new DOMException(`Not done within ${ms} ms`, 'TimeoutError'));
+  }, ms).unref();
+  return parent ? AbortSignal.any([controller.signal, parent]) : controller.signal;
 }
 
 /**
@@ -18,7 +24,13 @@ export async function pollUntil<T>(
     options.signal.throwIfAborted();
     const result = await probe();
     if (result !== undefined) return result;
-    await sleep(options.intervalMs, undefined, { signal: options.signal });
+    let timer: NodeJS.Timeout | undefined;
+    const interval = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, options.intervalMs);
+    });
+    await orAborted(interval, options.signal).finally(() => {
+      clearTimeout(timer);
+    });
   }
 }
 
@@ -26,18 +38,20 @@ export async function pollUntil<T>(
  * `promise`, or a rejection with the signal's reason once it aborts. The work behind `promise` goes on: use it only
  * for work that cannot be cancelled, and whose late result nobody needs.
  */
-export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => {
-      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      reject(reasonOf(signal));
     };
     signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    promise.then(resolve, reject).finally(() => {
+      signal.removeEventListener('abort', onAbort);
+    });
   });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (onAbort) signal.removeEventListener('abort', onAbort);
-  }
+}
+
+function reasonOf(signal: AbortSignal): Error {
+  const reason: unknown = signal.reason;
+  return reason instanceof Error ? reason : new Error(String(reason));
 }

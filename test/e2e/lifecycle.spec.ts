@@ -12,16 +12,6 @@ async function boot(settings?: ServiceSettings): Promise<void> {
 
 afterEach(() => service.dispose());
 
-async function infer(model: string, values: number[]): Promise<Response> {
-  return fetch(`http://127.0.0.1:${service.tritonPorts.http}/v2/models/${model}/infer`, {
-    method: 'POST',
-    headers: { Connection: 'close', 'Content-Type': 'application/json' },
-    body: JSON.stringify({
-      inputs: [{ name: 'INPUT', datatype: 'FP32', shape: [1, values.length], data: values }],
-    }),
-  });
-}
-
 describe('the life of a model', () => {
   it('goes from STARTING to RUNNING, serves, and is gone after its stop', async () => {
     await boot();
@@ -42,11 +32,16 @@ describe('the life of a model', () => {
     expect(again.status).toBe(202);
     expect(again.body).toMatchObject({ status: 'RUNNING', port: service.tritonPorts.http });
     expect(await service.serverPids()).toEqual([again.body['pid']]);
-    expect((await infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+    expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
 
     const stopped = await service.stop('MAM', 0);
     expect(stopped.status).toBe(200);
-    expect(stopped.body).toMatchObject({ status: 'STOPPED', active_gpu_ids: [], total_instances: 0, pid: null });
+    expect(stopped.body).toMatchObject({
+      status: 'STOPPED',
+      active_gpu_ids: [],
+      total_instances: 0,
+      pid: null,
+    });
     expect(await service.placements()).toEqual([]);
     expect(await service.tritonIndex()).toEqual([]);
     expect(await service.serverPids()).toEqual([]);
@@ -60,9 +55,12 @@ describe('the life of a model', () => {
     const answers: number[] = [];
     let changing = true;
     const requests = (async () => {
-      while (changing) answers.push((await infer('MAM', [1, 2, 3, 4])).status);
+      while (changing) answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
     })();
-    expect((await service.start('MAM', 1)).body).toMatchObject({ active_gpu_ids: [0, 1], total_instances: 16 });
+    expect((await service.start('MAM', 1)).body).toMatchObject({
+      active_gpu_ids: [0, 1],
+      total_instances: 16,
+    });
     await service.untilRunning('MAM@0', 'MAM@1');
     expect((await service.stop('MAM', 0)).body).toMatchObject({ active_gpu_ids: [1], status: 'RUNNING' });
     changing = false;
@@ -74,7 +72,10 @@ describe('the life of a model', () => {
 
   it('reports a failed load as ERROR in the words of Triton, and starts again after the repair', async () => {
     await boot({
-      models: { MAM: { load_seconds: 0.1 }, FastFitAll: { load_seconds: 0.1, fail_load: 'weights are missing' } },
+      models: {
+        MAM: { load_seconds: 0.1 },
+        FastFitAll: { load_seconds: 0.1, fail_load: 'weights are missing' },
+      },
     });
     await service.start('MAM', 0);
     expect((await service.start('FastFitAll', 0)).status).toBe(202);
@@ -125,7 +126,7 @@ describe('a service that is killed', () => {
     await service.untilRunning('FastFitAll@1', 'MAM@0', 'MAM@2');
     const pids = await service.serverPids();
     await service.end('SIGKILL');
-    expect((await infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+    expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
     await service.boot();
     const booted = performance.now();
     await service.untilRunning('FastFitAll@1', 'MAM@0', 'MAM@2');

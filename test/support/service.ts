@@ -2,12 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { freePorts } from './ports.js';
 
-const ROOT = resolve(import.meta.dirname, '../..');
+/** Tests and benchmarks run from the top of the repository. */
+const ROOT = process.cwd();
 
 export interface Answer<T = Record<string, unknown>> {
   readonly status: number;
@@ -20,6 +21,8 @@ export type StandinSettings = Record<string, unknown>;
 export interface ServiceSettings {
   /** model → how the stand-in treats it; the models of the service. */
   readonly models?: Record<string, StandinSettings>;
+  /** A model repository to copy instead: real models. */
+  readonly repository?: string;
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
   readonly config?: Record<string, unknown>;
@@ -37,16 +40,27 @@ export class TestService {
     readonly directory: string,
     readonly port: number,
     readonly tritonPorts: { readonly http: number; readonly grpc: number; readonly metrics: number },
+    /** The models of the stand-in have a batch dimension. */
+    private readonly hasBatches: boolean,
   ) {}
 
   static async create(settings: ServiceSettings = {}): Promise<TestService> {
     const directory = await mkdtemp(join(tmpdir(), 'mic-e2e-'));
     const [port = 0, http = 0, grpc = 0, metrics = 0, dedicated = 0] = await freePorts(5);
-    const service = new TestService(directory, port, { http, grpc, metrics });
+    const service = new TestService(
+      directory,
+      port,
+      { http, grpc, metrics },
+      settings.repository === undefined,
+    );
     const models = settings.models ?? { MAM: { load_seconds: 0.3 }, FastFitAll: { load_seconds: 0.3 } };
-    for (const [model, standin] of Object.entries(models)) await service.writeModel(model, standin);
+    if (settings.repository === undefined) {
+      for (const [model, standin] of Object.entries(models)) await service.writeModel(model, standin);
+    } else {
+      await cp(settings.repository, service.repository, { recursive: true });
+    }
     const config = {
-      instance_name: `test-${port}`,
+      instance_name: service.instanceName,
       server: { port },
       state: { dir: service.stateDir },
       gpus: { source: 'simulated' },
@@ -63,13 +77,19 @@ export class TestService {
           dedicated_ports: { from: dedicated, to: dedicated + 20 },
           exit_timeout_seconds: 1,
           api_timeout_seconds: 10,
-          supported_models: Object.keys(models),
+          supported_models:
+            settings.repository === undefined ? Object.keys(models) : await readdir(settings.repository),
           ...settings.triton,
         },
       },
     };
     await writeFile(service.configFile, stringify(config));
     return service;
+  }
+
+  /** What everything it launches is labelled with. */
+  get instanceName(): string {
+    return `test-${this.port}`;
   }
 
   get stateDir(): string {
@@ -94,6 +114,15 @@ export class TestService {
     return this.output;
   }
 
+  /** Sets keys of `runners.triton` in the configuration file; read at the next boot. */
+  async configure(change: { runners: { triton: Record<string, unknown> } }): Promise<void> {
+    const config = parse(await readFile(this.configFile, 'utf8')) as {
+      runners: { triton: Record<string, unknown> };
+    };
+    Object.assign(config.runners.triton, change.runners.triton);
+    await writeFile(this.configFile, stringify(config));
+  }
+
   async writeModel(model: string, standin: StandinSettings): Promise<void> {
     const directory = join(this.repository, model);
     await mkdir(directory, { recursive: true });
@@ -113,7 +142,8 @@ export class TestService {
     child.stdout.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
     await this.until(async () => {
-      if (child.exitCode !== null) throw new Error(`the service ended with ${child.exitCode}:\n${this.output}`);
+      if (child.exitCode !== null)
+        throw new Error(`the service ended with ${child.exitCode}:\n${this.output}`);
       return (await this.get('/health/ready')).status === 200;
     }, 20_000);
   }
@@ -174,13 +204,18 @@ export class TestService {
       const text = await response.text();
       return { status: response.status, body: JSON.parse(text === '' ? 'null' : text) as T };
     } catch (error) {
-      if (error instanceof TypeError) return { status: 0, body: {} as T };
+      // Jest's realm has another TypeError than fetch: by name, not by class.
+      if ((error as Error).name === 'TypeError') return { status: 0, body: {} as T };
       throw error;
     }
   }
 
   start(model: string, gpu: number, config?: Record<string, unknown>): Promise<Answer> {
-    return this.call('POST', '/api/v1/models/start', { model_name: model, gpu_id: gpu, ...(config && { config }) });
+    return this.call('POST', '/api/v1/models/start', {
+      model_name: model,
+      gpu_id: gpu,
+      ...(config && { config }),
+    });
   }
 
   stop(model: string, gpu: number): Promise<Answer> {
@@ -189,13 +224,27 @@ export class TestService {
 
   /** `MAM@0:RUNNING` for every placement listed, sorted. */
   async placements(): Promise<string[]> {
-    const { body } = await this.get<{ model_name: string; gpu_id: number; status: string }[]>('/api/v1/models/status');
+    const { body } =
+      await this.get<{ model_name: string; gpu_id: number; status: string }[]>('/api/v1/models/status');
     return body.map((item) => `${item.model_name}@${item.gpu_id}:${item.status}`).sort();
   }
 
   async untilRunning(...placements: string[]): Promise<void> {
     const wanted = placements.map((placement) => `${placement}:RUNNING`).sort();
     await this.until(async () => JSON.stringify(await this.placements()) === JSON.stringify(wanted), 15_000);
+  }
+
+  /** Asks Triton itself; the connection is fresh, and the answer's first output. */
+  async infer(model: string, values: readonly number[]): Promise<{ status: number; output: number[] }> {
+    const shape = this.hasBatches ? [1, values.length] : [values.length];
+    const response = await fetch(`http://127.0.0.1:${this.tritonPorts.http}/v2/models/${model}/infer`, {
+      method: 'POST',
+      headers: { Connection: 'close', 'Content-Type': 'application/json' },
+      body: JSON.stringify({ inputs: [{ name: 'INPUT', datatype: 'FP32', shape, data: values }] }),
+      signal: AbortSignal.timeout(30_000),
+    });
+    const answer = (await response.json()) as { outputs?: { data: number[] }[] };
+    return { status: response.status, output: answer.outputs?.[0]?.data ?? [] };
   }
 
   /** Rows of the stand-in's repository index; empty when it does not run. */
@@ -215,7 +264,8 @@ export class TestService {
   async until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
     const limit = performance.now() + timeoutMs;
     while (!(await condition())) {
-      if (performance.now() > limit) throw new Error(`not within ${timeoutMs} ms; log:\n${this.output.slice(-4000)}`);
+      if (performance.now() > limit)
+        throw new Error(`not within ${timeoutMs} ms; log:\n${this.output.slice(-4000)}`);
       await sleep(20);
     }
   }

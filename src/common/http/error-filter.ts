@@ -78,7 +78,7 @@ function detailOf(error: unknown, status: number, request: Request): string {
     return `No such route: ${request.method} ${request.path.slice(0, 200)}. /docs lists all of them.`;
   if (status === 413) return 'The request body is too large: server.body_limit_kb is the limit.';
   if (error instanceof Error && 'type' in error && error.type === 'entity.parse.failed') {
-    return 'The request body is not valid JSON.';
+    return `The request body is not valid JSON: ${error.message}.`;
   }
   return error instanceof Error ? error.message : 'The request cannot be understood.';
 }

@@ -7,6 +7,14 @@ export class ContentTypeError extends DomainError {
   readonly kind = 'invalid';
 }
 
+/** Keys that reach into an object's prototype: later layers drop them in silence, so they are refused here. */
+const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+function refuseForbiddenKeys(key: string, value: unknown): unknown {
+  if (FORBIDDEN_KEYS.has(key)) throw new SyntaxError(`the key "${key}" is not allowed`);
+  return value;
+}
+
 /** Parses JSON bodies up to `limitKb` KiB; a POST in any other form is refused before a handler sees it. */
 export function jsonBody(limitKb: number): RequestHandler[] {
   const requireJson = (request: Request, _response: Response, next: NextFunction): void => {
@@ -18,5 +26,5 @@ export function jsonBody(limitKb: number): RequestHandler[] {
     }
     next();
   };
-  return [requireJson, json({ limit: limitKb * 1024, strict: true })];
+  return [requireJson, json({ limit: limitKb * 1024, strict: true, reviver: refuseForbiddenKeys })];
 }
