@@ -1,5 +1,13 @@
+/** Something was not done in the time it had. */
+export class DeadlineError extends Error {
+  constructor(readonly limitMs: number) {
+    super(`not done within ${limitMs / 1000} s`);
+    this.name = 'DeadlineError';
+  }
+}
+
 /**
- * A signal that aborts after `ms` milliseconds, or earlier when `parent` does.
+ * A signal that aborts with a DeadlineError after `ms` milliseconds, or earlier when `parent` does.
  *
  * The timer holds its controller. `AbortSignal.timeout` has no such hold: Node 20 collects one that only
  * `AbortSignal.any` refers to, and the deadline never comes.
@@ -7,7 +15,7 @@
 export function deadline(ms: number, parent?: AbortSignal): AbortSignal {
   const controller = new AbortController();
   setTimeout(() => {
-    controller.abort(new DOMException(`Not done within ${ms} ms`, 'TimeoutError'));
+    controller.abort(new DeadlineError(ms));
   }, ms).unref();
   return parent ? AbortSignal.any([controller.signal, parent]) : controller.signal;
 }
