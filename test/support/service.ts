@@ -229,6 +229,19 @@ export class TestService {
     return body.map((item) => `${item.model_name}@${item.gpu_id}:${item.status}`).sort();
   }
 
+  /** `MAM@0` for every placement that is to serve, by the state on disk; sorted. */
+  async desired(): Promise<string[]> {
+    const text = await readFile(join(this.stateDir, 'desired-state.json'), 'utf8');
+    const state = JSON.parse(text) as {
+      deployments: { model_name: string; placements: { gpu_id: number; wanted: string }[] }[];
+    };
+    return state.deployments
+      .flatMap(({ model_name: model, placements }) =>
+        placements.filter(({ wanted }) => wanted === 'serve').map(({ gpu_id: gpu }) => `${model}@${gpu}`),
+      )
+      .sort();
+  }
+
   async untilRunning(...placements: string[]): Promise<void> {
     const wanted = placements.map((placement) => `${placement}:RUNNING`).sort();
     await this.until(async () => JSON.stringify(await this.placements()) === JSON.stringify(wanted), 15_000);

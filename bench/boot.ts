@@ -1,0 +1,73 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePorts } from '../test/support/ports.js';
+import { TestService } from '../test/support/service.js';
+import { type Figure, median } from './statistics.js';
+
+const RUNS = 10;
+const POLL_MS = 2;
+/** Memory is read this long after the first answer, when the start-up garbage is gone. */
+const SETTLE_MS = 500;
+
+interface Boot {
+  readonly ms: number;
+  readonly mib: number;
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    get({ host: '127.0.0.1', port, path: '/', agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    }).on('error', () => {
+      resolve(false);
+    });
+  });
+}
+
+async function boot(script: string, port: number, env: NodeJS.ProcessEnv): Promise<Boot> {
+  const start = performance.now();
+  const child = spawn(process.execPath, [script], { env: { ...process.env, ...env }, stdio: 'ignore' });
+  while (!(await answers(port))) {
+    if (child.exitCode !== null) throw new Error(`${script} ended with ${child.exitCode}`);
+    await sleep(POLL_MS);
+  }
+  const ms = performance.now() - start;
+  await sleep(SETTLE_MS);
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+  const mib = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  return { ms, mib };
+}
+
+/** Boot to the first 200, and memory then, against a bare Nest app; in turns, so that drift hits both. */
+export async function benchBoot(): Promise<Figure[]> {
+  const service = await TestService.create();
+  const [barePort = 0] = await freePorts(1);
+  const ours: Boot[] = [];
+  const bare: Boot[] = [];
+  try {
+    for (let run = 0; run <= RUNS; run += 1) {
+      const peer = await boot(join(import.meta.dirname, 'bare-app.js'), barePort, { PORT: String(barePort) });
+      const own = await boot('dist/main.js', service.port, { MIC_CONFIG: service.configFile });
+      if (run === 0) continue; // warms the file cache
+      bare.push(peer);
+      ours.push(own);
+    }
+  } finally {
+    await service.dispose();
+  }
+  const ratio = (figure: keyof Boot): number =>
+    median(ours.map((own, i) => own[figure] / (bare[i]?.[figure] ?? 1)));
+  return [
+    { name: 'boot to the first 200', value: median(ours.map((own) => own.ms)), unit: 'ms' },
+    { name: 'boot, bare Nest with Swagger', value: median(bare.map((peer) => peer.ms)), unit: 'ms' },
+    { name: 'boot ÷ bare Nest', value: ratio('ms'), unit: 'ratio', target: '≤ 1.2' },
+    { name: 'memory after boot ÷ bare Nest', value: ratio('mib'), unit: 'ratio', target: '≤ 1.2' },
+  ];
+}
