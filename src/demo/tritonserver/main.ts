@@ -13,6 +13,8 @@ docs of the demo: demo/model_repository/README.md.`;
 const log = glog((line) => {
   process.stdout.write(`${line}\n`);
 });
+// Like Triton, it outlives whoever reads its log.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 process.exitCode = await run();
 
 /** Returns once the server listens; the exit code is that of a start that failed. */
