@@ -34,6 +34,8 @@ export interface LaunchSpec {
   /** Docker only. */
   readonly image?: string;
   readonly pull: 'never' | 'if-missing';
+  /** Docker only: replaces the image's entry point. Left out, the image's own gets `command` as its arguments. */
+  readonly entrypoint?: readonly string[];
   /** Program and arguments. Never goes through a shell. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;

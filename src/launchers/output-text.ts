@@ -2,6 +2,8 @@ import { stripVTControlCharacters } from 'node:util';
 
 /** Most output that is read for a tail, bytes. */
 export const MAX_TAIL_BYTES = 256 * 1024;
+/** Most lines that are read for a tail. */
+export const MAX_TAIL_LINES = 2000;
 /** Longest line that is kept, characters: a progress bar without line ends must not fill an error message. */
 const MAX_LINE_LENGTH = 4096;
 

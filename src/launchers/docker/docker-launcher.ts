@@ -1,0 +1,129 @@
+import { ExitListeners } from '../exit-listeners.js';
+import {
+  Launcher,
+  LaunchFailedError,
+  type LaunchSpec,
+  type ProgressListener,
+  type ServerExit,
+  type ServerInfo,
+} from '../launcher.js';
+import { NameLocks } from '../name-locks.js';
+import { lastLines, MAX_TAIL_LINES } from '../output-text.js';
+import { isServerName, requireServerName } from '../server-name.js';
+import { demultiplex } from './container-logs.js';
+import { ContainerStart } from './container-start.js';
+import { ContainerStop } from './container-stop.js';
+import { Containers, serverInfoOf } from './containers.js';
+import { requirePorts } from './docker-ports.js';
+import { Engine } from './engine.js';
+import { ExitStream } from './exit-stream.js';
+import { imageOf, isImageThere, pullImage } from './image-pull.js';
+
+export interface DockerLauncherOptions {
+  readonly socketPath: string;
+  /** Value of OWNER_LABEL: containers without it are never touched. */
+  readonly owner: string;
+  readonly requestTimeoutMs: number;
+  readonly pullTimeoutMs: number;
+}
+
+/** Runs servers as containers of the Docker Engine of this host. */
+export class DockerLauncher extends Launcher {
+  readonly kind = 'docker';
+
+  private readonly engine: Engine;
+  private readonly containers: Containers;
+  private readonly starts: ContainerStart;
+  private readonly stops: ContainerStop;
+  private readonly exits: ExitStream;
+  private readonly locks = new NameLocks();
+  private readonly listeners = new ExitListeners();
+
+  constructor(private readonly options: DockerLauncherOptions) {
+    super();
+    this.engine = new Engine(options);
+    this.containers = new Containers(this.engine, options.owner);
+    this.stops = new ContainerStop(this.engine);
+    this.starts = new ContainerStart(this.engine, this.containers, this.stops, options.owner);
+    this.exits = new ExitStream(this.engine, this.containers, options.owner, this.listeners);
+  }
+
+  async check(spec: LaunchSpec, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    requireServerName(spec.name);
+    const { live } = await this.containers.occupantOf(spec, signal);
+    if (live) return;
+    await isImageThere(this.engine, spec, signal);
+    await requirePorts(this.engine, spec, signal);
+  }
+
+  async launch(spec: LaunchSpec, signal: AbortSignal, onProgress?: ProgressListener): Promise<ServerInfo> {
+    requireServerName(spec.name);
+    return this.locks.run(spec.name, signal, async () => {
+      const { live, dead } = await this.containers.occupantOf(spec, signal);
+      if (live) return this.told(serverInfoOf(live));
+      const image = imageOf(spec);
+      if (!(await isImageThere(this.engine, spec, signal))) {
+        await pullImage(this.engine, image, { limitMs: this.options.pullTimeoutMs, signal, onProgress });
+      }
+      if (dead) await this.stops.stop(dead.Id, spec.name, 0, signal);
+      await requirePorts(this.engine, spec, signal);
+      const id = await this.starts.run(spec, image, signal);
+      const started = await this.containers.findOurs(spec.name, signal);
+      if (started?.Id === id) return this.told(serverInfoOf(started));
+      throw new LaunchFailedError(`Container ${spec.name} was removed right after its start`, {
+        name: spec.name,
+      });
+    });
+  }
+
+  async inspect(name: string, signal: AbortSignal): Promise<ServerInfo | undefined> {
+    if (!isServerName(name)) return undefined;
+    const found = await this.containers.findOurs(name, signal);
+    return found && this.told(serverInfoOf(found));
+  }
+
+  async list(labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<readonly ServerInfo[]> {
+    const found = await this.containers.list(labels, signal);
+    return found.map((container) => this.told(serverInfoOf(container)));
+  }
+
+  async stop(name: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    if (!isServerName(name)) return;
+    await this.locks.run(name, signal, async () => {
+      const found = await this.containers.findOurs(name, signal);
+      if (found) await this.stops.stop(found.Id, name, graceSeconds, signal);
+    });
+  }
+
+  async logs(name: string, tail: number, signal: AbortSignal): Promise<readonly string[]> {
+    if (!isServerName(name) || tail <= 0) return [];
+    const found = await this.containers.findOurs(name, signal);
+    if (!found) return [];
+    const output = await this.engine.find(signal, (docker, abortSignal) =>
+      docker.getContainer(found.Id).logs({
+        stdout: true,
+        stderr: true,
+        follow: false,
+        tail: Math.min(tail, MAX_TAIL_LINES),
+        abortSignal,
+      }),
+    );
+    return Buffer.isBuffer(output) ? lastLines(demultiplex(output), tail) : [];
+  }
+
+  onExit(listener: (exit: ServerExit) => void): () => void {
+    this.exits.open();
+    return this.listeners.add(listener);
+  }
+
+  async close(): Promise<void> {
+    this.listeners.clear();
+    await this.exits.close();
+  }
+
+  private told(info: ServerInfo): ServerInfo {
+    this.exits.seen(info);
+    return info;
+  }
+}

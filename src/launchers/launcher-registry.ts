@@ -1,0 +1,47 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/schema.js';
+import { DockerLauncher } from './docker/docker-launcher.js';
+import type { Launcher } from './launcher.js';
+import { ProcessLauncher } from './process/process-launcher.js';
+
+/** The launchers of this host, each made when it is first asked for. */
+@Injectable()
+export class LauncherRegistry implements OnApplicationShutdown {
+  private readonly launchers = new Map<Launcher['kind'], Launcher>();
+
+  constructor(@Inject(CONFIG) private readonly config: Config) {}
+
+  /** @throws a system error when the process launcher can't make its directory */
+  get(kind: Launcher['kind']): Launcher {
+    const existing = this.launchers.get(kind);
+    if (existing) return existing;
+    const created = this.create(kind);
+    this.launchers.set(kind, created);
+    return created;
+  }
+
+  /** Servers go on; only what watches them ends. */
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all([...this.launchers.values()].map((launcher) => launcher.close()));
+  }
+
+  private create(kind: Launcher['kind']): Launcher {
+    const { instance_name: owner, launchers, state } = this.config;
+    switch (kind) {
+      case 'docker':
+        return new DockerLauncher({
+          owner,
+          socketPath: launchers.docker.socket_path,
+          requestTimeoutMs: launchers.docker.request_timeout_seconds * 1000,
+          pullTimeoutMs: launchers.docker.pull_timeout_seconds * 1000,
+        });
+      case 'process':
+        return new ProcessLauncher({
+          owner,
+          stateDir: state.dir,
+          logMaxBytes: launchers.process.log_max_bytes,
+        });
+    }
+  }
+}
