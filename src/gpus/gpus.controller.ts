@@ -1,0 +1,48 @@
+import { Controller, Get } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiErrors } from '../common/http/api-errors.js';
+import { toGpuInfo } from './gpu-info.js';
+import type { GpuSample } from './gpu-provider.js';
+import { type GpuTenant, GpuTenants } from './gpu-tenants.js';
+import { GpuInfo } from './gpus.dto.js';
+import { GpusService } from './gpus.service.js';
+import { nearestAncestor } from './process-parent.js';
+
+@ApiTags('GPU 和进程管理')
+@Controller('api/v1/gpus')
+export class GpusController {
+  constructor(
+    private readonly gpus: GpusService,
+    private readonly tenants: GpuTenants,
+  ) {}
+
+  @Get()
+  @ApiOperation({ summary: '获取所有GPU的状态信息', description: 'State of all GPUs of this host, by id.' })
+  @ApiOkResponse({ type: [GpuInfo] })
+  @ApiErrors({
+    500: '获取GPU信息失败 The GPUs cannot be read: driver not loaded, no permission, or no answer in time.',
+    501: "未安装NVML NVIDIA's management library is not on this host.",
+  })
+  async list(): Promise<GpuInfo[]> {
+    const samples = await this.gpus.list();
+    const tenants = this.tenants.list();
+    const serverPids = await serverPidsOf(samples, tenants);
+    return samples.map((sample) => toGpuInfo(sample, tenants, serverPids));
+  }
+}
+
+async function serverPidsOf(
+  samples: readonly GpuSample[],
+  tenants: readonly GpuTenant[],
+): Promise<Map<number, number>> {
+  const roots = new Set(tenants.flatMap(({ pid }) => (pid === null ? [] : [pid])));
+  const found = new Map<number, number>();
+  const pids = new Set(samples.flatMap((sample) => sample.processes.map((process) => process.pid)));
+  await Promise.all(
+    [...pids].map(async (pid) => {
+      const root = await nearestAncestor(pid, roots);
+      if (root !== undefined) found.set(pid, root);
+    }),
+  );
+  return found;
+}

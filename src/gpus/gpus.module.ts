@@ -1,0 +1,29 @@
+import { Module } from '@nestjs/common';
+import { Clock } from '../common/clock.js';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/schema.js';
+import { GpuProvider } from './gpu-provider.js';
+import { GpuTenants } from './gpu-tenants.js';
+import { GpusController } from './gpus.controller.js';
+import { GpusService } from './gpus.service.js';
+
+/** Nothing is loaded or read before the first sample: a service without a driver starts all the same. */
+async function createProvider({ gpus }: Config, tenants: GpuTenants, clock: Clock): Promise<GpuProvider> {
+  if (gpus.source === 'simulated') {
+    const { SimulatedGpuProvider } = await import('./simulated/simulated-gpu-provider.js');
+    return new SimulatedGpuProvider(gpus.simulated, tenants);
+  }
+  const { NvmlGpuProvider } = await import('./nvml/nvml-gpu-provider.js');
+  return new NvmlGpuProvider({ library: gpus.nvml_library, timeoutMs: gpus.sample_timeout_ms }, clock);
+}
+
+@Module({
+  controllers: [GpusController],
+  providers: [
+    GpuTenants,
+    GpusService,
+    { provide: GpuProvider, useFactory: createProvider, inject: [CONFIG, GpuTenants, Clock] },
+  ],
+  exports: [GpusService, GpuTenants],
+})
+export class GpusModule {}

@@ -1,0 +1,80 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Clock } from '../common/clock.js';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/schema.js';
+import { GpuProvider, type GpuSample } from './gpu-provider.js';
+
+/** That a GPU exists, apart from what it does. */
+export interface GpuIdentity {
+  /** NVML index: PCI bus order. */
+  readonly id: number;
+  readonly uuid: string | null;
+}
+
+/** The GPUs of this host. However many ask, one reading at a time is under way, and it serves all of them. */
+@Injectable()
+export class GpusService implements OnApplicationShutdown {
+  private last: { readonly samples: readonly GpuSample[]; readonly at: number } | undefined;
+  private inFlight: Promise<readonly GpuSample[]> | undefined;
+  private known: readonly GpuIdentity[] | undefined;
+  private abort: AbortController | undefined;
+  private closing: Promise<void> | undefined;
+
+  constructor(
+    private readonly provider: GpuProvider,
+    private readonly clock: Clock,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  /**
+   * A reading of every GPU, by id, no older than `gpus.sample_max_age_ms`.
+   * @throws NvmlNotInstalledError, GpuReadError
+   */
+  async list(): Promise<readonly GpuSample[]> {
+    if (this.last && this.isFresh(this.last.at)) return this.last.samples;
+    return this.refresh();
+  }
+
+  /**
+   * The GPUs that exist: at once from the last reading, however old, once there was one. A stale one is renewed in the
+   * background, so that a start never waits for the driver.
+   * @throws NvmlNotInstalledError, GpuReadError while nothing was ever read
+   */
+  async inventory(): Promise<readonly GpuIdentity[]> {
+    if (!this.known || !this.last) return this.refresh().then(() => this.known ?? []);
+    // Whoever asks for readings gets the error of a failed one; for existence the last answer stands.
+    if (!this.isFresh(this.last.at)) void this.refresh().catch(() => undefined);
+    return this.known;
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    this.abort?.abort(new Error('the service is ending'));
+    this.closing ??= this.provider.close();
+    return this.closing;
+  }
+
+  private isFresh(at: number): boolean {
+    return this.clock.monotonicMs() - at < this.config.gpus.sample_max_age_ms;
+  }
+
+  private refresh(): Promise<readonly GpuSample[]> {
+    this.inFlight ??= this.read().finally(() => {
+      this.inFlight = undefined;
+    });
+    return this.inFlight;
+  }
+
+  private async read(): Promise<readonly GpuSample[]> {
+    // One controller per reading: signals derived from one that lives as long as the service would pile up.
+    this.abort = new AbortController();
+    const samples = await this.provider.sample(this.abort.signal);
+    this.last = { samples, at: this.clock.monotonicMs() };
+    this.known = samples.map(({ id, uuid }) => ({ id, uuid: uuid ?? this.knownUuid(id) }));
+    return samples;
+  }
+
+  /** A GPU that cannot be read just now is still the one it was. */
+  private knownUuid(id: number): string | null {
+    return this.known?.find((gpu) => gpu.id === id)?.uuid ?? null;
+  }
+}

@@ -1,0 +1,99 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { NvmlReply, NvmlRequest } from './nvml-messages.js';
+
+/** The process did not answer in time and was killed, or ended by itself. `message` says which. */
+export class NvmlProcessGoneError extends Error {}
+
+interface Waiter {
+  readonly resolve: (reply: NvmlReply) => void;
+  readonly reject: (error: NvmlProcessGoneError) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * A process of its own for NVML. Not a worker thread: a driver call that hangs would keep even `process.exit()` of this
+ * service waiting for it, and a crash inside the library would end the service. Does not keep the service alive.
+ */
+export class NvmlProcess {
+  /** Resolves when the process has ended, which after `kill` can take as long as the kernel holds a driver call. */
+  readonly exited: Promise<void>;
+  hasExited = false;
+  private readonly child: ChildProcess;
+  private readonly waiters: Waiter[] = [];
+  private gone: NvmlProcessGoneError | undefined;
+
+  /** @param entry compiled `nvml-child.js` */
+  constructor(entry: URL, library: string) {
+    // Without NODE_OPTIONS: a debugger's port or a preloaded module is the service's alone.
+    const env = { ...process.env, NODE_OPTIONS: '' };
+    const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const;
+    this.child = fork(fileURLToPath(entry), [library], { execArgv: [], env, stdio: [...stdio] });
+    this.child.unref();
+    this.child.channel?.unref();
+    this.child.on('message', (reply) => this.waiters.shift()?.resolve(reply as NvmlReply));
+    this.exited = new Promise((resolve) => {
+      const exited = (how: string): void => {
+        this.end(`the NVML process ${how}`);
+        this.hasExited = true;
+        resolve();
+      };
+      this.child.once('exit', (code, signal) => {
+        exited(`ended with ${signal ?? `exit code ${String(code)}`}`);
+      });
+      this.child.on('error', (error) => {
+        if (this.child.pid === undefined) exited(`cannot be started: ${error.message}`);
+      });
+    });
+  }
+
+  /** Nothing comes from this process any more. */
+  get isGone(): boolean {
+    return this.gone !== undefined;
+  }
+
+  /**
+   * The next reply; the first is the result of the initialisation.
+   * @throws NvmlProcessGoneError; a reply later than `timeoutMs` kills the process
+   */
+  receive(timeoutMs: number): Promise<NvmlReply> {
+    return new Promise((resolve, reject) => {
+      if (this.gone) {
+        reject(this.gone);
+        return;
+      }
+      const timer = setTimeout(() => {
+        this.kill(`NVML did not answer within ${timeoutMs} ms`);
+      }, timeoutMs);
+      this.waiters.push({
+        timer,
+        reject,
+        resolve: (reply) => {
+          clearTimeout(timer);
+          resolve(reply);
+        },
+      });
+    });
+  }
+
+  /** One reading of all GPUs. @throws as `receive` */
+  sample(timeoutMs: number): Promise<NvmlReply> {
+    const request: NvmlRequest = { type: 'sample' };
+    // A request that cannot be sent shows as the end of the process.
+    if (!this.gone) this.child.send(request, () => undefined);
+    return this.receive(timeoutMs);
+  }
+
+  kill(why: string): void {
+    this.end(why);
+    this.child.kill('SIGKILL');
+  }
+
+  private end(why: string): void {
+    this.gone ??= new NvmlProcessGoneError(why);
+    for (const waiter of this.waiters.splice(0)) {
+      clearTimeout(waiter.timer);
+      waiter.reject(this.gone);
+    }
+  }
+}

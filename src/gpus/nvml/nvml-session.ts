@@ -1,0 +1,45 @@
+import { messageOf } from '../../common/errors.js';
+import { NvmlCode, type Nvml } from './nvml.js';
+import type { NvmlFailure, NvmlReply } from './nvml-messages.js';
+import { NvmlUninitializedError, readGpu } from './nvml-reader.js';
+import { processName } from './process-name.js';
+
+/** Loads and initialises NVML; what went wrong is a value, since it goes to another process. */
+export function openNvml(load: () => Nvml): Nvml | NvmlFailure {
+  let nvml: Nvml;
+  try {
+    nvml = load();
+  } catch (error) {
+    return { reason: 'library_not_loaded', text: messageOf(error) };
+  }
+  const code = nvml.init();
+  if (code === NvmlCode.SUCCESS) return nvml;
+  return { reason: 'init_failed', text: nvml.errorString(code), nvmlCode: code };
+}
+
+/** One reading of every GPU. */
+export function sampleAll(nvml: Nvml): NvmlReply {
+  const count = nvml.deviceCount();
+  if (!count.ok) {
+    const reason = count.code === NvmlCode.UNINITIALIZED ? 'uninitialized' : 'read_failed';
+    return failed({ reason, text: nvml.errorString(count.code), nvmlCode: count.code });
+  }
+  try {
+    const readings = Array.from({ length: count.value }, (_, index) =>
+      readGpu(nvml, index, (pid) => processName(nvml, pid)),
+    );
+    return {
+      type: 'sample',
+      samples: readings.map(({ sample }) => sample),
+      lost: readings.some(({ lost }) => lost),
+    };
+  } catch (error) {
+    if (!(error instanceof NvmlUninitializedError)) throw error;
+    const code = NvmlCode.UNINITIALIZED;
+    return failed({ reason: 'uninitialized', text: nvml.errorString(code), nvmlCode: code });
+  }
+}
+
+function failed(failure: NvmlFailure): NvmlReply {
+  return { type: 'failed', failure };
+}

@@ -1,0 +1,46 @@
+import type { Config } from '../../config/schema.js';
+import type { GpuProcess, GpuSample } from '../gpu-provider.js';
+import type { GpuTenant } from '../gpu-tenants.js';
+
+type Simulation = Config['gpus']['simulated'];
+
+const IDLE_MEMORY_MIB = 16;
+const IDLE_POWER_SHARE = 0.08;
+const IDLE_TEMPERATURE = 34;
+const FULL_LOAD_TEMPERATURE = 78;
+/** Percent of a GPU that one instance keeps busy. */
+const INSTANCE_UTILIZATION = 6;
+const MAX_UTILIZATION = 96;
+
+/** The reading of an invented GPU that holds `tenants`. The same tenants always give the same reading. */
+export function simulatedGpu(id: number, simulation: Simulation, tenants: readonly GpuTenant[]): GpuSample {
+  const instances = tenants.reduce((sum, tenant) => sum + tenant.instances, 0);
+  const total = simulation.memory_total_mib;
+  const utilization = Math.min(MAX_UTILIZATION, instances * INSTANCE_UTILIZATION);
+  const load = utilization / 100;
+  return {
+    id,
+    uuid: `GPU-00000000-0000-0000-0000-${String(id).padStart(12, '0')}`,
+    name: 'Simulated GPU',
+    memoryTotalMiB: total,
+    memoryUsedMiB: Math.min(total, IDLE_MEMORY_MIB + instances * simulation.instance_memory_mib),
+    utilization,
+    temperature: Math.round(IDLE_TEMPERATURE + load * (FULL_LOAD_TEMPERATURE - IDLE_TEMPERATURE)),
+    powerDraw: simulation.power_limit_w * (IDLE_POWER_SHARE + load * (1 - IDLE_POWER_SHARE)),
+    powerLimit: simulation.power_limit_w,
+    processes: processesOf(tenants, simulation.instance_memory_mib),
+    simulated: true,
+  };
+}
+
+/** One process per pid: a shared server holds the memory of all its models. */
+function processesOf(tenants: readonly GpuTenant[], instanceMemoryMiB: number): GpuProcess[] {
+  const processes = new Map<number, { pid: number; name: string; memoryMiB: number }>();
+  for (const { pid, serverName, modelName, instances } of tenants) {
+    if (pid === null) continue;
+    const process = processes.get(pid) ?? { pid, name: serverName ?? modelName, memoryMiB: 0 };
+    process.memoryMiB += instances * instanceMemoryMiB;
+    processes.set(pid, process);
+  }
+  return [...processes.values()].sort((a, b) => a.pid - b.pid);
+}
