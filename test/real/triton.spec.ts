@@ -24,7 +24,7 @@ async function boot(triton: Record<string, unknown> = {}): Promise<TestService> 
       shm_size: '256m',
       exit_timeout_seconds: 5,
       api_timeout_seconds: 60,
-      model_gpu_configs: { default: { instances_per_gpu: 1 } },
+      model_gpu_configs: { MAM: { instances_per_gpu: 2 } },
       ...triton,
     },
     config: { restart: { initial_delay_ms: 100 } },
@@ -114,12 +114,12 @@ withEngine('real Triton on a real Docker Engine', () => {
     const config = (await (
       await fetch(`http://127.0.0.1:${mic.tritonPorts.http}/v2/models/MAM/config`)
     ).json()) as { instance_group: unknown };
-    expect(config.instance_group).toMatchObject([{ name: 'gpu_1', kind: 'KIND_CPU', count: 1 }]);
+    expect(config.instance_group).toMatchObject([{ name: 'gpu_1', kind: 'KIND_CPU', count: 2 }]);
   });
 
   it('serves a model from a dedicated container', async () => {
     const mic = await boot({
-      model_gpu_configs: { MAM: { use_dedicated_server: true }, default: { instances_per_gpu: 1 } },
+      model_gpu_configs: { MAM: { instances_per_gpu: 1, use_dedicated_server: true } },
     });
     await mic.start('MAM', 0);
     await mic.start('SlowInfer', 0);
