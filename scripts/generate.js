@@ -21,7 +21,9 @@ const check = process.argv.includes('--check');
 function withoutRequired(schema) {
   if (Array.isArray(schema)) return schema.map(withoutRequired);
   if (schema === null || typeof schema !== 'object') return schema;
-  const entries = Object.entries(schema).filter(([key, value]) => !(key === 'required' && Array.isArray(value)));
+  const entries = Object.entries(schema).filter(
+    ([key, value]) => !(key === 'required' && Array.isArray(value)),
+  );
   return Object.fromEntries(entries.map(([key, value]) => [key, withoutRequired(value)]));
 }
 
@@ -53,7 +55,9 @@ function between(page, name, text) {
 
 const schema = withoutRequired(z.toJSONSchema(configSchema, { io: 'input' }));
 const defaults = parse(await readFile(`${root}config/default.yaml`, 'utf8'));
-const table = ['| key | default | meaning |', '|---|---|---|', ...configurationRows(schema, defaults)].join('\n');
+const table = ['| key | default | meaning |', '|---|---|---|', ...configurationRows(schema, defaults)].join(
+  '\n',
+);
 const json = async (value) => prettier.format(JSON.stringify(value), { parser: 'json', printWidth: 110 });
 const page = await readFile(`${root}docs/configuration.md`, 'utf8');
 

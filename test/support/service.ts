@@ -134,7 +134,7 @@ export class TestService {
 
   /** Starts the process, and resolves when it answers. */
   async boot(): Promise<void> {
-    const child = spawn(process.execPath, [join(ROOT, 'dist/main.js')], {
+    const child = spawn(process.execPath, ['--max-semi-space-size=4', join(ROOT, 'dist/server.js')], {
       env: { ...process.env, MIC_CONFIG: this.configFile },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
