@@ -14,7 +14,10 @@ export class LogFile {
   private failing = false;
 
   /** @throws when the file cannot be opened: a log that was asked for and cannot be had is a fault of the configuration */
-  constructor(private readonly path: string) {
+  constructor(
+    private readonly path: string,
+    private readonly rotationCheckMs = ROTATION_CHECK_MS,
+  ) {
     mkdirSync(dirname(path), { recursive: true });
     this.fd = openSync(path, 'a');
   }
@@ -35,7 +38,7 @@ export class LogFile {
   }
 
   private reopenIfRotated(): void {
-    if (performance.now() - this.checkedAt < ROTATION_CHECK_MS) return;
+    if (performance.now() - this.checkedAt < this.rotationCheckMs) return;
     this.checkedAt = performance.now();
     const atPath = statSync(this.path, { throwIfNoEntry: false });
     const open = fstatSync(this.fd);
