@@ -42,7 +42,9 @@ it('goes on at the start when logrotate copies and truncates', () => {
 
 it('loses lines, and throws nothing, when its directory is gone', () => {
   rmSync(join(directory, 'logs'), { recursive: true });
-  file.write('lost\n');
+  expect(() => {
+    file.write('lost\n');
+  }).not.toThrow();
 });
 
 it('says at once when the file cannot be opened', () => {
