@@ -9,6 +9,7 @@ import type { Config } from './config/schema.js';
 import { GpusModule } from './gpus/gpus.module.js';
 import { HealthModule } from './health/health.module.js';
 import { ModelsModule } from './models/models.module.js';
+import { ProcessesModule } from './processes/processes.module.js';
 
 /** The composition root: the only file that knows all modules. */
 @Module({})
@@ -23,6 +24,7 @@ export class AppModule {
         ScheduleModule.forRoot(),
         GpusModule,
         ModelsModule,
+        ProcessesModule,
         HealthModule,
       ],
       controllers: [AppController],

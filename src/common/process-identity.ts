@@ -19,7 +19,14 @@ export interface ProcessRow extends ProcessIdentity {
   readonly sessionId: number;
   /** False for a zombie: it has ended, and only its exit code is still to be fetched. */
   readonly alive: boolean;
+  /** Scheduler state, as the system abbreviates it: `S` sleeps, `D` or `U` sleeps and takes no signal, `Z` zombie. */
+  readonly state: string;
+  /** A thread of the kernel, which only looks like a process. Linux. */
+  readonly isKernelThread: boolean;
 }
+
+/** `PF_KTHREAD`, in field 9 of `/proc/<pid>/stat`. */
+const KERNEL_THREAD_FLAG = 0x0020_0000;
 
 const onLinux = process.platform === 'linux';
 const execFileAsync = promisify(execFile);
@@ -48,6 +55,8 @@ export function parseStat(stat: string): ProcessRow | undefined {
     groupId: Number(fields[2]),
     sessionId: Number(fields[3]),
     alive: !/[ZXx]/.test(state) || (state === 'Z' && threads > 1),
+    state,
+    isKernelThread: (Number(fields[6]) & KERNEL_THREAD_FLAG) !== 0,
   };
 }
 
@@ -82,6 +91,8 @@ export function parsePsLine(line: string): ProcessRow | undefined {
     groupId: Number(groupId),
     sessionId: 0,
     alive: !state.startsWith('Z'),
+    state: state.charAt(0),
+    isKernelThread: false,
   };
 }
 
@@ -105,7 +116,8 @@ export async function readRowsFromPs(selection: readonly string[]): Promise<read
   return output.split('\n').flatMap((line) => parsePsLine(line) ?? []);
 }
 
-async function rowOf(pid: number): Promise<ProcessRow | undefined> {
+/** The process table's line of `pid` right now, zombies included; `undefined` when there is none to be seen. */
+export async function rowOf(pid: number): Promise<ProcessRow | undefined> {
   if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
   return onLinux ? readRow(pid) : (await readRowsFromPs(['-p', String(pid)]))[0];
 }

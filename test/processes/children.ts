@@ -1,0 +1,50 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+/** Real processes for a test, each its own shell; `endAll` ends them and nothing else. */
+export class Children {
+  private readonly children: ChildProcess[] = [];
+  private readonly pids = new Set<number>();
+
+  /** Runs a shell script and returns the first line that it prints, once it has, and the shell's pid. */
+  async start(script: string): Promise<{ pid: number; line: string; ended: Promise<unknown> }> {
+    const child = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+    this.children.push(child);
+    const ended = once(child, 'exit');
+    const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+    const pid = child.pid ?? 0;
+    this.pids.add(pid);
+    return { pid, line, ended };
+  }
+
+  /** A process that one of the scripts has started. */
+  own(pid: number): void {
+    this.pids.add(pid);
+  }
+
+  has(pid: number): boolean {
+    return this.pids.has(pid);
+  }
+
+  async endAll(): Promise<void> {
+    await Promise.all(
+      this.children
+        .filter((child) => child.exitCode === null && child.signalCode === null)
+        .map(async (child) => {
+          const ended = once(child, 'exit');
+          child.kill('SIGKILL');
+          await ended;
+        }),
+    );
+  }
+}
+
+/** Scripts that print a line when they are ready. */
+export const SCRIPTS = {
+  polite: 'echo ready; exec sleep 60',
+  /** An ignored signal stays ignored over exec. */
+  stubborn: `trap '' TERM; echo ready; exec sleep 60`,
+  /** Prints the pid of a child that its parent never reaps. */
+  negligentParent: 'sleep 60 & echo $!; exec sleep 60',
+} as const;

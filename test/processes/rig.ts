@@ -1,0 +1,125 @@
+import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { pino, type Logger } from 'pino';
+import { SystemClock } from '../../src/common/clock.js';
+import { rowOf } from '../../src/common/process-identity.js';
+import { loadConfig } from '../../src/config/load-config.js';
+import type { Config } from '../../src/config/schema.js';
+import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
+import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
+import { GpusService } from '../../src/gpus/gpus.service.js';
+import { HostProcesses, type SystemCalls } from '../../src/processes/host-processes.js';
+import { ProcessesService } from '../../src/processes/processes.service.js';
+import type { ProcessFacts } from '../../src/processes/process-facts.js';
+import { readFacts } from '../../src/processes/read-facts.js';
+
+export interface SentSignal {
+  readonly pid: number;
+  readonly signal: NodeJS.Signals;
+}
+
+export function facts(over: Partial<ProcessFacts> = {}): ProcessFacts {
+  const pid = over.pid ?? 4242;
+  return {
+    pid,
+    startTime: `${pid}00@boot`,
+    parentPid: 1,
+    groupId: pid,
+    sessionId: pid,
+    alive: true,
+    state: 'S',
+    isKernelThread: false,
+    threadGroupId: pid,
+    name: 'python3',
+    userId: 1000,
+    executable: '/usr/bin/python3.11',
+    command: ['python3', 'train.py'],
+    ...over,
+  };
+}
+
+export function gpu(over: Partial<GpuSample> = {}): GpuSample {
+  return {
+    id: 0,
+    uuid: null,
+    name: null,
+    memoryTotalMiB: null,
+    memoryUsedMiB: null,
+    utilization: null,
+    temperature: null,
+    powerDraw: null,
+    powerLimit: null,
+    processes: [],
+    simulated: false,
+    ...over,
+  };
+}
+
+/** A system error as Node throws it. */
+export function systemError(code: string): Error {
+  return Object.assign(new Error(`kill ${code}`), { code });
+}
+
+/** The real system, but signals go to no process that `mayHit` doesn't name. */
+export function guarded(mayHit: (pid: number) => boolean, sent: SentSignal[]): SystemCalls {
+  return {
+    facts: readFacts,
+    row: rowOf,
+    kill: (pid, signal) => {
+      if (signal !== 0) {
+        sent.push({ pid, signal });
+        if (!mayHit(pid)) throw new Error(`The test would have sent ${signal} to ${pid}`);
+      }
+      process.kill(pid, signal);
+    },
+  };
+}
+
+class FixedGpus extends GpuProvider {
+  constructor(private readonly samples: () => readonly GpuSample[]) {
+    super();
+  }
+
+  sample(): Promise<readonly GpuSample[]> {
+    return Promise.resolve().then(this.samples);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+export interface Rig {
+  readonly service: ProcessesService;
+  readonly tenants: GpuTenants;
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly log: Record<string, unknown>[];
+}
+
+const DEFAULTS = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
+
+/** The service over `system`, with the shipped configuration but for its `processes` section. */
+export function rig(
+  system: SystemCalls,
+  processes: Partial<Config['processes']> = {},
+  samples: () => readonly GpuSample[] = () => [],
+): Rig {
+  const defaults = loadConfig(DEFAULTS, {});
+  const config = { ...defaults, processes: { ...defaults.processes, ...processes } };
+  const log: Record<string, unknown>[] = [];
+  const lines = new Writable({
+    write(line: Buffer, _encoding, done) {
+      log.push(JSON.parse(line.toString()) as Record<string, unknown>);
+      done();
+    },
+  });
+  const logger = pino({ base: null, formatters: { level: (level) => ({ level }) } }, lines);
+  const clock = new SystemClock();
+  const tenants = new GpuTenants();
+  const gpus = new GpusService(new FixedGpus(samples), clock, config);
+  const service = new ProcessesService(new HostProcesses(system), gpus, tenants, clock, config, logger);
+  return { service, tenants, config, logger, log };
+}
+
+export const NOBODY = { from: '127.0.0.1', request: 'test' };

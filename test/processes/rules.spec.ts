@@ -1,0 +1,188 @@
+import { parsePsLine, parseStat } from '../../src/common/process-identity.js';
+import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
+import { describeCommand } from '../../src/processes/command-line.js';
+import { parsePid, PidInvalidError } from '../../src/processes/pid.js';
+import type { ProcessFacts } from '../../src/processes/process-facts.js';
+import { refusalOf } from '../../src/processes/protection.js';
+import { outOfScope, type Scope } from '../../src/processes/scope.js';
+import { facts, gpu } from './rig.js';
+
+const SELF = { pid: 900, ancestors: [800, 700, 1] };
+
+describe('which processes are never ended', () => {
+  const shim = '/usr/bin/containerd-shim-runc-v2';
+  it.each<[string, Partial<ProcessFacts>, 'absent' | 'forbidden' | 'allowed']>([
+    ['any other process', {}, 'allowed'],
+    ["root's process", { userId: 0 }, 'allowed'],
+    ['a process without a command line', { command: [] }, 'allowed'],
+    ['a child of this service', { parentPid: SELF.pid }, 'allowed'],
+    ['a child of pid 2, which in a container is no kernel thread', { parentPid: 2 }, 'allowed'],
+    ['a zombie', { alive: false, state: 'Z' }, 'absent'],
+    ['a thread', { threadGroupId: 4241 }, 'absent'],
+    ['pid 1', { pid: 1, userId: 0, name: 'systemd' }, 'forbidden'],
+    [
+      'a kernel thread',
+      { isKernelThread: true, userId: 0, name: 'kworker/0:1', executable: null, command: [] },
+      'forbidden',
+    ],
+    ['this service', { pid: SELF.pid }, 'forbidden'],
+    ['the parent of this service', { pid: 800 }, 'forbidden'],
+    ['the grandparent of this service', { pid: 700 }, 'forbidden'],
+    ['the Docker daemon', { userId: 0, name: 'dockerd', executable: '/usr/bin/dockerd' }, 'forbidden'],
+    ['a rootless Docker daemon', { name: 'dockerd', executable: '/home/ada/bin/dockerd' }, 'forbidden'],
+    ['a rootless daemon’s parent', { name: 'rootlesskit', executable: '/usr/bin/rootlesskit' }, 'forbidden'],
+    ['a renamed Docker daemon', { userId: 0, name: 'x', executable: '/usr/bin/dockerd' }, 'forbidden'],
+    ['containerd', { userId: 0, name: 'containerd', executable: '/usr/bin/containerd' }, 'forbidden'],
+    ['its shim', { userId: 0, name: 'containerd-shim', executable: shim }, 'forbidden'],
+    [
+      'its shim, seen from a container',
+      { userId: 0, name: 'containerd-shim', executable: null },
+      'forbidden',
+    ],
+    [
+      'a port forwarder',
+      { userId: 0, name: 'docker-proxy', executable: '/usr/bin/docker-proxy' },
+      'forbidden',
+    ],
+    [
+      'a wrapped daemon',
+      { userId: 0, name: '.dockerd-wrappe', executable: '/nix/.dockerd-wrapped', command: ['/run/dockerd'] },
+      'forbidden',
+    ],
+    ['another user’s hidden program of that name', { name: 'dockerd', executable: null }, 'forbidden'],
+    ['a program that has chosen that name', { name: 'dockerd', command: ['dockerd'] }, 'allowed'],
+    [
+      'a program with such a name in it',
+      { userId: 0, name: 'dockerd-exporter', executable: null },
+      'allowed',
+    ],
+    ['a program that is given such a name', { userId: 0, command: ['grep', 'dockerd'] }, 'allowed'],
+    [
+      'a container’s own init',
+      { userId: 0, name: 'docker-init', executable: '/sbin/docker-init' },
+      'allowed',
+    ],
+  ])('%s', (_what, over, expected) => {
+    expect(refusalOf(facts(over), SELF)?.kind ?? 'allowed').toBe(expected);
+  });
+});
+
+describe('which processes are in scope', () => {
+  const tenants = new GpuTenants();
+  tenants.replace([
+    { modelName: 'MAM', gpuId: 0, pid: 500, serverName: 'triton', instances: 1 },
+    { modelName: 'MAM', gpuId: 1, pid: null, serverName: null, instances: 1 },
+  ]);
+  const onGpu = { pid: 600, name: 'python3', memoryMiB: null };
+  const gpus = [gpu(), gpu({ id: 1, processes: [onGpu] })];
+
+  it.each<[Scope, string, number, number[], boolean]>([
+    ['any', 'any process', 4242, [1], true],
+    ['gpu', 'a process on a GPU', 600, [1], true],
+    ['gpu', 'a server', 500, [1], true],
+    ['gpu', 'another', 4242, [600, 1], false],
+    ['managed', 'a server', 500, [1], true],
+    ['managed', 'a child of a server', 501, [500, 1], true],
+    ['managed', 'a grandchild of a server', 502, [501, 500, 1], true],
+    ['managed', 'a process on a GPU', 600, [1], false],
+    ['managed', 'the parent of a server', 400, [1], false],
+  ])('%s: %s', async (scope, _what, pid, ancestors, expected) => {
+    const reason = await outOfScope(pid, scope, {
+      ancestors: () => Promise.resolve(ancestors),
+      tenants: () => tenants.list(),
+      gpus: () => Promise.resolve(gpus),
+    });
+    expect(reason === undefined).toBe(expected);
+    if (reason !== undefined) expect(reason).toContain(`processes.scope is "${scope}"`);
+  });
+
+  it('says which GPUs could not be read', async () => {
+    const reason = await outOfScope(4242, 'gpu', {
+      ancestors: () => Promise.resolve([]),
+      tenants: () => [],
+      gpus: () => Promise.resolve([gpu(), gpu({ id: 3, error: 'GPU is lost' })]),
+    });
+    expect(reason).toContain('that could be read (not: 3)');
+  });
+
+  it('asks for nothing that the scope does not need', async () => {
+    const unused = (): never => {
+      throw new Error('asked');
+    };
+    const surroundings = { ancestors: unused, tenants: () => tenants.list(), gpus: unused };
+    await expect(outOfScope(4242, 'any', surroundings)).resolves.toBeUndefined();
+    await expect(outOfScope(500, 'gpu', surroundings)).resolves.toBeUndefined();
+    await expect(outOfScope(500, 'managed', surroundings)).resolves.toBeUndefined();
+  });
+});
+
+describe('pids', () => {
+  it.each([
+    ['1', 1],
+    ['12345', 12_345],
+    ['4194304', 4_194_304],
+  ])('%s', (text, pid) => {
+    expect(parsePid(text)).toBe(pid);
+  });
+
+  it.each([
+    '',
+    '0',
+    '00',
+    '-1',
+    '-0',
+    '+5',
+    '05',
+    '5.0',
+    '5e0',
+    '0b1',
+    '5_0',
+    '5n',
+    '4194305',
+    'NaN',
+    '５',
+    '5\n',
+  ])('not %j', (text) => {
+    expect(() => parsePid(text)).toThrow(PidInvalidError);
+  });
+});
+
+describe('the kernel’s own words', () => {
+  const line = (pid: number, name: string, state: string, parent: number, flags: number): string =>
+    `${pid} (${name}) ${state} ${parent} 0 0 0 -1 ${flags} 0 0 0 0 0 4 0 0 20 0 1 0 24 0 0 0\n`;
+
+  const whereThereIsProc = process.platform === 'linux' ? it : it.skip;
+  whereThereIsProc('tell a kernel thread by its flag', () => {
+    expect(parseStat(line(2, 'kthreadd', 'S', 0, 2_129_984))?.isKernelThread).toBe(true);
+    expect(parseStat(line(12, 'kworker/0:1) R 1', 'I', 2, 69_238_880))?.isKernelThread).toBe(true);
+    expect(parseStat(line(4242, 'cat', 'D', 2, 4_194_304))).toMatchObject({
+      isKernelThread: false,
+      state: 'D',
+    });
+  });
+});
+
+describe('the words of ps', () => {
+  it('tell who, since when, and in what state', () => {
+    expect(parsePsLine('  501     1   501 U+   Mon Nov 23 22:24:01 2026    ')).toMatchObject({
+      pid: 501,
+      parentPid: 1,
+      startTime: 'Mon Nov 23 22:24:01 2026',
+      state: 'U',
+      alive: true,
+    });
+    expect(parsePsLine('  502   501   501 Z+   Mon Nov 23 22:24:01 2026')).toMatchObject({ alive: false });
+    expect(parsePsLine('')).toBeUndefined();
+  });
+});
+
+describe('command lines in the log', () => {
+  it('hold no secrets and no novels', () => {
+    expect(describeCommand(['vllm', 'serve', '--api-key', 'hush', '--port=1', '--hf-token=hush'])).toBe(
+      'vllm serve --api-key *** --port=1 --hf-token=***',
+    );
+    expect(describeCommand(['env', 'AWS_SECRET=hush', 'x'])).toBe('env AWS_SECRET=*** x');
+    expect(describeCommand(['--token', '--keyboard', 'us'])).toBe('--token --keyboard us');
+    expect(describeCommand(['x'.repeat(1000)])).toHaveLength(201);
+  });
+});
