@@ -33,12 +33,13 @@ export class DeploymentState {
     return [...this.serving.values()].filter((placement) => placement.isActive);
   }
 
-  /** What the runner is to make true. */
+  /** What the runner is to make true now; a GPU that is being released counts again when that is done. */
   wanted(): Deployment {
     return {
       modelName: this.modelName,
       gpuIds: this.active()
         .map((placement) => placement.gpuId)
+        .filter((gpuId) => !this.releasing.has(gpuId))
         .sort((a, b) => a - b),
       options: this.options,
     };
@@ -58,8 +59,12 @@ export class DeploymentState {
       placements: [
         ...[...this.releasing.keys()].map((gpuId) => ({ gpu_id: gpuId, wanted: 'release' as const })),
         ...[...this.serving.values()].map((placement) =>
-          placement.status === 'ERROR' && placement.error
-            ? { gpu_id: placement.gpuId, wanted: 'failed' as const, error: placement.error }
+          placement.status === 'ERROR'
+            ? {
+                gpu_id: placement.gpuId,
+                wanted: 'failed' as const,
+                ...(placement.error && { error: placement.error }),
+              }
             : { gpu_id: placement.gpuId, wanted: 'serve' as const },
         ),
       ],

@@ -1,11 +1,13 @@
 import { Mutex } from 'async-mutex';
 import type { Clock } from '../common/clock.js';
-import { deadline } from '../common/deadline.js';
+import { DeadlineError } from '../common/deadline.js';
 import { DomainError, messageOf, retryPolicyOf } from '../common/errors.js';
+import { Interruptible } from '../common/interruptible.js';
 import type { Logger } from '../common/logging/logger.js';
 import type { Config } from '../config/schema.js';
 import {
   BackendTimeoutError,
+  type Deployment,
   type GpuRef,
   type PlacementObservation,
   type PlacementPhase,
@@ -16,10 +18,15 @@ import {
 import type { DesiredStateStore } from '../state/desired-state.store.js';
 import { Backoff } from './backoff.js';
 import type { DeploymentState } from './deployment-state.js';
+import { GpusUnknownError, ShuttingDownError, StopTimeoutError } from './errors.js';
 import type { Placement } from './placement.js';
+import { toPlacementError } from './placement-error.js';
 import type { PlacementJournal } from './placement-journal.js';
 import { plan, type Step } from './planner.js';
 import { ReleaseWaiters } from './release-waiters.js';
+
+/** Time, ms, a runner has to come back from a call that it was told to end. */
+const STEP_GRACE_MS = 5000;
 
 /** What a worker needs of the house. */
 export interface WorkerContext {
@@ -28,14 +35,20 @@ export interface WorkerContext {
   readonly config: Pick<Config, 'health' | 'restart'>;
   readonly store: DesiredStateStore;
   readonly journal: PlacementJournal;
-  readonly gpus: () => readonly GpuRef[];
+  readonly gpus: () => Promise<readonly GpuRef[]>;
   /** All deployments wanted of a backend. */
   readonly wantedOf: (backend: string) => RunnerContext['wanted'];
 }
 
+/** A call of the runner's `start` or `stop`. */
+interface RunningStep {
+  readonly kind: 'start' | 'release';
+  readonly work: Interruptible;
+}
+
 /**
  * The single writer of one deployment: observes, plans and acts until nothing is left to do. Commands change what is
- * wanted under `lock` and then call `wake`; whatever the cause, this loop does the work.
+ * wanted under `lock` and then call `startAccepted` or `stopAccepted`; whatever the cause, this loop does the work.
  */
 export class DeploymentWorker {
   /** Guards what is wanted, in memory and on disk: a command or the end of a step, one after another. */
@@ -46,18 +59,20 @@ export class DeploymentWorker {
   private awake = false;
   private closed = false;
   private timer: NodeJS.Timeout | undefined;
-  private startStep: AbortController | undefined;
-  private probing = false;
+  private step: RunningStep | undefined;
+  private readonly probes = new Set<Interruptible>();
   /** Grows with every command and step: an observation that began under an older one says nothing. */
   private epoch = 0;
 
   private readonly restarts: Backoff;
   private readonly releases: Backoff;
-  private notBefore = 0;
+  private startNotBefore = 0;
+  private releaseNotBefore = 0;
   private waitDeadline: number;
   private runningSince = 0;
-  /** The runner said that it is done, and nobody has looked since. */
-  private startClaimed = false;
+  private lastFault = '';
+  /** GPUs on which the model serves by the runner's word alone: nobody has seen it ready since. */
+  private claimed: readonly number[] = [];
 
   constructor(
     readonly state: DeploymentState,
@@ -66,7 +81,7 @@ export class DeploymentWorker {
   ) {
     this.restarts = new Backoff(context.config.restart);
     this.releases = new Backoff(context.config.restart);
-    this.waitDeadline = context.clock.monotonicMs() + runner.startTimeoutMs;
+    this.waitDeadline = this.now + runner.startTimeoutMs;
   }
 
   /** Something starts or stops: worth a probe at the fast interval. */
@@ -81,18 +96,21 @@ export class DeploymentWorker {
   wake(): void {
     if (this.closed) return;
     this.awake = true;
-    this.loop ??= this.run().finally(() => {
-      this.loop = undefined;
-      if (this.awake) this.wake();
-    });
+    this.loop ??= Promise.resolve()
+      .then(() => this.run())
+      .finally(() => {
+        this.loop = undefined;
+        if (this.awake) this.wake();
+      });
   }
 
   /** A start was accepted: earlier failures count no more. */
   startAccepted(): void {
     this.epoch += 1;
     this.restarts.reset();
-    this.notBefore = 0;
-    this.waitDeadline = this.context.clock.monotonicMs() + this.runner.startTimeoutMs;
+    this.startNotBefore = 0;
+    this.releaseNotBefore = 0; // it may have to wait for one
+    this.waitDeadline = this.now + this.runner.startTimeoutMs;
     this.wake();
   }
 
@@ -100,30 +118,43 @@ export class DeploymentWorker {
   stopAccepted(): void {
     this.epoch += 1;
     this.releases.reset();
-    this.notBefore = 0;
-    this.startStep?.abort(new Interrupted());
+    this.releaseNotBefore = 0;
+    if (this.step?.kind === 'start') this.step.work.interrupt();
     this.wake();
   }
 
-  /** What the health poller calls: a look at the backend, also while a start is under way. Never waits. */
+  /** What the health poller calls: a look at the backend, also while a step is under way. Never waits. */
   probe(): void {
-    if (!this.startStep) {
+    if (!this.step) {
       this.wake();
       return;
     }
-    if (this.probing) return;
-    this.probing = true;
-    void this.observe().finally(() => {
-      this.probing = false;
+    if (this.closed || this.probes.size > 0) return;
+    void this.observe().catch((error: unknown) => {
+      this.reportDefect(error);
     });
   }
 
-  /** Ends the loop; servers go on. Resolves when nothing of it runs any more. */
+  /**
+   * Ends the loop, and the step under way; servers go on, and what was accepted is completed by the next run of the
+   * service. Whoever waits for a stop is told so. Resolves when nothing of it runs any more.
+   */
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
-    this.startStep?.abort(new Interrupted());
+    this.waiters.close(
+      new ShuttingDownError(
+        'This service is shutting down; the stop was accepted and goes on when it is back.',
+      ),
+    );
+    this.step?.work.interrupt();
+    for (const probe of this.probes) probe.interrupt();
     await this.loop;
+    await this.lock.waitForUnlock();
+  }
+
+  private get now(): number {
+    return this.context.clock.monotonicMs();
   }
 
   private async run(): Promise<void> {
@@ -132,11 +163,8 @@ export class DeploymentWorker {
       try {
         await this.pass();
       } catch (error) {
-        // A defect of this service: said loudly, and not repeated without a pause.
-        this.context.logger.error(
-          { err: error, model_name: this.state.modelName },
-          'The deployment worker failed',
-        );
+        this.reportDefect(error);
+        this.awake = false; // not again without a pause
         this.wakeIn(this.context.config.restart.initial_delay_ms);
       }
     }
@@ -148,13 +176,14 @@ export class DeploymentWorker {
       this.awake = true;
       return;
     }
-    const now = this.context.clock.monotonicMs();
     const step = plan({
       toRelease: this.state.toRelease(),
       wanted: phases,
-      notBefore: this.notBefore,
+      releaseNotBefore: this.releaseNotBefore,
+      startNotBefore: this.startNotBefore,
+      exhausted: this.restarts.exhausted,
       waitDeadline: this.waitDeadline,
-      now,
+      now: this.now,
     });
     await this.execute(step, phases);
   }
@@ -165,9 +194,11 @@ export class DeploymentWorker {
       case 'release':
         return this.release(step.gpuIds);
       case 'start':
-        return this.start();
+        return this.start(gpusIn(phases, 'absent'));
       case 'give-up':
-        return this.giveUp(phases);
+        return step.cause === 'exhausted'
+          ? this.fail(this.starting(gpusIn(phases, 'absent')), this.exhaustedError())
+          : this.fail(this.starting(gpusIn(phases, 'starting')), this.lateError());
       case 'wait':
         this.wakeIn(step.delayMs);
         return;
@@ -180,6 +211,7 @@ export class DeploymentWorker {
 
   private wakeIn(delayMs: number): void {
     clearTimeout(this.timer);
+    if (this.closed) return;
     this.timer = setTimeout(() => {
       this.wake();
     }, delayMs);
@@ -194,192 +226,211 @@ export class DeploymentWorker {
     const wanted = this.state.wanted();
     if (wanted.gpuIds.length === 0) return new Map();
     const epoch = this.epoch;
-    let observations: readonly PlacementObservation[];
+    const observations = await this.askRunner(wanted);
+    if (epoch !== this.epoch || this.closed) return undefined;
+    this.applyObservations([...observations.values()]);
+    return new Map(
+      this.state.wanted().gpuIds.map((gpuId) => [gpuId, observations.get(gpuId)?.phase ?? 'unknown']),
+    );
+  }
+
+  private async askRunner(wanted: Deployment): Promise<ReadonlyMap<number, PlacementObservation>> {
+    const probe = new Interruptible(this.context.config.health.probe_timeout_ms, 0);
+    this.probes.add(probe);
     try {
-      observations = await this.runner.getStatus(
-        wanted,
-        deadline(this.context.config.health.probe_timeout_ms),
-      );
+      const observations = await probe.run((signal) => this.runner.getStatus(wanted, signal));
+      return new Map(observations.map((observation) => [observation.gpuId, observation]));
     } catch (error) {
-      this.context.logger.warn({ err: error, model_name: wanted.modelName }, 'A probe failed');
-      observations = [];
+      if (!probe.isInterrupted) {
+        this.context.logger.warn({ err: error, model_name: wanted.modelName }, 'A probe failed');
+      }
+      return new Map();
+    } finally {
+      this.probes.delete(probe);
     }
-    if (epoch !== this.epoch) return undefined;
-    this.applyObservations(observations);
-    const known = new Map(observations.map((observation) => [observation.gpuId, observation.phase]));
-    return new Map(this.state.wanted().gpuIds.map((gpuId) => [gpuId, known.get(gpuId) ?? 'unknown']));
   }
 
   private applyObservations(observations: readonly PlacementObservation[]): void {
-    const lost: { placement: Placement; reason: string }[] = [];
+    const lost: [Placement, PlacementObservation][] = [];
     for (const observation of observations) {
       const placement = this.state.serving.get(observation.gpuId);
       if (!placement?.isActive || observation.phase === 'unknown') continue;
       placement.pid = observation.pid;
       placement.port = observation.port;
       placement.serverName = observation.serverName;
-      if (observation.phase === 'ready' && placement.status === 'STARTING') {
-        this.runningSince = this.context.clock.monotonicMs();
-        this.startClaimed = false;
-        this.context.journal.record(
-          this.state,
-          placement,
-          'ready',
-          'the backend says that the model is ready',
-        );
-      }
-      if (observation.phase === 'absent' && placement.status === 'RUNNING' && !this.startStep) {
-        lost.push({ placement, reason: observation.reason ?? 'the model is not there any more' });
+      if (observation.phase === 'ready') {
+        this.claimed = this.claimed.filter((gpuId) => gpuId !== placement.gpuId);
+        if (placement.status === 'STARTING') {
+          this.runningSince = this.now;
+          this.context.journal.record(
+            this.state,
+            placement,
+            'ready',
+            'the backend says that the model is ready',
+          );
+        }
+      } else if (placement.status === 'RUNNING' && !this.step) {
+        lost.push([placement, observation]);
       }
     }
     if (lost.length > 0) this.bringBack(lost);
   }
 
-  /** First loss after a stable time: at once. Soon after a start or another loss: with growing delay, then never. */
-  private bringBack(lost: readonly { placement: Placement; reason: string }[]): void {
-    const now = this.context.clock.monotonicMs();
-    if (now - this.runningSince >= this.context.config.restart.stable_after_seconds * 1000)
-      this.restarts.reset();
-    this.notBefore = this.restarts.count === 0 ? now : now + this.restarts.delayMs;
-    this.restarts.failed();
-    this.waitDeadline = now + this.runner.startTimeoutMs;
-    for (const { placement, reason } of lost) {
-      this.context.journal.record(this.state, placement, 'lost', reason);
+  /** First loss after a stable time: at once. Soon after another: with growing delay, then never. */
+  private bringBack(lost: readonly (readonly [Placement, PlacementObservation])[]): void {
+    this.waitDeadline = this.now + this.runner.startTimeoutMs;
+    const absent = lost.find(([, { phase }]) => phase === 'absent');
+    if (absent) {
+      if (this.now - this.runningSince >= this.context.config.restart.stable_after_seconds * 1000) {
+        this.restarts.reset();
+      }
+      this.startNotBefore = this.restarts.count === 0 ? this.now : this.now + this.restarts.delayMs;
+      this.restarts.failed();
+      this.lastFault = absent[1].reason ?? 'the model is not there any more';
     }
-    if (this.restarts.exhausted) {
-      this.fail(
-        lost.map(({ placement }) => placement),
-        new ServerLostError(
-          `The server died ${this.restarts.count} times in a row: ${lost[0]?.reason ?? ''}`,
-        ),
-      );
+    for (const [placement, { phase, reason }] of lost) {
+      const words =
+        phase === 'absent' ? 'the model is not there any more' : 'the backend starts the model anew';
+      this.context.journal.record(this.state, placement, 'lost', reason ?? words);
     }
   }
 
-  private async start(): Promise<void> {
-    if (this.startClaimed) {
-      this.startClaimed = false;
-      await this.startFailed(
-        new ServerLostError('The backend said that it is done, yet does not serve the model.'),
-      );
+  private async start(absent: readonly number[]): Promise<void> {
+    const broken = absent.filter((gpuId) => this.claimed.includes(gpuId));
+    this.claimed = [];
+    if (broken.length > 0) {
+      const error = new ServerLostError('The backend said that it is done, yet does not serve the model.');
+      await this.startFailed(this.starting(broken), error);
       return;
     }
-    const step = new AbortController();
-    this.startStep = step;
-    this.epoch += 1;
-    try {
-      await this.runner.start(
-        this.state.wanted(),
-        this.runnerContext(AbortSignal.any([step.signal, AbortSignal.timeout(this.runner.startTimeoutMs)])),
-      );
-      this.startClaimed = true;
-    } catch (error) {
-      if (!step.signal.aborted) await this.startFailed(error);
-    } finally {
-      this.startStep = undefined;
-      this.epoch += 1;
-      this.awake = true;
-    }
+    const wanted = this.state.wanted();
+    const placements = this.starting(wanted.gpuIds);
+    this.waitDeadline = this.now + this.runner.startTimeoutMs;
+    await this.runStep(
+      'start',
+      async (signal) => this.runner.start(wanted, await this.runnerContext(signal, 'start')),
+      () => {
+        this.claimed = wanted.gpuIds;
+      },
+      (error) => this.startFailed(placements, error instanceof DeadlineError ? this.lateError() : error),
+    );
   }
 
-  private async startFailed(error: unknown): Promise<void> {
-    const now = this.context.clock.monotonicMs();
+  private async startFailed(placements: readonly Placement[], error: unknown): Promise<void> {
     const retry = retryPolicyOf(error);
-    const starting = this.state.active().filter((placement) => placement.status === 'STARTING');
-    this.notBefore = now + this.restarts.delayMs;
-    if (retry === 'bounded') this.restarts.failed();
-    if (retry === 'always' || (retry === 'bounded' && !this.restarts.exhausted)) {
-      for (const placement of starting) placement.progress = `trying again after: ${messageOf(error)}`;
-      this.context.logger.warn(
-        { err: error, model_name: this.state.modelName },
-        'A start failed and is tried again',
-      );
-      this.wakeIn(this.notBefore - now);
+    const delayMs = this.restarts.delayMs;
+    if (retry === 'bounded') {
+      this.restarts.failed();
+      this.lastFault = messageOf(error);
+    }
+    if (retry === 'never' || (retry === 'bounded' && this.restarts.exhausted)) {
+      await this.fail(placements, error);
       return;
     }
-    await this.lock.runExclusive(async () => {
-      this.fail(
-        starting.filter((placement) => placement.isActive),
-        error,
-      );
-      await this.persist();
-    });
-  }
-
-  private async giveUp(phases: ReadonlyMap<number, PlacementPhase>): Promise<void> {
-    const waiting = this.state.active().filter((placement) => phases.get(placement.gpuId) === 'starting');
-    await this.lock.runExclusive(async () => {
-      this.fail(
-        waiting.filter((placement) => placement.isActive),
-        new BackendTimeoutError(`The model was not ready within ${this.runner.startTimeoutMs / 1000} s.`),
-      );
-      await this.persist();
-    });
-    this.awake = true;
-  }
-
-  private fail(placements: readonly Placement[], error: unknown): void {
-    const failure = {
-      code: error instanceof DomainError ? error.code : 'INTERNAL_ERROR',
-      message: messageOf(error),
-      ...(error instanceof DomainError && isLines(error.facts.log) && { log: error.facts.log }),
-    };
+    this.startNotBefore = this.now + delayMs;
     for (const placement of placements) {
-      placement.needsRelease = true;
-      this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
+      if (placement.status === 'STARTING') placement.progress = `trying again after: ${messageOf(error)}`;
     }
-    this.notBefore = 0;
+    this.context.logger.warn(
+      { err: error, model_name: this.state.modelName },
+      'A start failed and is tried again',
+    );
     this.awake = true;
+  }
+
+  /** Those of `placements` that are still wanted and do not serve are in ERROR from here on, and are cleaned up. */
+  private async fail(placements: readonly Placement[], error: unknown): Promise<void> {
+    this.awake = true;
+    await this.lock.runExclusive(async () => {
+      const failure = toPlacementError(error);
+      for (const placement of placements) {
+        if (this.state.serving.get(placement.gpuId) !== placement || placement.status !== 'STARTING')
+          continue;
+        placement.needsRelease = true;
+        this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
+      }
+      await this.persist();
+    });
   }
 
   private async release(gpuIds: readonly number[]): Promise<void> {
-    this.epoch += 1;
-    try {
-      await this.runner.stop(
-        this.state.wanted(),
-        gpuIds,
-        this.runnerContext(AbortSignal.timeout(this.runner.stopTimeoutMs)),
-      );
-      await this.lock.runExclusive(() => this.released(gpuIds));
-    } catch (error) {
-      this.releaseFailed(gpuIds, error);
-    } finally {
-      this.epoch += 1;
-      this.awake = true;
-    }
+    await this.runStep(
+      'release',
+      async (signal) =>
+        this.runner.stop(this.state.wanted(), gpuIds, await this.runnerContext(signal, 'release')),
+      () => this.released(gpuIds),
+      (error) =>
+        this.releaseFailed(gpuIds, error instanceof DeadlineError ? this.stopLateError(gpuIds) : error),
+    );
   }
 
   private async released(gpuIds: readonly number[]): Promise<void> {
     this.releases.reset();
-    this.startClaimed = false;
-    const done: Placement[] = [];
-    for (const gpuId of gpuIds) {
-      const failed = this.state.serving.get(gpuId);
-      if (failed?.status === 'ERROR') failed.needsRelease = false;
-      const placement = this.state.releasing.get(gpuId);
-      if (!placement) continue;
-      this.state.releasing.delete(gpuId);
-      this.context.journal.record(this.state, placement, 'released', 'the backend has let go');
-      done.push(placement);
-    }
-    // What is on disk still says "release": after a crash the release is done once more, and finds nothing.
-    await this.persist();
-    for (const placement of done) this.waiters.resolve(placement);
+    this.claimed = [];
+    await this.lock.runExclusive(async () => {
+      const done: Placement[] = [];
+      for (const gpuId of gpuIds) {
+        const failed = this.state.serving.get(gpuId);
+        if (failed?.status === 'ERROR') failed.needsRelease = false;
+        const placement = this.state.releasing.get(gpuId);
+        if (!placement) continue;
+        this.state.releasing.delete(gpuId);
+        this.context.journal.record(this.state, placement, 'released', 'the backend has let go');
+        done.push(placement);
+      }
+      // What is on disk still says "release": after a crash the release is done once more, and finds nothing.
+      await this.persist();
+      for (const placement of done) this.waiters.resolve(placement);
+    });
   }
 
-  private releaseFailed(gpuIds: readonly number[], error: unknown): void {
+  /** It is tried again, ever more rarely; the callers are told now. */
+  private async releaseFailed(gpuIds: readonly number[], error: unknown): Promise<void> {
     this.context.logger.error(
       { err: error, model_name: this.state.modelName, gpu_ids: gpuIds },
-      'A stop failed',
+      'A stop failed and is tried again',
     );
-    const delayMs = this.releases.delayMs;
-    this.releases.failed();
-    for (const gpuId of gpuIds) {
-      const placement = this.state.releasing.get(gpuId);
-      if (placement) this.fail([placement], error);
-      this.waiters.reject(gpuId, error);
+    const failure = toPlacementError(error);
+    const stopping = gpuIds.flatMap((gpuId) => this.state.releasing.get(gpuId) ?? []);
+    // A start that was accepted to follow the stop cannot follow it.
+    const following = stopping.flatMap(({ gpuId }) => this.state.serving.get(gpuId) ?? []);
+    await this.lock.runExclusive(async () => {
+      for (const placement of [...stopping, ...following.filter((each) => each.isActive)]) {
+        this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
+      }
+      for (const gpuId of gpuIds) this.waiters.reject(gpuId, error);
+      const delayMs = this.releases.delayMs;
+      this.releases.failed();
+      // A stop that was accepted meanwhile must not wait for what others have failed at.
+      const isNew = this.state.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
+      this.releaseNotBefore = isNew ? 0 : this.now + delayMs;
+      await this.persist();
+    });
+  }
+
+  /** Runs a step to its end; one that was interrupted has neither failed nor succeeded. */
+  private async runStep(
+    kind: RunningStep['kind'],
+    call: (signal: AbortSignal) => Promise<void>,
+    onSuccess: () => void | Promise<void>,
+    onFailure: (error: unknown) => Promise<void>,
+  ): Promise<void> {
+    const timeoutMs = kind === 'start' ? this.runner.startTimeoutMs : this.runner.stopTimeoutMs;
+    const work = new Interruptible(timeoutMs, STEP_GRACE_MS);
+    this.step = { kind, work };
+    this.epoch += 1;
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      await work.run(call);
+    } catch (error) {
+      failure = { error };
+    } finally {
+      this.step = undefined;
+      this.epoch += 1;
+      this.awake = true;
     }
-    this.notBefore = this.context.clock.monotonicMs() + delayMs;
+    if (!failure) await onSuccess();
+    else if (!work.isInterrupted) await onFailure(failure.error);
   }
 
   private async persist(): Promise<void> {
@@ -396,27 +447,62 @@ export class DeploymentWorker {
     }
   }
 
-  private runnerContext(signal: AbortSignal): RunnerContext {
+  private async runnerContext(signal: AbortSignal, kind: RunningStep['kind']): Promise<RunnerContext> {
+    let gpus: readonly GpuRef[] = [];
+    try {
+      gpus = await this.context.gpus();
+    } catch (error) {
+      // To let go of a model, a runner need not know the GPUs.
+      if (kind === 'start')
+        throw new GpusUnknownError(`The GPUs cannot be read: ${messageOf(error)}`, {}, { cause: error });
+    }
+    signal.throwIfAborted();
     return {
       signal,
-      gpus: this.context.gpus(),
+      gpus,
       wanted: this.context.wantedOf(this.runner.backend),
       onProgress: (progress) => {
+        if (signal.aborted) return;
         for (const placement of this.state.active()) {
           if (placement.status === 'STARTING') placement.progress = progress;
         }
       },
     };
   }
-}
 
-/** A step gave up its turn; nobody's fault. */
-class Interrupted extends Error {
-  constructor() {
-    super('interrupted by a later command');
+  private starting(gpuIds: readonly number[]): Placement[] {
+    return gpuIds
+      .map((gpuId) => this.state.serving.get(gpuId))
+      .filter((placement) => placement !== undefined)
+      .filter((placement) => placement.status === 'STARTING');
+  }
+
+  private exhaustedError(): DomainError {
+    return new ServerLostError(`The server died ${this.restarts.count} times in a row: ${this.lastFault}`);
+  }
+
+  private lateError(): DomainError {
+    return new BackendTimeoutError(
+      `${this.state.modelName} was not ready within ${this.runner.startTimeoutMs / 1000} s.`,
+    );
+  }
+
+  private stopLateError(gpuIds: readonly number[]): DomainError {
+    return new StopTimeoutError(
+      `${this.state.modelName} on GPU ${gpuIds.join(', ')} was not stopped within ${this.runner.stopTimeoutMs / 1000} s; the stop goes on. Its status tells when it is done.`,
+      { gpuIds },
+    );
+  }
+
+  /** A defect of this service: said loudly. */
+  private reportDefect(error: unknown): void {
+    this.context.logger.error(
+      { err: error, model_name: this.state.modelName },
+      'The deployment worker failed',
+    );
   }
 }
 
-function isLines(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((line) => typeof line === 'string');
+function gpusIn(phases: ReadonlyMap<number, PlacementPhase>, phase: PlacementPhase): number[] {
+  return [...phases].filter(([, each]) => each === phase).map(([gpuId]) => gpuId);
 }

@@ -37,10 +37,23 @@ export class NotPlacedError extends DomainError {
   readonly kind = 'not_found';
 }
 
+/** What a start has to be checked against (the Engine, the disk) does not answer. */
+export class PreflightTimeoutError extends DomainError {
+  readonly code = 'PREFLIGHT_TIMEOUT';
+  readonly kind = 'unavailable';
+}
+
 /** The backend did not let go in time; the stop goes on in the background. */
 export class StopTimeoutError extends DomainError {
   readonly code = 'STOP_TIMEOUT';
   readonly kind = 'internal';
+}
+
+/** To place a model, its GPUs must be known; the driver may answer again. */
+export class GpusUnknownError extends DomainError {
+  readonly code = 'GPUS_UNKNOWN';
+  readonly kind = 'unavailable';
+  override readonly retry = 'always';
 }
 
 /** The service ends, and takes no more commands. */

@@ -8,9 +8,11 @@ interface Waiter {
 /** Callers that wait for the end of a stop, by GPU. */
 export class ReleaseWaiters {
   private readonly waiters = new Map<number, Waiter[]>();
+  private closed: Error | undefined;
 
   /** Resolves with the placement that stopped; rejects with what kept it from stopping. */
   wait(gpuId: number): Promise<Placement> {
+    if (this.closed) return Promise.reject(this.closed);
     return new Promise((resolve, reject) => {
       this.waiters.set(gpuId, [...(this.waiters.get(gpuId) ?? []), { resolve, reject }]);
     });
@@ -22,6 +24,12 @@ export class ReleaseWaiters {
 
   reject(gpuId: number, error: unknown): void {
     for (const waiter of this.take(gpuId)) waiter.reject(error);
+  }
+
+  /** Nobody will stop anything any more. */
+  close(error: Error): void {
+    this.closed = error;
+    for (const gpuId of [...this.waiters.keys()]) this.reject(gpuId, error);
   }
 
   private take(gpuId: number): Waiter[] {

@@ -1,4 +1,9 @@
-import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
 import { Clock } from '../common/clock.js';
 import { deadline, orAborted } from '../common/deadline.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
@@ -7,6 +12,7 @@ import type { Config } from '../config/schema.js';
 import { GpuTenants } from '../gpus/gpu-tenants.js';
 import { GpusService } from '../gpus/gpus.service.js';
 import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../runners/runner.js';
+import type { DesiredDeployment } from '../state/desired-state.js';
 import { DesiredStateStore } from '../state/desired-state.store.js';
 import { Catalog } from './catalog.js';
 import { DeploymentState } from './deployment-state.js';
@@ -15,6 +21,7 @@ import {
   GpuNotFoundError,
   NotPlacedError,
   OptionsConflictError,
+  PreflightTimeoutError,
   quoted,
   ShuttingDownError,
   StopTimeoutError,
@@ -39,10 +46,9 @@ export interface DeploymentView {
 
 /** Takes commands, writes down what is wanted, and owns one worker per model that brings it about. */
 @Injectable()
-export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown {
+export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly workers = new Map<string, DeploymentWorker>();
   private readonly unsubscribe: (() => void)[] = [];
-  private knownGpus: readonly GpuRef[] = [];
   private closing = false;
   private recovered = false;
 
@@ -63,17 +69,7 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    for (const desired of await this.store.load()) {
-      const runner = this.catalog.find(desired.model_name);
-      if (!runner) {
-        this.logger.error(
-          { desired },
-          'The state wants a model that the configuration no longer has: left as it is',
-        );
-        continue;
-      }
-      this.createWorker(runner, DeploymentState.restore(desired));
-    }
+    for (const desired of await this.store.load()) this.restore(desired);
     this.unsubscribe.push(
       ...this.catalog.allRunners.map((runner) =>
         runner.onChange(() => {
@@ -87,12 +83,12 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
     this.unsubscribe.push(() => {
       transitions.unsubscribe();
     });
-    if (this.workers.size > 0) await this.rememberGpusIfReadable();
     this.recovered = true;
     for (const worker of this.workers.values()) worker.wake();
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  /** Servers go on. Before the listener closes, so that whoever waits for a stop gets an answer. */
+  async beforeApplicationShutdown(): Promise<void> {
     this.closing = true;
     for (const unsubscribe of this.unsubscribe) unsubscribe();
     await Promise.all([...this.workers.values()].map((worker) => worker.close()));
@@ -107,7 +103,8 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
     this.assertOpen();
     const runner = this.catalog.runnerOf(modelName, 'invalid');
     const requested = parseOptions(runner, modelName, config);
-    await this.assertGpuExists(gpuId);
+    const gpus = await this.gpus.inventory();
+    assertGpuExists(gpuId, gpus);
     const worker = this.workerOf(runner, modelName);
     return worker.lock.runExclusive(async () => {
       this.assertOpen();
@@ -116,7 +113,7 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
       const options = this.optionsFor(runner, state, requested, config);
       if (existing?.isActive) return this.view(state, existing);
       const gpuIds = [...new Set([...state.wanted().gpuIds, gpuId])].sort((a, b) => a - b);
-      await runner.preflight({ modelName, gpuIds, options }, this.preflightContext(runner));
+      await this.preflight(runner, { modelName, gpuIds, options }, gpus);
       await this.acceptStart(worker, gpuId, options, existing);
       return this.view(state, state.serving.get(gpuId));
     });
@@ -133,15 +130,14 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
     const { done } = await worker.lock.runExclusive(() => this.acceptStop(worker, gpuId));
-    const stopped = await orAborted(done, deadline(runner.stopTimeoutMs + STOP_ANSWER_SLACK_MS)).catch(
-      (error: unknown) => {
-        if (!(error instanceof DOMException)) throw error;
-        throw new StopTimeoutError(
-          `${modelName} on GPU ${gpuId} was not stopped within ${runner.stopTimeoutMs / 1000} s; the stop goes on. Its status tells when it is done.`,
-          { modelName, gpuId },
-        );
-      },
-    );
+    const limit = deadline(runner.stopTimeoutMs + STOP_ANSWER_SLACK_MS);
+    const stopped = await orAborted(done, limit).catch((error: unknown) => {
+      if (error !== limit.reason) throw error;
+      throw new StopTimeoutError(
+        `${modelName} on GPU ${gpuId} was not stopped within ${runner.stopTimeoutMs / 1000} s; the stop goes on. Its status tells when it is done.`,
+        { modelName, gpuId },
+      );
+    });
     return this.view(worker.state, stopped);
   }
 
@@ -157,6 +153,7 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
 
   /** Looks at the backends of the chosen deployments. Never waits. */
   probeAll(chosen: (worker: DeploymentWorker) => boolean = () => true): void {
+    if (!this.isReady) return;
     for (const worker of this.workers.values()) if (!worker.state.isEmpty && chosen(worker)) worker.probe();
     this.publishTenants();
   }
@@ -193,6 +190,7 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
 
   /** Returns the promise of its end inside an object, so that the lock is not held until then. */
   private async acceptStop(worker: DeploymentWorker, gpuId: number): Promise<{ done: Promise<Placement> }> {
+    this.assertOpen();
     const { state } = worker;
     const placement = state.serving.get(gpuId);
     if (!placement && !state.releasing.has(gpuId)) throw notPlaced(state.modelName, gpuId);
@@ -207,7 +205,11 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
         updated_at: this.clock.now().toISOString(),
       });
       state.serving.delete(gpuId);
-      if (!state.releasing.has(gpuId)) state.releasing.set(gpuId, placement);
+      if (state.releasing.has(gpuId)) {
+        this.journal.record(state, placement, 'released', 'stopped before its start had begun');
+      } else {
+        state.releasing.set(gpuId, placement);
+      }
     }
     const done = worker.waiters.wait(gpuId);
     worker.stopAccepted();
@@ -232,24 +234,27 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
     );
   }
 
-  private async assertGpuExists(gpuId: number): Promise<void> {
-    await this.rememberGpus();
-    if (this.knownGpus.some((gpu) => gpu.id === gpuId)) return;
-    const ids = this.knownGpus.map((gpu) => gpu.id).join(', ') || 'none';
-    throw new GpuNotFoundError(`CUDA device not found: there is no GPU ${gpuId} on this host. GPUs: ${ids}.`);
-  }
-
-  private async rememberGpus(): Promise<void> {
-    this.knownGpus = await this.gpus.inventory();
-  }
-
-  /** GPUs that cannot be read at boot must not keep what serves on them from being watched. */
-  private async rememberGpusIfReadable(): Promise<void> {
-    try {
-      await this.rememberGpus();
-    } catch (error) {
-      this.logger.error({ err: error }, 'The GPUs cannot be read');
+  /** What the last run has left behind. What this configuration cannot serve stays on disk as it is. */
+  private restore(desired: DesiredDeployment): void {
+    const runner = this.catalog.find(desired.model_name);
+    if (runner?.backend !== desired.model_type) {
+      this.logger.error(
+        { desired },
+        'The state wants a model that this configuration does not have, or has in another backend: left as it is',
+      );
+      return;
     }
+    const state = DeploymentState.restore(desired);
+    const defaults = runner.defaultOptions(state.modelName);
+    const options = runner.optionsSchema.safeParse({ ...defaults, ...desired.options });
+    if (!options.success) {
+      this.logger.error(
+        { desired },
+        'The state holds options that the backend no longer takes: the defaults are used',
+      );
+    }
+    state.options = options.success ? options.data : defaults;
+    this.createWorker(runner, state);
   }
 
   private workerOf(runner: Runner, modelName: string): DeploymentWorker {
@@ -269,7 +274,7 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
       config: this.config,
       store: this.store,
       journal: this.journal,
-      gpus: () => this.knownGpus,
+      gpus: () => this.gpus.inventory(),
       wantedOf: (backend) => () => this.wanted(backend),
     });
     this.workers.set(state.modelName, worker);
@@ -283,18 +288,26 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
       .filter((deployment) => deployment.gpuIds.length > 0);
   }
 
-  private preflightContext(runner: Runner): Parameters<Runner['preflight']>[1] {
-    return {
-      signal: AbortSignal.timeout(PREFLIGHT_TIMEOUT_MS),
-      gpus: this.knownGpus,
-      wanted: () => this.wanted(runner.backend),
-      onProgress: () => undefined,
-    };
+  private async preflight(runner: Runner, deployment: Deployment, gpus: readonly GpuRef[]): Promise<void> {
+    const signal = deadline(PREFLIGHT_TIMEOUT_MS);
+    const wanted = (): Deployment[] => this.wanted(runner.backend);
+    await orAborted(
+      runner.preflight(deployment, { signal, gpus, wanted, onProgress: () => undefined }),
+      signal,
+    ).catch((error: unknown) => {
+      if (error !== signal.reason) throw error;
+      throw new PreflightTimeoutError(
+        `The checks of a start of ${deployment.modelName} were not done within ${PREFLIGHT_TIMEOUT_MS / 1000} s. Nothing was changed: try again.`,
+      );
+    });
   }
 
   private view(deployment: DeploymentState, placement: Placement | undefined): DeploymentView {
     const placements = deployment.visible();
-    if (placement && !placements.some((each) => each.gpuId === placement.gpuId)) placements.push(placement);
+    if (placement && !placements.some((each) => each.gpuId === placement.gpuId)) {
+      placements.push(placement);
+      placements.sort((a, b) => a.gpuId - b.gpuId);
+    }
     const runner = this.catalog.runnerOf(deployment.modelName, 'not_found');
     return { deployment, placement, placements, instancesPerGpu: runner.instancesPerGpu(deployment.options) };
   }
@@ -325,6 +338,12 @@ export class Supervisor implements OnApplicationBootstrap, OnApplicationShutdown
     if (!this.recovered)
       throw new ShuttingDownError('This service is starting and takes no commands yet: try again.');
   }
+}
+
+function assertGpuExists(gpuId: number, gpus: readonly GpuRef[]): void {
+  if (gpus.some((gpu) => gpu.id === gpuId)) return;
+  const ids = gpus.map((gpu) => gpu.id).join(', ') || 'none';
+  throw new GpuNotFoundError(`CUDA device not found: there is no GPU ${gpuId} on this host. GPUs: ${ids}.`);
 }
 
 function notPlaced(modelName: string, gpuId: number): NotPlacedError {

@@ -64,7 +64,7 @@ export class DesiredStateStore {
       return [];
     }
     this.deployments = new Map(state.map((deployment) => [deployment.model_name, deployment]));
-    return state;
+    return [...this.deployments.values()];
   }
 
   /**
@@ -105,7 +105,15 @@ export class DesiredStateStore {
 
   private async quarantine(fault: Error): Promise<void> {
     const aside = `${this.file}.unreadable-${new Date().toISOString().replaceAll(':', '-')}`;
-    await rename(this.file, aside);
+    try {
+      await rename(this.file, aside);
+    } catch (error) {
+      throw new StateReadError(
+        `The state file ${this.file} makes no sense (${fault.message}) and cannot be set aside: ${messageOf(error)}. Move it away by hand.`,
+        {},
+        { cause: error },
+      );
+    }
     this.logger.error(
       { file: this.file, aside, fault: fault.message },
       'The state file makes no sense and was set aside: what it wanted is not known any more',

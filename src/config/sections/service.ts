@@ -86,10 +86,10 @@ export const restartSection = z.strictObject({
     .describe('Tries to bring a dead server back before its placements are ERROR.'),
   initial_delay_ms: z
     .int()
-    .min(0)
+    .min(10)
     .max(600_000)
     .describe('Delay before the second try; doubles with every further one.'),
-  max_delay_ms: z.int().min(0).max(3_600_000).describe('Longest delay between two tries.'),
+  max_delay_ms: z.int().min(10).max(3_600_000).describe('Longest delay between two tries.'),
   stable_after_seconds: z
     .int()
     .min(0)

@@ -1,0 +1,200 @@
+import { z } from 'zod';
+import { orAborted } from '../../src/common/deadline.js';
+import {
+  type Deployment,
+  type DeploymentOptions,
+  type PlacementObservation,
+  type PlacementPhase,
+  Runner,
+  type RunnerContext,
+} from '../../src/runners/runner.js';
+
+type Verb = 'start' | 'stop';
+
+/** A call of `start` or `stop` that is under way, for a test to end. */
+export class HeldCall {
+  private settle!: { resolve: () => void; reject: (error: unknown) => void };
+  readonly done: Promise<void>;
+
+  constructor(
+    readonly verb: Verb,
+    readonly deployment: Deployment,
+    /** GPUs to start on, or to let go of. */
+    readonly gpuIds: readonly number[],
+    readonly context: RunnerContext,
+    private readonly takeEffect: () => void,
+  ) {
+    this.done = new Promise((resolve, reject) => {
+      this.settle = { resolve, reject };
+    });
+    this.done.catch(() => undefined);
+  }
+
+  succeed(): void {
+    this.takeEffect();
+    this.settle.resolve();
+  }
+
+  fail(error: Error): void {
+    this.settle.reject(error);
+  }
+}
+
+/** A backend in memory. By itself every start and stop works at once; `hold` and `failNext` take it in hand. */
+export class FakeRunner extends Runner {
+  readonly optionsSchema = z.strictObject({ instances: z.int().min(1).max(8), mode: z.string().optional() });
+  startTimeoutMs = 100_000;
+  stopTimeoutMs = 20_000;
+
+  /** What the backend serves. */
+  readonly world = new Map<string, Set<number>>();
+  /** `start A [0,1]`, `stop A [0] keep [1]` … in order. */
+  readonly calls: string[] = [];
+  readonly held: HeldCall[] = [];
+  preflightError: Error | undefined;
+  preflightHangs = false;
+  /** Phase of every GPU, whatever the world is. */
+  phase: PlacementPhase | undefined;
+  /** Phases of single GPUs. */
+  readonly phases = new Map<number, PlacementPhase>();
+  statusHangs = false;
+  statusError: Error | undefined;
+  statusCalls = 0;
+  ignoresSignals = false;
+
+  private readonly holding = new Set<Verb>();
+  private readonly failures: Record<Verb, Error[]> = { start: [], stop: [] };
+  private readonly arrivals: (() => void)[] = [];
+  private readonly listeners = new Set<() => void>();
+  private overlap = new Map<string, number>();
+  /** The contract was broken: two calls for one model at once. */
+  overlapped = false;
+
+  constructor(
+    readonly models: readonly string[] = ['A', 'B'],
+    readonly backend = 'fake',
+  ) {
+    super();
+  }
+
+  defaultOptions(): DeploymentOptions {
+    return { instances: 2 };
+  }
+
+  instancesPerGpu(options: DeploymentOptions): number {
+    return this.optionsSchema.parse(options).instances;
+  }
+
+  /** From now on, calls of `verb` last until the test ends them. */
+  hold(verb: Verb): void {
+    this.holding.add(verb);
+  }
+
+  letGo(verb: Verb): void {
+    this.holding.delete(verb);
+    for (const call of this.held.splice(0)) call.succeed();
+  }
+
+  failNext(verb: Verb, ...errors: Error[]): void {
+    this.failures[verb].push(...errors);
+  }
+
+  /** The next held call that nobody has taken yet. */
+  async nextCall(verb: Verb): Promise<HeldCall> {
+    for (;;) {
+      const index = this.held.findIndex((call) => call.verb === verb);
+      const [call] = index >= 0 ? this.held.splice(index, 1) : [];
+      if (call) return call;
+      await new Promise<void>((resolve) => this.arrivals.push(resolve));
+    }
+  }
+
+  /** The server of these models dies. */
+  crash(...models: string[]): void {
+    for (const model of models) this.world.delete(model);
+    this.notify();
+  }
+
+  notify(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  servedOn(model: string): number[] {
+    return [...(this.world.get(model) ?? [])].sort((a, b) => a - b);
+  }
+
+  async preflight(): Promise<void> {
+    if (this.preflightHangs) await new Promise(() => undefined);
+    if (this.preflightError) throw this.preflightError;
+  }
+
+  async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+    this.calls.push(`start ${deployment.modelName} [${deployment.gpuIds.join()}]`);
+    await this.perform('start', deployment, deployment.gpuIds, context, () => {
+      this.world.set(
+        deployment.modelName,
+        new Set([...this.servedOn(deployment.modelName), ...deployment.gpuIds]),
+      );
+    });
+  }
+
+  async stop(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void> {
+    const { modelName, gpuIds: keep } = deployment;
+    this.calls.push(`stop ${modelName} [${gpuIds.join()}]${keep.length > 0 ? ` keep [${keep.join()}]` : ''}`);
+    await this.perform('stop', deployment, gpuIds, context, () => {
+      const left = this.servedOn(modelName).filter((gpuId) => !gpuIds.includes(gpuId));
+      this.world.set(modelName, new Set(left));
+    });
+  }
+
+  async getStatus(deployment: Deployment): Promise<readonly PlacementObservation[]> {
+    this.statusCalls += 1;
+    if (this.statusError) throw this.statusError;
+    if (this.statusHangs) await new Promise(() => undefined);
+    const served = this.servedOn(deployment.modelName);
+    return deployment.gpuIds.map((gpuId) => {
+      const serves = served.includes(gpuId);
+      return {
+        gpuId,
+        phase: this.phases.get(gpuId) ?? this.phase ?? (serves ? 'ready' : 'absent'),
+        pid: serves ? 1000 + gpuId : null,
+        port: serves ? 8000 + gpuId : null,
+        serverName: serves ? 'server' : null,
+      };
+    });
+  }
+
+  onChange(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  get listenerCount(): number {
+    return this.listeners.size;
+  }
+
+  private async perform(
+    verb: Verb,
+    deployment: Deployment,
+    gpuIds: readonly number[],
+    context: RunnerContext,
+    takeEffect: () => void,
+  ): Promise<void> {
+    const { modelName } = deployment;
+    const running = (this.overlap.get(modelName) ?? 0) + 1;
+    this.overlap.set(modelName, running);
+    if (running > 1) this.overlapped = true;
+    try {
+      const failure = this.failures[verb].shift();
+      if (failure) throw failure;
+      const call = new HeldCall(verb, deployment, gpuIds, context, takeEffect);
+      if (this.holding.has(verb)) {
+        this.held.push(call);
+        for (const arrived of this.arrivals.splice(0)) arrived();
+      } else call.succeed();
+      await (this.ignoresSignals ? call.done : orAborted(call.done, context.signal));
+    } finally {
+      this.overlap.set(modelName, (this.overlap.get(modelName) ?? 1) - 1);
+    }
+  }
+}

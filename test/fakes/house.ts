@@ -1,0 +1,177 @@
+import { resolve } from 'node:path';
+import { pino } from 'pino';
+import type { Logger } from '../../src/common/logging/logger.js';
+import { loadConfig } from '../../src/config/load-config.js';
+import type { Config } from '../../src/config/schema.js';
+import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
+import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
+import { GpusService } from '../../src/gpus/gpus.service.js';
+import { Catalog } from '../../src/models/catalog.js';
+import type { PlacementTransition } from '../../src/models/placement.js';
+import { PlacementJournal } from '../../src/models/placement-journal.js';
+import { Supervisor } from '../../src/models/supervisor.js';
+import type { Runner } from '../../src/runners/runner.js';
+import type { DesiredDeployment } from '../../src/state/desired-state.js';
+import type { DesiredStateStore } from '../../src/state/desired-state.store.js';
+import { FakeClock } from './fake-clock.js';
+import { FakeRunner } from './fake-runner.js';
+import { MemoryStore } from './memory-store.js';
+import { settled } from './timers.js';
+
+export const DEFAULT_YAML = resolve(import.meta.dirname, '../../config/default.yaml');
+
+export function testConfig(): Config {
+  const config = loadConfig(DEFAULT_YAML, {});
+  return {
+    ...config,
+    restart: { max_attempts: 3, initial_delay_ms: 1000, max_delay_ms: 5000, stable_after_seconds: 60 },
+  };
+}
+
+/** A logger that keeps what it is told. */
+export function recordingLogger(): { logger: Logger; lines: Record<string, unknown>[] } {
+  const lines: Record<string, unknown>[] = [];
+  const logger = pino(
+    { base: null },
+    { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
+  );
+  return { logger, lines };
+}
+
+export class FakeGpuProvider extends GpuProvider {
+  count = 4;
+  error: Error | undefined;
+
+  sample(): Promise<readonly GpuSample[]> {
+    if (this.error) return Promise.reject(this.error);
+    return Promise.resolve(
+      Array.from({ length: this.count }, (_, id) => ({
+        id,
+        uuid: `GPU-${id}`,
+        name: null,
+        memoryTotalMiB: null,
+        memoryUsedMiB: null,
+        utilization: null,
+        temperature: null,
+        powerDraw: null,
+        powerLimit: null,
+        processes: [],
+        simulated: true,
+      })),
+    );
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** A supervisor with everything around it in memory. */
+export class House<Store extends DesiredStateStore = MemoryStore> {
+  readonly clock = new FakeClock();
+  readonly gpus = new FakeGpuProvider();
+  readonly tenants = new GpuTenants();
+  readonly lines: Record<string, unknown>[];
+  readonly transitions: PlacementTransition[] = [];
+  readonly supervisor: Supervisor;
+
+  private constructor(
+    readonly runner: FakeRunner,
+    readonly store: Store,
+    readonly config: Config,
+    { logger, lines }: ReturnType<typeof recordingLogger>,
+    runners: readonly Runner[],
+  ) {
+    this.lines = lines;
+    const journal = new PlacementJournal(this.clock, logger);
+    journal.transitions.subscribe((transition) => this.transitions.push(transition));
+    this.supervisor = new Supervisor(
+      new Catalog(runners),
+      store,
+      journal,
+      new GpusService(this.gpus, this.clock, config),
+      this.tenants,
+      this.clock,
+      config,
+      logger,
+    );
+  }
+
+  static withMemory(
+    settings: {
+      runner?: FakeRunner;
+      state?: readonly DesiredDeployment[];
+      restart?: Partial<Config['restart']>;
+      moreRunners?: readonly Runner[];
+    } = {},
+  ): House {
+    const config = testConfig();
+    const restarting = { ...config, restart: { ...config.restart, ...settings.restart } };
+    const log = recordingLogger();
+    const runner = settings.runner ?? new FakeRunner();
+    const store = new MemoryStore(restarting, log.logger, settings.state);
+    return new House(runner, store, restarting, log, [runner, ...(settings.moreRunners ?? [])]);
+  }
+
+  /** The service has booted. */
+  async boot(): Promise<this> {
+    await this.supervisor.onApplicationBootstrap();
+    await settled();
+    return this;
+  }
+
+  /** A tick of the health poller, and what comes of it. */
+  async probe(): Promise<void> {
+    this.supervisor.probeAll();
+    await settled();
+  }
+
+  /** A model that serves. */
+  async running(modelName: string, ...gpuIds: number[]): Promise<void> {
+    for (const gpuId of gpuIds) await this.supervisor.start(modelName, gpuId, {});
+    await settled();
+    this.runner.calls.length = 0;
+    this.transitions.length = 0;
+  }
+
+  /** `["A 0 RUNNING", …]`: what status shows. */
+  status(): string[] {
+    return this.supervisor
+      .deployments()
+      .flatMap((deployment) =>
+        deployment
+          .visible()
+          .map((placement) => `${deployment.modelName} ${placement.gpuId} ${placement.status}`),
+      );
+  }
+
+  /** `["0 STOPPED→STARTING", …]`: what has happened to a model. */
+  history(modelName = 'A'): string[] {
+    return this.transitions
+      .filter((transition) => transition.modelName === modelName)
+      .map(({ gpuId, from, to }) => `${gpuId} ${String(from)}→${to}`);
+  }
+
+  placement(
+    modelName: string,
+    gpuId: number,
+  ): { status: string; error?: string; progress?: string } | undefined {
+    const found = this.supervisor
+      .deployments()
+      .find((deployment) => deployment.modelName === modelName)
+      ?.visible()
+      .find((placement) => placement.gpuId === gpuId);
+    return (
+      found && {
+        status: found.status,
+        ...(found.error && { error: `${found.error.code}: ${found.error.message}` }),
+        ...(found.progress !== undefined && { progress: found.progress }),
+      }
+    );
+  }
+
+  /** Defects of the worker: there must be none. */
+  defects(): unknown[] {
+    return this.lines.filter((line) => line.msg === 'The deployment worker failed');
+  }
+}

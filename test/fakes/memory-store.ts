@@ -1,0 +1,52 @@
+import type { Logger } from '../../src/common/logging/logger.js';
+import type { Config } from '../../src/config/schema.js';
+import type { DesiredDeployment } from '../../src/state/desired-state.js';
+import { DesiredStateStore, StateWriteError } from '../../src/state/desired-state.store.js';
+
+/** The desired state without a disk; it can be full. */
+export class MemoryStore extends DesiredStateStore {
+  readonly saved = new Map<string, DesiredDeployment>();
+  isFull = false;
+
+  constructor(config: Config, logger: Logger, initial: readonly DesiredDeployment[] = []) {
+    super(config, logger);
+    for (const deployment of initial) this.saved.set(deployment.model_name, deployment);
+  }
+
+  override load(): Promise<readonly DesiredDeployment[]> {
+    return Promise.resolve([...this.saved.values()]);
+  }
+
+  override async put(modelName: string, deployment: DesiredDeployment | undefined): Promise<void> {
+    await Promise.resolve();
+    if (this.isFull) throw new StateWriteError('Cannot write the state: the disk is full.');
+    if (deployment) this.saved.set(modelName, structuredClone(deployment));
+    else this.saved.delete(modelName);
+  }
+
+  /** `{ "A": ["0 serve", "1 release"] }` */
+  wanted(): Record<string, string[]> {
+    return Object.fromEntries(
+      [...this.saved].map(([model, { placements }]) => [
+        model,
+        placements.map((placement) => `${placement.gpu_id} ${placement.wanted}`).sort(),
+      ]),
+    );
+  }
+}
+
+/** A model as the state file has it. */
+export function desired(
+  modelName: string,
+  placements: DesiredDeployment['placements'],
+  options: Record<string, unknown> = { instances: 2 },
+): DesiredDeployment {
+  return {
+    model_name: modelName,
+    model_type: 'fake',
+    options,
+    placements,
+    created_at: '2023-12-31T00:00:00.000Z',
+    updated_at: '2023-12-31T01:00:00.000Z',
+  };
+}
