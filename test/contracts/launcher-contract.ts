@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Logger } from '@nestjs/common';
 import { pollUntil } from '../../src/common/deadline.js';
 import {
   BACKEND_LABEL,
@@ -33,7 +34,7 @@ export interface LauncherHarness {
   cleanUp(): Promise<void>;
 }
 
-export const RUN_LABEL = 'model-inference-client.test-run';
+const RUN_LABEL = 'model-inference-client.test-run';
 
 const never = new AbortController().signal;
 
@@ -115,6 +116,11 @@ export function launcherContract(open: () => Promise<LauncherHarness>, timeoutMs
       return false;
     }
   }
+
+  beforeAll(() => {
+    // One case has a listener that fails, which is logged.
+    Logger.overrideLogger(false);
+  });
 
   beforeEach(async () => {
     labels = { [BACKEND_LABEL]: 'contract', [RUN_LABEL]: randomUUID() };

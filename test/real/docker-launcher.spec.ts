@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DockerLauncher } from '../../src/launchers/docker/docker-launcher.js';
 import {
-  CommandMissingError,
   ImageMissingError,
   LaunchFailedError,
   type LaunchSpec,
@@ -197,10 +196,11 @@ describeReal('the docker launcher against a real Engine', () => {
     expect(await launchError(specOf({ image }))).toBeInstanceOf(ImageMissingError);
   });
 
-  realCase('a command that the image has not is told as such, and leaves no container', async () => {
-    const error = await launchError(specOf({ command: ['/bin/tritonserver'] }));
-    // docker-init runs, and ends with 127, on Engines that look for the program themselves the start fails.
-    expect(error).toBeInstanceOf(CommandMissingError);
+  realCase('a command that the image has not is told by its exit and its output', async () => {
+    const exit = new Promise((resolve) => launcher.onExit(resolve));
+    const { name } = await launcher.launch(specOf({ command: ['/bin/tritonserver'] }), never);
+    expect(await exit).toMatchObject({ name, exitCode: 127, reason: 'command not found' });
+    expect((await launcher.logs(name, 5, never)).join()).toContain('exec /bin/tritonserver failed');
   });
 
   realCase(

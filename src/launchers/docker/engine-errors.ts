@@ -1,4 +1,4 @@
-import { messageOf, systemCodeOf } from '../../common/errors.js';
+import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { EngineUnavailableError } from '../launcher.js';
 import { TimeLimitError } from '../time-limit.js';
 
@@ -39,6 +39,8 @@ function causeAndRemedy(error: unknown): string {
  * What a failed call of the Engine means: an EngineUnavailableError when there was no answer, else the error as it is.
  */
 export function asEngineError(error: unknown, socketPath: string): unknown {
+  // Has a code as well, of another kind.
+  if (error instanceof DomainError) return error;
   const unanswered = error instanceof TimeLimitError || systemCodeOf(error) !== undefined;
   if (!unanswered || statusOf(error) !== undefined) return error;
   return new EngineUnavailableError(

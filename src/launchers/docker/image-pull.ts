@@ -15,7 +15,7 @@ const pullEvent = z.object({
 type PullEvent = z.infer<typeof pullEvent>;
 
 /** Percent of an image's download, from the events of its layers. */
-export class PullProgress {
+class PullProgress {
   private readonly layers = new Map<string, { current: number; total: number }>();
   private highest = 0;
 

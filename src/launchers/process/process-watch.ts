@@ -11,7 +11,7 @@ export interface ProcessEnd {
 const POLL_MS = 250;
 
 /** The end of a child, from the arguments of its `exit` event. */
-export function endOf(code: number | null, signal: NodeJS.Signals | null): ProcessEnd {
+function endOf(code: number | null, signal: NodeJS.Signals | null): ProcessEnd {
   if (signal === null) return { exitCode: code };
   return { exitCode: 128 + constants.signals[signal], reason: `ended by ${signal}` };
 }
