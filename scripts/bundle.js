@@ -34,7 +34,17 @@ await build({
   keepNames: true,
   minifyWhitespace: true,
   sourcemap: true,
-  external: ['dockerode', 'koffi', 'pino-pretty', 'swagger-ui-dist', ...OPTIONAL_PEERS],
+  // pino and write-file-atomic ask for their own path.
+  external: [
+    'dockerode',
+    'koffi',
+    'pino',
+    'pino-http',
+    'pino-pretty',
+    'swagger-ui-dist',
+    'write-file-atomic',
+    ...OPTIONAL_PEERS,
+  ],
   banner: {
     js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",
   },
