@@ -66,7 +66,7 @@ describe('the process launcher', () => {
   }
 
   function until<T>(probe: () => Promise<T | undefined>): Promise<T> {
-    return pollUntil(probe, { intervalMs: 20, signal: AbortSignal.timeout(10_000) });
+    return pollUntil(probe, { intervalMs: 5, signal: AbortSignal.timeout(10_000) });
   }
 
   /** The pids that a `family` printed. */
@@ -319,6 +319,22 @@ describe('the process launcher', () => {
     const path = join(stateDir, 'processes', `${spec.name}.json`);
     await until(async () => ((await readFile(path, 'utf8')).includes('"ended": true') ? true : undefined));
     expect(await another().inspect(spec.name, never)).toMatchObject({ running: false, exitCode: 139 });
+  });
+
+  it('knows the exit code from the exit on, whenever it is asked', async () => {
+    const spec = specOf([process.execPath, '-e', 'process.exit(7)']);
+    const exit = new Promise((resolve) => launcher.onExit(resolve));
+    await launcher.launch(spec, never);
+    await exit;
+    const path = join(stateDir, 'processes', `${spec.name}.json`);
+    const codes = new Set<number | null | undefined>();
+    // Before, while and after the record is written.
+    await until(async () => {
+      const asked = Array.from({ length: 20 }, () => launcher.inspect(spec.name, never));
+      for (const info of await Promise.all(asked)) codes.add(info?.exitCode);
+      return (await readFile(path, 'utf8')).includes('"ended": true') ? true : undefined;
+    });
+    expect([...codes]).toEqual([7]);
   });
 
   it('begins a log anew when it has grown beyond its limit, and reads just the last launch', async () => {
