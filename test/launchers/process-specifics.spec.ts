@@ -12,7 +12,10 @@ import {
   PortInUseError,
 } from '../../src/launchers/launcher.js';
 import { isAlive, processIdentity } from '../../src/common/process-identity.js';
+import { ExitListeners } from '../../src/launchers/exit-listeners.js';
+import { NameLocks } from '../../src/launchers/name-locks.js';
 import { ProcessLauncher } from '../../src/launchers/process/process-launcher.js';
+import { ProcessServers } from '../../src/launchers/process/process-servers.js';
 import { freePorts } from '../support/ports.js';
 
 const never = new AbortController().signal;
@@ -66,7 +69,7 @@ describe('the process launcher', () => {
   }
 
   function until<T>(probe: () => Promise<T | undefined>): Promise<T> {
-    return pollUntil(probe, { intervalMs: 5, signal: AbortSignal.timeout(10_000) });
+    return pollUntil(probe, { intervalMs: 20, signal: AbortSignal.timeout(10_000) });
   }
 
   /** The pids that a `family` printed. */
@@ -321,20 +324,22 @@ describe('the process launcher', () => {
     expect(await another().inspect(spec.name, never)).toMatchObject({ running: false, exitCode: 139 });
   });
 
-  it('knows the exit code from the exit on, whenever it is asked', async () => {
-    const spec = specOf([process.execPath, '-e', 'process.exit(7)']);
-    const exit = new Promise((resolve) => launcher.onExit(resolve));
-    await launcher.launch(spec, never);
-    await exit;
-    const path = join(stateDir, 'processes', `${spec.name}.json`);
-    const codes = new Set<number | null | undefined>();
-    // Before, while and after the record is written.
-    await until(async () => {
-      const asked = Array.from({ length: 20 }, () => launcher.inspect(spec.name, never));
-      for (const info of await Promise.all(asked)) codes.add(info?.exitCode);
-      return (await readFile(path, 'utf8')).includes('"ended": true') ? true : undefined;
-    });
-    expect([...codes]).toEqual([7]);
+  it('knows the exit code also when it is asked with a record read before the end', async () => {
+    const locks = new NameLocks();
+    const servers = new ProcessServers(
+      { stateDir, owner: 'test', logMaxBytes: 65_536 },
+      locks,
+      new ExitListeners(),
+    );
+    const spec = specOf([process.execPath, '-e', 'setTimeout(() => process.exit(7), 200)']);
+    await servers.start(spec);
+    const early = await servers.records.read(spec.name);
+    if (!early) throw new Error('no record');
+    await until(async () => ((await servers.records.read(spec.name))?.ended === true ? true : undefined));
+    await locks.run(spec.name, never, () => Promise.resolve());
+    expect(early.ended).toBe(false);
+    expect(await servers.infoOf(early)).toMatchObject({ running: false, exitCode: 7 });
+    servers.close();
   });
 
   it('begins a log anew when it has grown beyond its limit, and reads just the last launch', async () => {

@@ -159,8 +159,9 @@ export class ProcessLauncher extends Launcher {
   }
 
   private async clear(name: string, graceMs: number, signal: AbortSignal): Promise<void> {
-    const group = this.servers.groupOf(name, await this.servers.records.read(name));
+    const record = await this.servers.records.read(name);
+    const group = this.servers.groupOf(name, record);
     await endGroup(group, { name, graceMs, killTimeoutMs: this.killTimeoutMs, signal });
-    await this.servers.records.remove(name);
+    await this.servers.forget(name, record);
   }
 }

@@ -26,7 +26,7 @@ export class ProcessServers {
   readonly logs: ProcessLogs;
   private readonly logger = new Logger('ProcessLauncher');
   private readonly watch = new ProcessWatch();
-  /** Ends that are not in their records yet, by launch id. */
+  /** Ends that this instance saw, by launch id: a record that was read a moment ago may not have them yet. */
   private readonly ends = new Map<string, ProcessEnd>();
   private readonly never = new AbortController().signal;
 
@@ -79,6 +79,12 @@ export class ProcessServers {
       exitCode: running ? null : end.exitCode,
       ...(!running && end.reason !== undefined && { reason: end.reason }),
     };
+  }
+
+  /** Forgets a server of which nothing is left. */
+  async forget(name: string, record: ProcessRecord | undefined): Promise<void> {
+    await this.records.remove(name);
+    if (record) this.ends.delete(record.launchId);
   }
 
   /**
