@@ -22,4 +22,4 @@ SwaggerModule.setup(
   app,
   SwaggerModule.createDocument(app, new DocumentBuilder().setTitle('bare').build()),
 );
-await app.listen(Number(process.env['PORT']), '127.0.0.1');
+await app.listen(Number(process.env.PORT), '127.0.0.1');

@@ -36,5 +36,4 @@ export const desiredStateSchema = z.object({
   deployments: z.array(desiredDeploymentSchema),
 });
 
-export type DesiredPlacement = z.infer<typeof desiredPlacementSchema>;
 export type DesiredDeployment = z.infer<typeof desiredDeploymentSchema>;

@@ -119,7 +119,7 @@ describe('what is not there', () => {
   it('a GPU', async () => {
     const answer = await service.start('MAM', 4);
     expectRefusal(answer, 400);
-    expect(answer.body['detail']).toMatch(/^CUDA device not found/);
+    expect(answer.body.detail).toMatch(/^CUDA device not found/);
   });
 
   it('a placement', async () => {

@@ -24,14 +24,14 @@ describe('the life of a model', () => {
       total_instances: 8,
       status: 'STARTING',
     });
-    expect(started.body['created_at']).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(started.body.created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     expect(await service.placements()).toEqual(['MAM@0:STARTING']);
     await service.untilRunning('MAM@0');
 
     const again = await service.start('MAM', 0);
     expect(again.status).toBe(202);
     expect(again.body).toMatchObject({ status: 'RUNNING', port: service.tritonPorts.http });
-    expect(await service.serverPids()).toEqual([again.body['pid']]);
+    expect(await service.serverPids()).toEqual([again.body.pid]);
     expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
 
     const stopped = await service.stop('MAM', 0);
@@ -53,9 +53,9 @@ describe('the life of a model', () => {
     await service.start('MAM', 0);
     await service.untilRunning('MAM@0');
     const answers: number[] = [];
-    let changing = true;
+    const changed = new AbortController();
     const requests = (async () => {
-      while (changing) answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
+      while (!changed.signal.aborted) answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
     })();
     expect((await service.start('MAM', 1)).body).toMatchObject({
       active_gpu_ids: [0, 1],
@@ -63,7 +63,7 @@ describe('the life of a model', () => {
     });
     await service.untilRunning('MAM@0', 'MAM@1');
     expect((await service.stop('MAM', 0)).body).toMatchObject({ active_gpu_ids: [1], status: 'RUNNING' });
-    changing = false;
+    changed.abort();
     await requests;
     expect(await service.placements()).toEqual(['MAM@1:RUNNING']);
     expect(answers.length).toBeGreaterThan(5);
@@ -109,11 +109,11 @@ describe('the life of a model', () => {
     await service.untilRunning('FastFitAll@0', 'MAM@0');
     const dedicated = await service.start('MAM', 0);
     const shared = await service.start('FastFitAll', 0);
-    expect(shared.body['port']).toBe(service.tritonPorts.http);
-    expect(dedicated.body['port']).not.toBe(shared.body['port']);
-    expect(dedicated.body['pid']).not.toBe(shared.body['pid']);
+    expect(shared.body.port).toBe(service.tritonPorts.http);
+    expect(dedicated.body.port).not.toBe(shared.body.port);
+    expect(dedicated.body.pid).not.toBe(shared.body.pid);
     expect((await service.stop('MAM', 0)).status).toBe(200);
-    expect(await service.serverPids()).toEqual([shared.body['pid']]);
+    expect(await service.serverPids()).toEqual([shared.body.pid]);
   });
 });
 

@@ -6,7 +6,7 @@ import { TestService } from '../support/service.js';
 jest.setTimeout(120_000);
 
 const MODELS = join(import.meta.dirname, 'models');
-const IMAGE = process.env['MIC_REAL_TRITON_IMAGE'] ?? 'nvcr.io/nvidia/tritonserver:25.04-py3';
+const IMAGE = process.env.MIC_REAL_TRITON_IMAGE ?? 'nvcr.io/nvidia/tritonserver:25.04-py3';
 
 let service: TestService | undefined;
 

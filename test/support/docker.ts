@@ -11,7 +11,7 @@ export async function engineAnswers(): Promise<boolean> {
     await docker.ping();
     return true;
   } catch (error) {
-    if (process.env['REQUIRE_REAL'] === '1') throw error;
+    if (process.env.REQUIRE_REAL === '1') throw error;
     process.stderr.write('No Docker Engine answers: the tests against it are skipped.\n');
     return false;
   }
