@@ -412,6 +412,27 @@ describe('a stop', () => {
     expect(house.runner.calls).toEqual(['start A [0]', 'stop A [0]']);
   });
 
+  it('accepted before a failure is known makes that failure nobody’s business', async () => {
+    house.runner.hold('start');
+    await start(0);
+    const call = await house.runner.nextCall('start');
+    let goOn: (() => void) | undefined;
+    jest
+      .spyOn(house.runner, 'preflight')
+      .mockImplementationOnce(() => new Promise((resolve) => (goOn = resolve)));
+    const another = outcome(start(1));
+    await settled();
+    const stopped = outcome(stop(0));
+    call.fail(new ModelLoadError('broken'));
+    await settled();
+    goOn?.();
+    house.runner.letGo('start');
+    expect(await Promise.all([another, stopped])).toEqual(['done', 'done']);
+    await settled();
+    expect(house.history().filter((line) => line.includes('ERROR'))).toEqual([]);
+    expect(house.status()).toEqual(['A 1 RUNNING']);
+  });
+
   it('clears an ERROR', async () => {
     house.runner.failNext('start', new ModelLoadError('broken'));
     await start(0);
