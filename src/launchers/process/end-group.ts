@@ -13,8 +13,9 @@ export interface EndOptions {
 }
 
 const QUICK_INTERVAL_MS = 20;
-/** A look at the whole process table costs milliseconds, so it is taken more rarely than the quick one. */
-const SCAN_INTERVAL_MS = 250;
+/** A look at the whole process table costs milliseconds, so it is taken ever more rarely. */
+const FIRST_SCAN_MS = 40;
+const LONGEST_SCAN_INTERVAL_MS = 320;
 
 function isEmpty(remains: Remains): boolean {
   return remains.group.length === 0 && remains.strays.length === 0;
@@ -28,18 +29,21 @@ async function waitForEnd(
   onRemains: (remains: Remains) => void,
 ): Promise<Remains> {
   const end = performance.now() + timeoutMs;
-  let nextScan = performance.now() + SCAN_INTERVAL_MS;
+  let scanInterval = FIRST_SCAN_MS;
+  let nextScan = performance.now() + scanInterval;
+  let onlyStrays = false;
   for (;;) {
     const left = end - performance.now();
     await pause(Math.max(1, Math.min(QUICK_INTERVAL_MS, left)), signal);
     const now = performance.now();
-    if (now < end && now < nextScan && group.mayHaveMembers()) continue;
+    // The quick look: a zombie that nobody reaps counts as a member in it, and strays do not show.
+    if (now < end && now < nextScan && (onlyStrays || group.mayHaveMembers())) continue;
     const remains = await group.remains();
     if (isEmpty(remains) || now >= end) return remains;
     onRemains(remains);
-    // Only strays are left: the quick look no longer tells anything, so wait for the next scan.
-    if (!group.mayHaveMembers()) await pause(Math.min(SCAN_INTERVAL_MS / 5, Math.max(1, end - now)), signal);
-    nextScan = performance.now() + SCAN_INTERVAL_MS;
+    onlyStrays = remains.group.length === 0;
+    scanInterval = Math.min(scanInterval * 2, LONGEST_SCAN_INTERVAL_MS);
+    nextScan = performance.now() + scanInterval;
   }
 }
 

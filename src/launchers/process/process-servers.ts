@@ -138,10 +138,12 @@ export class ProcessServers {
     this.listeners.emit({ id: idOf(record), name: record.name, ...end });
     const note = async (): Promise<void> => {
       const current = await this.records.read(record.name);
-      // Stopped and removed, or launched anew: nothing to add.
-      if (current?.launchId === record.launchId)
+      if (current?.launchId === record.launchId) {
         await this.records.write({ ...current, ended: true, ...end });
-      this.ends.delete(record.launchId);
+      } else {
+        // Stopped and removed, or launched anew: nobody asks any more.
+        this.ends.delete(record.launchId);
+      }
     };
     // Behind a launch or a stop of the same name that is under way: each must find the record as it left it.
     this.locks.run(record.name, this.never, note).catch((error: unknown) => {
