@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { whenValid } from './sections/common.js';
 import { comfyuiSection } from './sections/comfyui.js';
 import {
   gpusSection,
@@ -12,6 +13,11 @@ import {
   stateSection,
 } from './sections/service.js';
 import { tritonSection } from './sections/triton.js';
+
+/** Just the models of each backend. */
+const catalogs = z.object({
+  runners: z.record(z.string(), z.object({ supported_models: z.array(z.string()) })),
+});
 
 /** The whole configuration, valid or refused as one. Keys are those of the YAML files. */
 export const configSchema = z
@@ -42,6 +48,6 @@ export const configSchema = z
         owner.set(model, backend);
       });
     }
-  });
+  }, whenValid(catalogs));
 
 export type Config = z.infer<typeof configSchema>;

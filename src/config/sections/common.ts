@@ -9,6 +9,11 @@ export const safeName = z
     'letters, digits, "_", "." and "-" only, 128 at most, no leading sign',
   );
 
+/** For a rule over several keys: it is applied where these are valid, whatever else is wrong. */
+export function whenValid(keys: z.ZodType): { when: (payload: { value: unknown }) => boolean } {
+  return { when: ({ value }) => keys.safeParse(value).success };
+}
+
 export const tcpPort = z.int().min(1).max(65535);
 
 /** A path on the host; a relative one counts from the working directory. Its value is absolute. */

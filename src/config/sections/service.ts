@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hostPath, safeName, tcpPort } from './common.js';
+import { hostPath, safeName, tcpPort, whenValid } from './common.js';
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
@@ -26,6 +26,7 @@ export const serverSection = z
     shutdown_timeout_seconds: z.int().min(1).max(600).describe('Time the service takes at the most to end.'),
   })
   .refine((server) => server.trusted_network || LOOPBACK.test(server.host), {
+    ...whenValid(z.object({ trusted_network: z.boolean(), host: z.string() })),
     path: ['host'],
     message:
       'is reachable from other machines: set server.trusted_network to true to allow that, or use 127.0.0.1',

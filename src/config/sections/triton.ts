@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hostPath, byteSize, safeName, tcpPort } from './common.js';
+import { hostPath, byteSize, safeName, tcpPort, whenValid } from './common.js';
 
 const modelGpuConfig = z.strictObject({
   instances_per_gpu: z.int().min(1).max(256).optional().describe('Execution instances on each GPU.'),
@@ -78,6 +78,7 @@ export const tritonSection = z
     supported_models: z.array(safeName).describe('The models of this backend.'),
   })
   .refine((triton) => new Set([triton.http_port, triton.grpc_port, triton.metrics_port]).size === 3, {
+    ...whenValid(z.object({ http_port: tcpPort, grpc_port: tcpPort, metrics_port: tcpPort })),
     path: ['http_port'],
     message: 'http_port, grpc_port and metrics_port must differ',
   });

@@ -1,0 +1,190 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { ConfigInvalidError, loadConfig } from '../../src/config/load-config.js';
+import { DEFAULT_YAML } from '../fakes/house.js';
+
+const DEMO_YAML = resolve(import.meta.dirname, '../../config/demo.yaml');
+let directory: string;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'mic-config-'));
+});
+afterAll(() => {
+  rmSync(directory, { recursive: true });
+});
+
+function file(text: string): string {
+  const path = join(directory, 'over.yaml');
+  writeFileSync(path, text);
+  return path;
+}
+
+const over = (yaml: string, env: NodeJS.ProcessEnv = {}) =>
+  loadConfig(DEFAULT_YAML, { ...env, MIC_CONFIG: file(yaml) });
+
+/** `["path: message", …]` of everything that is wrong. */
+function faultsOf(load: () => unknown): string[] {
+  try {
+    load();
+  } catch (error) {
+    if (error instanceof ConfigInvalidError)
+      return error.faults.map(({ path, message }) => `${path}: ${message}`);
+    throw error;
+  }
+  return [];
+}
+
+describe('the configuration files of the repository', () => {
+  it('default.yaml is valid, and opens nothing to the network', () => {
+    const config = loadConfig(DEFAULT_YAML, {});
+    expect(config.server).toMatchObject({ host: '127.0.0.1', port: 6004, trusted_network: false });
+    expect(config.runners.triton).toMatchObject({
+      bind_address: '127.0.0.1',
+      container_name: 'triton_server',
+      supported_models: ['MAM', 'FastFitAll'],
+    });
+  });
+
+  it('demo.yaml is valid, and needs neither GPU nor Docker', () => {
+    const config = loadConfig(DEFAULT_YAML, { MIC_CONFIG: DEMO_YAML });
+    expect([config.gpus.source, config.runners.triton.launcher]).toEqual(['simulated', 'process']);
+  });
+});
+
+describe('a file that is laid over the default', () => {
+  it('merges mappings and replaces everything else', () => {
+    const { runners, server } = over(`
+      server: { port: 7000 }
+      runners:
+        triton:
+          supported_models: [Other]
+          model_gpu_configs: { Other: { instances_per_gpu: 3 } }
+    `);
+    expect(server).toMatchObject({ port: 7000, host: '127.0.0.1' });
+    expect(runners.triton.supported_models).toEqual(['Other']);
+    expect(Object.keys(runners.triton.model_gpu_configs).sort()).toEqual([
+      'FastFitAll',
+      'MAM',
+      'Other',
+      'default',
+    ]);
+    expect(runners.comfyui.supported_models).toEqual(['chane_face']);
+  });
+
+  it.each(['', '# nothing but a comment\n', '---\n'])('may be empty: %j', (text) => {
+    expect(over(text)).toEqual(loadConfig(DEFAULT_YAML, {}));
+  });
+
+  it('makes paths absolute', () => {
+    expect(over('state: { dir: here }').state.dir).toBe(resolve('here'));
+  });
+
+  it.each([
+    [
+      'is not there',
+      () => loadConfig(DEFAULT_YAML, { MIC_CONFIG: '/nowhere/x.yaml' }),
+      /^\/nowhere\/x\.yaml: .*ENOENT/,
+    ],
+    ['is no YAML', () => over('a: [1'), /over\.yaml: not valid YAML/],
+    [
+      'has a key twice',
+      () => over('log: { level: info }\nlog: { level: warn }'),
+      /over\.yaml: not valid YAML/,
+    ],
+    ['is a list', () => over('- a'), /over\.yaml: must hold a mapping/],
+  ])('is refused when it %s', (_name, load, message) => {
+    expect(faultsOf(load)).toEqual([expect.stringMatching(message)]);
+  });
+});
+
+describe('the environment', () => {
+  it('lies over both files', () => {
+    const config = over('server: { port: 7000 }', {
+      MIC_HOST: '::1',
+      MIC_PORT: '7001',
+      MIC_STATE_DIR: '/tmp/state',
+      MIC_LOG_FILE: '/tmp/log',
+    });
+    expect(config.server).toMatchObject({ host: '::1', port: 7001 });
+    expect(config.state.dir).toBe('/tmp/state');
+    expect(config.log.file).toBe('/tmp/log');
+  });
+
+  it('says nothing where a variable is empty', () => {
+    expect(loadConfig(DEFAULT_YAML, { MIC_PORT: '', MIC_CONFIG: '' }).server.port).toBe(6004);
+  });
+
+  it.each(['six', '-1', '1e3', '70000', '80.5', ' 80'])('is refused with the port %j', (port) => {
+    expect(faultsOf(() => loadConfig(DEFAULT_YAML, { MIC_PORT: port }))).toEqual([
+      expect.stringMatching(/^server\.port: /),
+    ]);
+  });
+});
+
+describe('a wrong configuration', () => {
+  it('has every fault told at once, each with its path', () => {
+    const faults = faultsOf(() =>
+      over(`
+        server: { host: 0.0.0.0, port: 99999, colour: red }
+        log: { level: loud }
+        health: { fast_interval_ms: 1 }
+        restart: null
+        runners:
+          triton:
+            shm_size: lots
+            gpus: "0,1"
+            http_port: 8001
+            supported_models: [A, ../B]
+            ulimits: [{ name: stack, soft: 1 }]
+          comfyui: { supported_models: [A] }
+      `),
+    );
+    const expected = [
+      /^server\.port: /,
+      /^server: .*colour/,
+      /^server\.host: is reachable from other machines/,
+      /^log\.level: /,
+      /^health\.fast_interval_ms: /,
+      /^restart: /,
+      /^runners\.triton\.shm_size: /,
+      /^runners\.triton\.gpus: /,
+      /^runners\.triton\.http_port: .*must differ/,
+      /^runners\.triton\.supported_models\.1: /,
+      /^runners\.triton\.ulimits\.0\.hard: /,
+      /^runners\.comfyui\.supported_models\.0: A already belongs to triton/,
+    ];
+    for (const pattern of expected) expect(faults).toContainEqual(expect.stringMatching(pattern));
+    expect(faults).toHaveLength(expected.length);
+  });
+
+  it.each([
+    ['server: { host: 0.0.0.0 }', /^server\.host: is reachable/],
+    ['server: { host: 192.168.1.7 }', /^server\.host: is reachable/],
+    ['server: { host: "::" }', /^server\.host: is reachable/],
+    ['server: { host: localhost.evil.com }', /^server\.host: is reachable/],
+    [
+      'runners: { comfyui: { supported_models: [MAM] } }',
+      /supported_models\.0: MAM already belongs to triton/,
+    ],
+    ['runners: { triton: { supported_models: [A, A] } }', /supported_models\.1: A already belongs to triton/],
+    ['runners: { vllm: {} }', /^runners: .*vllm/],
+    ['runners: { triton: { model_gpu_configs: { A: { instances_per_gpu: 0 } } } }', /A\.instances_per_gpu/],
+    ['runners: { triton: { gpus: "device=" } }', /^runners\.triton\.gpus/],
+    ['runners: { triton: { dedicated_ports: { from: 18000, to: 18001 } } }', /dedicated_ports: a range of/],
+    ['restart: { initial_delay_ms: 0 }', /^restart\.initial_delay_ms/],
+    ['unknown: 1', /^\(top level\): .*unknown/],
+  ])('is refused: %s', (yaml, message) => {
+    expect(faultsOf(() => over(yaml))).toEqual([expect.stringMatching(message)]);
+  });
+
+  it.each([
+    'server: { host: 0.0.0.0, trusted_network: true }',
+    'server: { host: localhost }',
+    'server: { host: 127.1.2.3 }',
+    'runners: { triton: { gpus: "device=0,GPU-1b2c" } }',
+    'runners: { triton: { gpus: none, shm_size: 1073741824, memory_limit: 1.5g } }',
+  ])('is not: %s', (yaml) => {
+    expect(faultsOf(() => over(yaml))).toEqual([]);
+  });
+});
