@@ -51,6 +51,13 @@ export class ErrorFilter implements ExceptionFilter {
       return { status: STATUS_OF[error.kind], body: { detail: error.message, code: error.code } };
     }
     const status = statusOf(error);
+    // What terminus throws for a probe that finds this service not ready.
+    if (status === 503) {
+      return {
+        status,
+        body: { detail: 'Not ready: this service is starting or shutting down.', code: 'NOT_READY' },
+      };
+    }
     if (status === undefined || status >= 500) {
       return {
         status: 500,

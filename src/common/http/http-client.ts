@@ -40,31 +40,31 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
         ? {}
         : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(payload) },
   });
-  outgoing.on('error', (error) => {
+  const maxBytes = call.maxBytes ?? DEFAULT_MAX_BYTES;
+  const fail = (error: Error): void => {
     reject(call.signal.aborted ? call.signal.reason : error);
-  });
+  };
+  outgoing.on('error', fail);
   outgoing.on('response', (response) => {
     const chunks: Buffer[] = [];
     let length = 0;
+    const brokeOff = (): void => {
+      fail(new Error(`${call.url} broke off its answer`));
+    };
     response.on('data', (chunk: Buffer) => {
       length += chunk.length;
-      if (length > (call.maxBytes ?? DEFAULT_MAX_BYTES)) {
-        outgoing.destroy(
-          new AnswerTooLongError(
-            `${call.url} answered more than ${call.maxBytes ?? DEFAULT_MAX_BYTES} bytes`,
-          ),
-        );
-        return;
-      }
       chunks.push(chunk);
+      if (length <= maxBytes) return;
+      // At once: an answer that came in one piece would be taken for a complete one before the connection is gone.
+      fail(new AnswerTooLongError(`${call.url} answered more than ${maxBytes} bytes`));
+      outgoing.destroy();
     });
-    response.on('error', reject);
+    response.on('error', brokeOff);
     response.on('end', () => {
       resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') });
     });
     response.on('close', () => {
-      if (!response.complete)
-        reject(call.signal.aborted ? call.signal.reason : new Error(`${call.url} broke off its answer`));
+      if (!response.complete) brokeOff();
     });
   });
   outgoing.end(payload);
