@@ -339,7 +339,7 @@ describe('the process launcher', () => {
     await locks.run(spec.name, never, () => Promise.resolve());
     expect(early.ended).toBe(false);
     expect(await servers.infoOf(early)).toMatchObject({ running: false, exitCode: 7 });
-    servers.close();
+    await servers.close();
   });
 
   it('begins a log anew when it has grown beyond its limit, and reads just the last launch', async () => {

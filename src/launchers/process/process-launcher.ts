@@ -107,10 +107,9 @@ export class ProcessLauncher extends Launcher {
     return this.listeners.add(listener);
   }
 
-  close(): Promise<void> {
-    this.servers.close();
+  async close(): Promise<void> {
     this.listeners.clear();
-    return Promise.resolve();
+    await this.servers.close();
   }
 
   private async ready(signal: AbortSignal): Promise<void> {

@@ -28,6 +28,8 @@ export class ProcessServers {
   private readonly watch = new ProcessWatch();
   /** Ends that this instance saw, by launch id: a record that was read a moment ago may not have them yet. */
   private readonly ends = new Map<string, ProcessEnd>();
+  /** Records being written for ends just seen. */
+  private readonly notes = new Set<Promise<unknown>>();
   private readonly never = new AbortController().signal;
 
   constructor(
@@ -45,8 +47,10 @@ export class ProcessServers {
     for (const record of await this.records.list()) await this.infoOf(record);
   }
 
-  close(): void {
+  /** Resolves when what was seen to end is on disk. */
+  async close(): Promise<void> {
     this.watch.close();
+    await Promise.all(this.notes);
   }
 
   labelsOf(server: { readonly labels: Readonly<Record<string, string>> }): Record<string, string> {
@@ -146,9 +150,13 @@ export class ProcessServers {
       }
     };
     // Behind a launch or a stop of the same name that is under way: each must find the record as it left it.
-    this.locks.run(record.name, this.never, note).catch((error: unknown) => {
-      this.logger.warn(`The end of ${record.name} could not be recorded: ${messageOf(error)}`);
-    });
+    const noted = this.locks
+      .run(record.name, this.never, note)
+      .catch((error: unknown) => {
+        this.logger.warn(`The end of ${record.name} could not be recorded: ${messageOf(error)}`);
+      })
+      .finally(() => this.notes.delete(noted));
+    this.notes.add(noted);
   }
 
   /** An adopted one ended. Its parent may be another instance of this class, and have noted the exit code. */
