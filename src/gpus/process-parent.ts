@@ -1,21 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { rowOf } from '../common/process-identity.js';
 
 /** Far deeper than a server's own processes go; ends a walk that a reused pid has sent round. */
 const MAX_DEPTH = 32;
 
 /** Parent of a process; `undefined` when it is gone, or is of another pid namespace. */
-export type ParentOf = (pid: number) => Promise<number | undefined>;
+type ParentOf = (pid: number) => Promise<number | undefined>;
 
-export const parentFromProc: ParentOf = async (pid) => {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    // "pid (comm) state ppid …", and comm may itself contain spaces and parentheses.
-    const ppid = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-    return ppid > 0 ? ppid : undefined;
-  } catch {
-    return undefined;
-  }
-};
+const parentOnHost: ParentOf = async (pid) => (await rowOf(pid))?.parentPid;
 
 /**
  * The nearest of `pid` and its ancestors that is in `roots`. Servers compute in children: vLLM's engine, the Python
@@ -24,7 +15,7 @@ export const parentFromProc: ParentOf = async (pid) => {
 export async function nearestAncestor(
   pid: number,
   roots: ReadonlySet<number>,
-  parentOf: ParentOf = parentFromProc,
+  parentOf: ParentOf = parentOnHost,
 ): Promise<number | undefined> {
   if (roots.size === 0) return undefined;
   let current: number | undefined = pid;

@@ -14,7 +14,7 @@ export function errorOf(failure: NvmlFailure, library: string): NvmlNotInstalled
   const facts = { library, nvmlCode: failure.nvmlCode, reason: failure.reason };
   if (failure.reason === 'library_not_loaded') {
     return new NvmlNotInstalledError(
-      `NVIDIA's management library cannot be loaded (${failure.text}): install the NVIDIA driver (on Debian the package libnvidia-ml1), set gpus.nvml_library to its path, or set gpus.source to simulated.`,
+      `NVIDIA's management library ${library} cannot be loaded (${failure.text}): install the NVIDIA driver (on Debian the package libnvidia-ml1), set gpus.nvml_library to its path, or set gpus.source to simulated.`,
       facts,
     );
   }

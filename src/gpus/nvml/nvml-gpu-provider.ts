@@ -1,5 +1,5 @@
 import type { Clock } from '../../common/clock.js';
-import { deadline, orAborted } from '../../common/deadline.js';
+import { deadline, DeadlineError, orAborted } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { GpuProvider, GpuReadError, type GpuSample } from '../gpu-provider.js';
 import { errorOf } from './nvml-errors.js';
@@ -38,7 +38,7 @@ export class NvmlGpuProvider extends GpuProvider {
       return await orAborted(this.reading, limit);
     } catch (error) {
       if (!limit.aborted || error instanceof DomainError) throw error;
-      const isLate = error instanceof Error && error.name === 'TimeoutError';
+      const isLate = error instanceof DeadlineError;
       const why = isLate ? this.host.lateness(this.options.timeoutMs) : messageOf(error);
       throw new GpuReadError(
         `GPU readings failed: ${why}. Check that nvidia-smi answers on this host.`,
@@ -58,11 +58,17 @@ export class NvmlGpuProvider extends GpuProvider {
       this.host.replace();
       reply = await this.ask();
     }
-    if (reply.type === 'failed') throw errorOf(reply.failure, this.options.library);
-    if (reply.type !== 'sample')
-      throw new GpuReadError(`The NVML process answered out of turn: ${reply.type}.`);
-    if (reply.lost && this.host.ageMs() >= (this.options.reinitAfterMs ?? DEFAULT_REINIT_AFTER_MS))
+    if (reply.type === 'failed') {
+      const error = errorOf(reply.failure, this.options.library);
+      if (reply.failure.reason !== 'uninitialized') throw error;
       this.host.replace();
+      throw this.host.failed(error);
+    }
+    if (reply.type !== 'sample') {
+      throw new GpuReadError(`The NVML process answered out of turn: ${reply.type}.`);
+    }
+    const reinitAfterMs = this.options.reinitAfterMs ?? DEFAULT_REINIT_AFTER_MS;
+    if (reply.lost && this.host.ageMs() >= reinitAfterMs) this.host.replace();
     return reply.samples;
   }
 

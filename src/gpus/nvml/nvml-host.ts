@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../common/clock.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { GpuReadError } from '../gpu-provider.js';
@@ -132,6 +131,13 @@ export class NvmlHost {
   }
 }
 
+/** Keeps the service alive meanwhile: it would otherwise end in the middle of its own shutdown. */
 async function endOf(process: NvmlProcess, withinMs: number): Promise<void> {
-  if (!process.hasExited) await Promise.race([process.exited, sleep(withinMs, undefined, { ref: false })]);
+  if (process.hasExited) return;
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, withinMs);
+  });
+  await Promise.race([process.exited, limit]);
+  clearTimeout(timer);
 }

@@ -1,0 +1,65 @@
+import { SimulatedGpuProvider } from '../../src/gpus/simulated/simulated-gpu-provider.js';
+import { type GpuTenant, GpuTenants } from '../../src/gpus/gpu-tenants.js';
+
+const simulation = { count: 2, memory_total_mib: 10_000, power_limit_w: 300, instance_memory_mib: 1000 };
+const signal = new AbortController().signal;
+
+function tenant(over: Partial<GpuTenant>): GpuTenant {
+  return { modelName: 'MAM', gpuId: 0, pid: 100, serverName: 'tritonserver', instances: 1, ...over };
+}
+
+describe('simulated GPUs', () => {
+  const tenants = new GpuTenants();
+  const provider = new SimulatedGpuProvider(simulation, tenants);
+
+  beforeEach(() => {
+    tenants.replace([]);
+  });
+
+  it('idle when nothing is placed on them', async () => {
+    const gpus = await provider.sample(signal);
+    expect(gpus.map(({ id }) => id)).toEqual([0, 1]);
+    expect(new Set(gpus.map(({ uuid }) => uuid)).size).toBe(2);
+    expect(gpus[0]).toMatchObject({
+      memoryTotalMiB: 10_000,
+      memoryUsedMiB: 16,
+      utilization: 0,
+      powerDraw: 24,
+      powerLimit: 300,
+      processes: [],
+      simulated: true,
+    });
+  });
+
+  it('react to what is placed on them, and on no other GPU', async () => {
+    tenants.replace([tenant({ instances: 4 })]);
+    const [busy, idle] = await provider.sample(signal);
+    expect(busy).toMatchObject({
+      memoryUsedMiB: 4016,
+      utilization: 24,
+      processes: [{ pid: 100, name: 'tritonserver', memoryMiB: 4000 }],
+    });
+    expect(busy?.powerDraw).toBeGreaterThan(idle?.powerDraw ?? Infinity);
+    expect(busy?.temperature).toBeGreaterThan(idle?.temperature ?? Infinity);
+    expect(idle?.processes).toEqual([]);
+    expect(await provider.sample(signal)).toEqual([busy, idle]);
+  });
+
+  it('show a shared server as one process, and none while a server has no pid', async () => {
+    tenants.replace([
+      tenant({ instances: 2 }),
+      tenant({ modelName: 'FastFitAll' }),
+      tenant({ modelName: 'chane_face', pid: null, serverName: null }),
+    ]);
+    const [gpu] = await provider.sample(signal);
+    expect(gpu?.processes).toEqual([{ pid: 100, name: 'tritonserver', memoryMiB: 3000 }]);
+    expect(gpu?.memoryUsedMiB).toBe(4016);
+  });
+
+  it('never hold more than they have', async () => {
+    tenants.replace([tenant({ instances: 50 })]);
+    const [gpu] = await provider.sample(signal);
+    expect(gpu).toMatchObject({ memoryUsedMiB: 10_000, utilization: 96 });
+    expect(gpu?.powerDraw).toBeLessThan(300);
+  });
+});
