@@ -1,0 +1,150 @@
+import fc from 'fast-check';
+import { topLevelFields } from '../../../src/runners/triton/config-template.js';
+import { GpuVisibility } from '../../../src/runners/triton/gpu-visibility.js';
+import { instanceGroupText, serves } from '../../../src/runners/triton/instance-groups.js';
+import { GpuNotUsableError } from '../../../src/runners/runner.js';
+
+describe('the top-level fields of a template', () => {
+  it.each([
+    ['nothing', '', []],
+    ['scalars', 'name: "A"\nbackend: "python" max_batch_size: 8', ['name', 'backend', 'max_batch_size']],
+    [
+      'messages, with and without a colon',
+      'input [ { name: "x" } ] optimization: { a: 1 } b < c: 2 >',
+      ['input', 'optimization', 'b'],
+    ],
+    ['a field that comes twice', 'input { name: "x" } input { name: "y" }', ['input', 'input']],
+    ['a field in the middle of nowhere', 'name  \n  : "A"', ['name']],
+    ['an instance_group', 'name: "A"\ninstance_group [ { kind: KIND_CPU } ]', ['name', 'instance_group']],
+    ['an instance_group right beside its bracket', 'instance_group[{count:1}]', ['instance_group']],
+    ['an instance_group with a brace', 'instance_group { count: 1 }', ['instance_group']],
+    ['an instance_group in a comment', '# instance_group [ { } ]\nname: "A"', ['name']],
+    ['an instance_group behind a field', 'name: "A" # instance_group: [', ['name']],
+    ['an instance_group in a string', 'name: "instance_group [ { } ]"', ['name']],
+    ['an instance_group in single quotes', "name: 'instance_group: { \"'", ['name']],
+    ['an instance_group behind an escaped quote', 'name: "a\\" instance_group { }"', ['name']],
+    [
+      'an instance_group inside another message',
+      'parameters { key: "x" instance_group { } }',
+      ['parameters'],
+    ],
+    ['a name that only begins like one', 'instance_group_count: 1', ['instance_group_count']],
+    ['a hash in a string', 'name: "#" backend: "python"', ['name', 'backend']],
+    ['words that are values', 'kind: KIND_CPU on: true', ['kind', 'on']],
+  ])('%s', (_name, text, fields) => {
+    expect(topLevelFields(text)).toEqual(fields);
+  });
+
+  it.each([
+    ['a message that is not closed', 'input [ { name: "x" }'],
+    ['a bracket too many', 'name: "A" ]'],
+    ['a string that is not closed', 'name: "A'],
+    ['a string over two lines', 'name: "A\nB"'],
+  ])('%s is refused', (_name, text) => {
+    expect(() => topLevelFields(text)).toThrow(SyntaxError);
+  });
+
+  it('come to an end with any text', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom(...Array.from('ab_:{}[]<>"\'\\#\n ')), maxLength: 60 }),
+        (text) => {
+          try {
+            expect(Array.isArray(topLevelFields(text))).toBe(true);
+          } catch (error) {
+            expect(error).toBeInstanceOf(SyntaxError);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe('the instance_group', () => {
+  it('has one group per placement, named after its GPU, with the index the server knows', () => {
+    const places = [
+      { gpuId: 2, visibleIndex: 0 },
+      { gpuId: 3, visibleIndex: 1 },
+    ];
+    expect(instanceGroupText(places, 8)).toBe(
+      'instance_group [\n' +
+        '  { name: "gpu_2" count: 8 kind: KIND_GPU gpus: [ 0 ] },\n' +
+        '  { name: "gpu_3" count: 8 kind: KIND_GPU gpus: [ 1 ] }\n' +
+        ']\n',
+    );
+  });
+
+  it('is on the CPU where the server sees no GPU', () => {
+    expect(instanceGroupText([{ gpuId: 1, visibleIndex: null }], 1)).toContain(
+      '{ name: "gpu_1" count: 1 kind: KIND_CPU }',
+    );
+  });
+
+  it('is one top-level field', () => {
+    expect(topLevelFields(instanceGroupText([{ gpuId: 0, visibleIndex: 0 }], 1))).toEqual(['instance_group']);
+  });
+
+  it.each([
+    ['on this GPU with so many instances', [{ name: 'gpu_1', count: 2 }], true],
+    [
+      'beside others',
+      [
+        { name: 'gpu_0', count: 2 },
+        { name: 'gpu_1', count: 2 },
+      ],
+      true,
+    ],
+    ['with another number of instances', [{ name: 'gpu_1', count: 3 }], false],
+    ['on another GPU', [{ name: 'gpu_11', count: 2 }], false],
+    ['nowhere', [], false],
+  ])('tells whether Triton serves: %s', (_name, groups, expected) => {
+    expect(serves({ instance_group: groups }, 1, 2)).toBe(expected);
+  });
+});
+
+describe('the GPUs a server sees', () => {
+  const gpus = [0, 1, 2, 3].map((id) => ({ id, uuid: `GPU-${id}` }));
+  const placesOf = (selection: string, ...gpuIds: number[]) =>
+    new GpuVisibility(selection).places(gpuIds, gpus);
+
+  it.each([
+    ['all', { kind: 'all' }],
+    ['none', { kind: 'none' }],
+    ['device=3,1', { kind: 'devices', ids: ['GPU-1', 'GPU-3'] }],
+    ['device=GPU-2,0', { kind: 'devices', ids: ['GPU-0', 'GPU-2'] }],
+  ])('%s', (selection, access) => {
+    expect(new GpuVisibility(selection).access(gpus)).toEqual(access);
+  });
+
+  it('are pinned by index where there is no UUID', () => {
+    expect(new GpuVisibility('device=1').access([{ id: 1, uuid: null }])).toEqual({
+      kind: 'devices',
+      ids: ['1'],
+    });
+  });
+
+  it.each([
+    ['all', 2, 2],
+    ['none', 2, null],
+    ['device=2', 2, 0],
+    ['device=3,2', 2, 0],
+    ['device=3,2', 3, 1],
+    ['device=GPU-3,GPU-1', 3, 1],
+    ['device=1,GPU-1,3', 3, 1],
+  ])('%s: GPU %d is number %p', (selection, gpuId, visibleIndex) => {
+    expect(placesOf(selection, gpuId)).toEqual([{ gpuId, visibleIndex }]);
+  });
+
+  it('have the numbers of the PCI order, whatever order they are read in', () => {
+    const shuffled = [gpus[3], gpus[0], gpus[2]].flatMap((gpu) => gpu ?? []);
+    expect(new GpuVisibility('all').places([2, 3], shuffled)).toEqual([
+      { gpuId: 2, visibleIndex: 1 },
+      { gpuId: 3, visibleIndex: 2 },
+    ]);
+  });
+
+  it('do not include what was not given to it', () => {
+    expect(() => placesOf('device=0,1', 0, 2)).toThrow(GpuNotUsableError);
+    expect(() => placesOf('all', 7)).toThrow('GPU 7 is not among those Triton sees');
+  });
+});
