@@ -183,6 +183,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     state.options = options;
     const placement = failed ?? new Placement(gpuId, now);
     placement.needsRelease = false;
+    placement.port = this.catalog.find(state.modelName)?.expectedPort(state.modelName) ?? null;
     state.serving.set(gpuId, placement);
     this.journal.record(state, placement, 'start', 'a start was accepted');
     worker.startAccepted();

@@ -75,6 +75,11 @@ export abstract class Runner {
   /** Execution instances per GPU under these options. */
   abstract instancesPerGpu(options: DeploymentOptions): number;
 
+  /** The port under which a model will be served, where that is known before its server runs. */
+  expectedPort(_modelName: string): number | null {
+    return null;
+  }
+
   /**
    * The checks of a start that change nothing.
    * @throws DomainError that says what stands in the way

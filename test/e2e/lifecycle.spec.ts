@@ -23,6 +23,7 @@ describe('the life of a model', () => {
       active_gpu_ids: [0],
       total_instances: 8,
       status: 'STARTING',
+      port: service.tritonPorts.http,
     });
     expect(started.body.created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     expect(await service.placements()).toEqual(['MAM@0:STARTING']);

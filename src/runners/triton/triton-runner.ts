@@ -58,6 +58,10 @@ export class TritonRunner extends Runner {
     return optionsOf(options).instances_per_gpu;
   }
 
+  override expectedPort(modelName: string): number | null {
+    return modelGpuConfig(this.config, modelName).use_dedicated_server ? null : this.config.http_port;
+  }
+
   async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
     this.visibility.places(deployment.gpuIds, context.gpus);
     await this.repository.check(deployment.modelName);
