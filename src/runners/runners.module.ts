@@ -9,10 +9,17 @@ import { RUNNER, type Runner } from './runner.js';
 import { TritonRunner } from './triton/triton-runner.js';
 
 /** The RUNNER registry: every enabled backend. A new backend is one line here. */
-function createRunners({ runners }: Config, launchers: LauncherRegistry): Runner[] {
+function createRunners({ runners, launchers: limits }: Config, launchers: LauncherRegistry): Runner[] {
   return [
     ...(runners.triton.enabled
-      ? [new TritonRunner(runners.triton, launchers.get(runners.triton.launcher), isPortTaken)]
+      ? [
+          new TritonRunner(
+            runners.triton,
+            launchers.get(runners.triton.launcher),
+            isPortTaken,
+            limits.docker.pull_timeout_seconds,
+          ),
+        ]
       : []),
     ...(runners.comfyui.enabled ? [new ComfyuiRunner(runners.comfyui)] : []),
   ];

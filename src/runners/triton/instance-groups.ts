@@ -30,3 +30,8 @@ export function instanceGroupText(places: readonly InstancePlace[], count: numbe
 export function serves(config: TritonModelConfig, gpuId: number, count: number): boolean {
   return config.instance_group.some((group) => group.name === groupName(gpuId) && group.count === count);
 }
+
+/** The placement has instances, however many. */
+export function hasGroup(config: TritonModelConfig, gpuId: number): boolean {
+  return config.instance_group.some((group) => group.name === groupName(gpuId));
+}

@@ -8,13 +8,14 @@ import {
   type Deployment,
   type DeploymentOptions,
   type GpuRef,
+  ModelLoadError,
   type PlacementObservation,
   type PlacementPhase,
   Runner,
   type RunnerContext,
 } from '../runner.js';
 import { GpuVisibility } from './gpu-visibility.js';
-import { serves } from './instance-groups.js';
+import { hasGroup, serves } from './instance-groups.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
 import { ModelRepository } from './model-repository.js';
 import type { IndexRow } from './triton-client.js';
@@ -35,18 +36,23 @@ export class TritonRunner extends Runner {
   private readonly repository: ModelRepository;
   private readonly visibility: GpuVisibility;
   private readonly servers: TritonServers;
+  /** Models whose last load was answered: of any other, a load may still be under way in Triton. */
+  private readonly answeredLoads = new Set<string>();
 
+  /** @param pullTimeoutSeconds what a launch may take on top when the image has to be pulled */
   constructor(
     private readonly config: TritonConfig,
     private readonly launcher: Launcher,
     isPortTaken: (address: string, port: number) => Promise<boolean>,
+    pullTimeoutSeconds: number,
   ) {
     super();
     this.models = config.supported_models;
     this.repository = new ModelRepository(config.model_repository_host_path);
     this.visibility = new GpuVisibility(config.gpus);
     this.servers = new TritonServers(config, launcher, isPortTaken);
-    this.startTimeoutMs = (config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
+    const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? pullTimeoutSeconds : 0;
+    this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
   }
 
@@ -80,8 +86,11 @@ export class TritonRunner extends Runner {
     const running = await server.find(context.signal);
     if (deployment.gpuIds.length > 0) {
       // The instances that stay go on serving: only the groups of the others are taken out.
-      if (running) await this.load(server, running, deployment, context);
-      else await this.writeConfig(deployment, context.gpus);
+      if (running && (await this.mayServeOn(gpuIds, running, deployment.modelName, context.signal))) {
+        await this.load(server, running, deployment, context);
+      } else {
+        await this.writeConfig(deployment, context.gpus);
+      }
       return;
     }
     const isNeeded = (): boolean => context.wanted().some((other) => this.serverOf(other) === server);
@@ -97,8 +106,10 @@ export class TritonRunner extends Runner {
     let running: RunningTriton | undefined;
     try {
       running = await server.find(signal);
-      if (!running)
-        return this.observations(deployment, undefined, () => ['absent', `${server.name} does not run`]);
+      if (!running) {
+        const { sentence } = await server.ending();
+        return this.observations(deployment, undefined, () => ['absent', sentence]);
+      }
       const config = (await running.client.isModelReady(deployment.modelName, signal))
         ? await running.client.modelConfig(deployment.modelName, signal)
         : undefined;
@@ -117,6 +128,21 @@ export class TritonRunner extends Runner {
 
   onChange(listener: () => void): () => void {
     return this.launcher.onExit(listener);
+  }
+
+  /**
+   * The model has, or may soon have, instances on one of these GPUs. A model whose files have been broken since cannot
+   * be reloaded, and need not be where they never came to serve.
+   */
+  private async mayServeOn(
+    gpuIds: readonly number[],
+    running: RunningTriton,
+    model: string,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (!this.answeredLoads.has(model)) return true;
+    const config = await running.client.modelConfig(model, signal);
+    return config !== undefined && gpuIds.some((gpuId) => hasGroup(config, gpuId));
   }
 
   private serverOf(deployment: Deployment): TritonServer {
@@ -158,9 +184,12 @@ export class TritonRunner extends Runner {
   ): Promise<void> {
     await this.writeConfig(deployment, context.gpus);
     const limit = deadline(this.config.api_timeout_seconds * 1000, context.signal);
+    this.answeredLoads.delete(deployment.modelName);
     try {
       await running.client.load(deployment.modelName, limit);
+      this.answeredLoads.add(deployment.modelName);
     } catch (error) {
+      if (error instanceof ModelLoadError) this.answeredLoads.add(deployment.modelName);
       context.signal.throwIfAborted();
       if (limit.aborted) {
         throw new BackendTimeoutError(

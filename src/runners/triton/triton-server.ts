@@ -1,5 +1,5 @@
 import { Mutex } from 'async-mutex';
-import { deadline, pollUntil } from '../../common/deadline.js';
+import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
@@ -11,7 +11,7 @@ const LIVE_POLL_MS = 50;
 const LIVE_PROBE_TIMEOUT_MS = 2000;
 /** Lines of a server's log that go into an error. */
 const LOG_TAIL = 20;
-const LOG_TIMEOUT_MS = 3000;
+const LAST_WORDS_TIMEOUT_MS = 1000;
 
 /** A server that runs, as it was found. */
 export interface RunningTriton {
@@ -63,8 +63,7 @@ export class TritonServer {
    * @throws ServerLostError when it exits instead, BackendTimeoutError, and what `Launcher.launch` throws
    */
   async ensureLive(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
-    return this.lock.runExclusive(async () => {
-      context.signal.throwIfAborted();
+    return this.exclusively(context.signal, async () => {
       const running = (await this.find(context.signal)) ?? (await this.launch(gpus, context));
       await this.untilLive(running, context);
       return running;
@@ -73,7 +72,7 @@ export class TritonServer {
 
   /** Stops it unless somebody needs it by then; resolves when its processes are gone. @throws StopFailedError */
   async stopUnless(isNeeded: () => boolean, signal: AbortSignal): Promise<void> {
-    await this.lock.runExclusive(async () => {
+    await this.exclusively(signal, async () => {
       if (isNeeded()) return;
       await this.launcher.stop(this.name, stopGraceSeconds(this.config), signal);
     });
@@ -82,7 +81,7 @@ export class TritonServer {
   /** The last lines of its log; empty when they cannot be had. */
   async lastLines(): Promise<readonly string[]> {
     try {
-      return await this.launcher.logs(this.name, LOG_TAIL, AbortSignal.timeout(LOG_TIMEOUT_MS));
+      return await this.launcher.logs(this.name, LOG_TAIL, deadline(LAST_WORDS_TIMEOUT_MS));
     } catch {
       return []; // they only illustrate an error that is reported anyway
     }
@@ -90,16 +89,36 @@ export class TritonServer {
 
   /** Why it does not run any more, as an error that carries its last words. */
   async lost(what: string, cause?: unknown): Promise<ServerLostError> {
-    const info = await this.launcher
-      .inspect(this.name, AbortSignal.timeout(LOG_TIMEOUT_MS))
-      .catch(() => undefined);
-    const code = info?.exitCode ?? null;
+    const { sentence, exitCode, log } = await this.ending();
+    return new ServerLostError(`${what}: ${sentence}`, { server: this.name, exitCode, log }, { cause });
+  }
+
+  /** How it ended, in one sentence: exit code and last words where there are any. */
+  async ending(): Promise<{ sentence: string; exitCode: number | null; log: readonly string[] }> {
+    const info = await this.inspectOrNothing();
+    if (!info) return { sentence: `${this.name} does not run`, exitCode: null, log: [] };
     const log = await this.lastLines();
-    return new ServerLostError(
-      `${what}: ${this.name} ended${code === null ? '' : ` with exit code ${code}`}${log.length > 0 ? `; last line: ${log.at(-1)}` : ''}`,
-      { server: this.name, exitCode: code, log },
-      { cause },
-    );
+    const code = info.exitCode === null ? '' : ` with exit code ${info.exitCode}`;
+    const reason = info.reason === undefined ? '' : ` (${info.reason})`;
+    const lastLine = log.at(-1) === undefined ? '' : `; last line: ${log.at(-1)}`;
+    return { sentence: `${this.name} ended${code}${reason}${lastLine}`, exitCode: info.exitCode, log };
+  }
+
+  private async inspectOrNothing(): Promise<ServerInfo | undefined> {
+    try {
+      return await this.launcher.inspect(this.name, deadline(LAST_WORDS_TIMEOUT_MS));
+    } catch {
+      return undefined; // that it is gone is known already
+    }
+  }
+
+  /** Launch and stop take turns; who no longer wants its turn does not wait for it. */
+  private exclusively<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const turn = this.lock.runExclusive(() => {
+      signal.throwIfAborted();
+      return work();
+    });
+    return orAborted(turn, signal);
   }
 
   private async launch(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
