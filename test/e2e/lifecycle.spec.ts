@@ -99,6 +99,21 @@ describe('the life of a model', () => {
     await service.untilRunning('MAM@0', 'FastFitAll@0');
   });
 
+  it('keeps serving where it serves when a further GPU fails, and that one can be stopped', async () => {
+    await boot();
+    await service.start('MAM', 0);
+    await service.untilRunning('MAM@0');
+    await service.writeModel('MAM', { load_seconds: 0.1, fail_load: 'no room' });
+    await service.start('MAM', 1);
+    await service.until(async () => {
+      const { body } = await service.get<{ status: string }[]>('/api/v1/models/status/MAM');
+      return body.map((item) => item.status).join() === 'RUNNING,ERROR';
+    });
+    expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+    expect((await service.stop('MAM', 1)).body).toMatchObject({ status: 'RUNNING', active_gpu_ids: [0] });
+    expect(await service.placements()).toEqual(['MAM@0:RUNNING']);
+  });
+
   it('serves a model from a dedicated server', async () => {
     await boot({
       triton: {
