@@ -1,4 +1,3 @@
-import { Mutex } from 'async-mutex';
 import type { Clock } from '../common/clock.js';
 import { DeadlineError } from '../common/deadline.js';
 import { DomainError, messageOf, retryPolicyOf } from '../common/errors.js';
@@ -7,7 +6,6 @@ import type { Logger } from '../common/logging/logger.js';
 import type { Config } from '../config/schema.js';
 import {
   BackendTimeoutError,
-  type Deployment,
   type GpuRef,
   type PlacementObservation,
   type PlacementPhase,
@@ -17,13 +15,13 @@ import {
 } from '../runners/runner.js';
 import type { DesiredStateStore } from '../state/desired-state.store.js';
 import { Backoff } from './backoff.js';
+import { DeploymentRecords } from './deployment-records.js';
 import type { DeploymentState } from './deployment-state.js';
 import { GpusUnknownError, ShuttingDownError, StopTimeoutError } from './errors.js';
 import type { Placement } from './placement.js';
-import { toPlacementError } from './placement-error.js';
 import type { PlacementJournal } from './placement-journal.js';
 import { plan, type Step } from './planner.js';
-import { ReleaseWaiters } from './release-waiters.js';
+import { Prober } from './prober.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */
 const STEP_GRACE_MS = 5000;
@@ -48,19 +46,17 @@ interface RunningStep {
 
 /**
  * The single writer of one deployment: observes, plans and acts until nothing is left to do. Commands change what is
- * wanted under `lock` and then call `startAccepted` or `stopAccepted`; whatever the cause, this loop does the work.
+ * wanted under the lock of its records and then call `startAccepted` or `stopAccepted`; whatever the cause, this loop does the work.
  */
 export class DeploymentWorker {
-  /** Guards what is wanted, in memory and on disk: a command or the end of a step, one after another. */
-  readonly lock = new Mutex();
-  readonly waiters = new ReleaseWaiters();
+  readonly records: DeploymentRecords;
 
   private loop: Promise<void> | undefined;
   private awake = false;
   private closed = false;
   private timer: NodeJS.Timeout | undefined;
   private step: RunningStep | undefined;
-  private readonly probes = new Set<Interruptible>();
+  private readonly prober: Prober;
   /** Grows with every command and step: an observation that began under an older one says nothing. */
   private epoch = 0;
 
@@ -79,6 +75,8 @@ export class DeploymentWorker {
     private readonly runner: Runner,
     private readonly context: WorkerContext,
   ) {
+    this.records = new DeploymentRecords(state, context);
+    this.prober = new Prober(runner, context);
     this.restarts = new Backoff(context.config.restart);
     this.releases = new Backoff(context.config.restart);
     this.waitDeadline = this.now + runner.startTimeoutMs;
@@ -129,7 +127,7 @@ export class DeploymentWorker {
       this.wake();
       return;
     }
-    if (this.closed || this.probes.size > 0) return;
+    if (this.closed || this.prober.isAsking) return;
     void this.observe().catch((error: unknown) => {
       this.reportDefect(error);
     });
@@ -142,15 +140,15 @@ export class DeploymentWorker {
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
-    this.waiters.close(
+    this.records.waiters.close(
       new ShuttingDownError(
         'This service is shutting down; the stop was accepted and goes on when it is back.',
       ),
     );
     this.step?.work.interrupt();
-    for (const probe of this.probes) probe.interrupt();
+    this.prober.interrupt();
     await this.loop;
-    await this.lock.waitForUnlock();
+    await this.records.lock.waitForUnlock();
   }
 
   private get now(): number {
@@ -226,28 +224,12 @@ export class DeploymentWorker {
     const wanted = this.state.wanted();
     if (wanted.gpuIds.length === 0) return new Map();
     const epoch = this.epoch;
-    const observations = await this.askRunner(wanted);
+    const observations = await this.prober.ask(wanted);
     if (epoch !== this.epoch || this.closed) return undefined;
     this.applyObservations([...observations.values()]);
     return new Map(
       this.state.wanted().gpuIds.map((gpuId) => [gpuId, observations.get(gpuId)?.phase ?? 'unknown']),
     );
-  }
-
-  private async askRunner(wanted: Deployment): Promise<ReadonlyMap<number, PlacementObservation>> {
-    const probe = new Interruptible(this.context.config.health.probe_timeout_ms, 0);
-    this.probes.add(probe);
-    try {
-      const observations = await probe.run((signal) => this.runner.getStatus(wanted, signal));
-      return new Map(observations.map((observation) => [observation.gpuId, observation]));
-    } catch (error) {
-      if (!probe.isInterrupted) {
-        this.context.logger.warn({ err: error, model_name: wanted.modelName }, 'A probe failed');
-      }
-      return new Map();
-    } finally {
-      this.probes.delete(probe);
-    }
   }
 
   private applyObservations(observations: readonly PlacementObservation[]): void {
@@ -338,19 +320,9 @@ export class DeploymentWorker {
     this.awake = true;
   }
 
-  /** Those of `placements` that are still wanted and do not serve are in ERROR from here on, and are cleaned up. */
   private async fail(placements: readonly Placement[], error: unknown): Promise<void> {
     this.awake = true;
-    await this.lock.runExclusive(async () => {
-      const failure = toPlacementError(error);
-      for (const placement of placements) {
-        if (this.state.serving.get(placement.gpuId) !== placement || placement.status !== 'STARTING')
-          continue;
-        placement.needsRelease = true;
-        this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
-      }
-      await this.persist();
-    });
+    await this.records.failed(placements, error);
   }
 
   private async release(gpuIds: readonly number[]): Promise<void> {
@@ -367,21 +339,7 @@ export class DeploymentWorker {
   private async released(gpuIds: readonly number[]): Promise<void> {
     this.releases.reset();
     this.claimed = [];
-    await this.lock.runExclusive(async () => {
-      const done: Placement[] = [];
-      for (const gpuId of gpuIds) {
-        const failed = this.state.serving.get(gpuId);
-        if (failed?.status === 'ERROR') failed.needsRelease = false;
-        const placement = this.state.releasing.get(gpuId);
-        if (!placement) continue;
-        this.state.releasing.delete(gpuId);
-        this.context.journal.record(this.state, placement, 'released', 'the backend has let go');
-        done.push(placement);
-      }
-      // What is on disk still says "release": after a crash the release is done once more, and finds nothing.
-      await this.persist();
-      for (const placement of done) this.waiters.resolve(placement);
-    });
+    await this.records.released(gpuIds);
   }
 
   /** It is tried again, ever more rarely; the callers are told now. */
@@ -390,22 +348,12 @@ export class DeploymentWorker {
       { err: error, model_name: this.state.modelName, gpu_ids: gpuIds },
       'A stop failed and is tried again',
     );
-    const failure = toPlacementError(error);
-    const stopping = gpuIds.flatMap((gpuId) => this.state.releasing.get(gpuId) ?? []);
-    // A start that was accepted to follow the stop cannot follow it.
-    const following = stopping.flatMap(({ gpuId }) => this.state.serving.get(gpuId) ?? []);
-    await this.lock.runExclusive(async () => {
-      for (const placement of [...stopping, ...following.filter((each) => each.isActive)]) {
-        this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
-      }
-      for (const gpuId of gpuIds) this.waiters.reject(gpuId, error);
-      const delayMs = this.releases.delayMs;
-      this.releases.failed();
-      // A stop that was accepted meanwhile must not wait for what others have failed at.
-      const isNew = this.state.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
-      this.releaseNotBefore = isNew ? 0 : this.now + delayMs;
-      await this.persist();
-    });
+    const delayMs = this.releases.delayMs;
+    this.releases.failed();
+    // A stop that was accepted meanwhile must not wait for what others have failed at.
+    const isNew = this.state.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
+    this.releaseNotBefore = isNew ? 0 : this.now + delayMs;
+    await this.records.releaseFailed(gpuIds, error);
   }
 
   /** Runs a step to its end; one that was interrupted has neither failed nor succeeded. */
@@ -431,20 +379,6 @@ export class DeploymentWorker {
     }
     if (!failure) await onSuccess();
     else if (!work.isInterrupted) await onFailure(failure.error);
-  }
-
-  private async persist(): Promise<void> {
-    try {
-      await this.context.store.put(
-        this.state.modelName,
-        this.state.isEmpty ? undefined : this.state.toDesired(),
-      );
-    } catch (error) {
-      this.context.logger.error(
-        { err: error, model_name: this.state.modelName },
-        'The state could not be written',
-      );
-    }
   }
 
   private async runnerContext(signal: AbortSignal, kind: RunningStep['kind']): Promise<RunnerContext> {

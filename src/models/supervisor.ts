@@ -106,7 +106,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const gpus = await this.gpus.inventory();
     assertGpuExists(gpuId, gpus);
     const worker = this.workerOf(runner, modelName);
-    return worker.lock.runExclusive(async () => {
+    return worker.records.lock.runExclusive(async () => {
       this.assertOpen();
       const { state } = worker;
       const existing = state.serving.get(gpuId);
@@ -129,7 +129,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const runner = this.catalog.runnerOf(modelName, 'not_found');
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
-    const { done } = await worker.lock.runExclusive(() => this.acceptStop(worker, gpuId));
+    const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId));
     const limit = deadline(runner.stopTimeoutMs + STOP_ANSWER_SLACK_MS);
     const stopped = await orAborted(done, limit).catch((error: unknown) => {
       if (error !== limit.reason) throw error;
@@ -212,7 +212,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
         state.releasing.set(gpuId, placement);
       }
     }
-    const done = worker.waiters.wait(gpuId);
+    const done = worker.records.waiters.wait(gpuId);
     worker.stopAccepted();
     return { done };
   }
