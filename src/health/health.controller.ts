@@ -1,5 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   HealthCheck,
   HealthCheckService,
@@ -21,6 +21,7 @@ export class HealthController {
   /** The process answers. */
   @Get('live')
   @HealthCheck({ swaggerDocumentation: true })
+  @ApiOperation({ summary: 'The process answers 存活检查' })
   live(): Promise<HealthCheckResult> {
     return this.health.check([]);
   }
@@ -28,6 +29,7 @@ export class HealthController {
   /** Commands are taken: the state of the last run has been read, and this service is not ending. */
   @Get('ready')
   @HealthCheck({ swaggerDocumentation: true })
+  @ApiOperation({ summary: 'Commands are taken 就绪检查' })
   ready(): Promise<HealthCheckResult> {
     return this.health.check([
       () => {
