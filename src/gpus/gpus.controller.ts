@@ -17,7 +17,10 @@ export class GpusController {
   ) {}
 
   @Get()
-  @ApiOperation({ summary: 'State of every GPU 获取所有GPU的状态信息', description: 'State of all GPUs of this host, by id.' })
+  @ApiOperation({
+    summary: 'State of every GPU 获取所有GPU的状态信息',
+    description: 'State of all GPUs of this host, by id.',
+  })
   @ApiOkResponse({ type: [GpuInfo] })
   @ApiErrors({
     500: '获取GPU信息失败 The GPUs cannot be read: driver not loaded, no permission, or no answer in time.',
