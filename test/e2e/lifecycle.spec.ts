@@ -133,6 +133,25 @@ describe('the life of a model', () => {
   });
 });
 
+describe('many commands at once', () => {
+  it('stops all models of a server together, while they load and while they run', async () => {
+    const models = Object.fromEntries(
+      ['A0', 'B0', 'C0', 'D0', 'E0', 'F0'].map((model) => [model, { load_seconds: 0.4 }]),
+    );
+    await boot({ models });
+    for (const isRunning of [false, true, false]) {
+      for (const model of Object.keys(models)) expect((await service.start(model, 0)).status).toBe(202);
+      if (isRunning) await service.untilRunning(...Object.keys(models).map((model) => `${model}@0`));
+      const stops = await Promise.all(Object.keys(models).map((model) => service.stop(model, 0)));
+      expect(stops.map((stop) => [stop.status, stop.body.code])).toEqual(
+        stops.map(() => [200, undefined]),
+      );
+      expect(await service.placements()).toEqual([]);
+      expect(await service.serverPids()).toEqual([]);
+    }
+  });
+});
+
 describe('a service that is killed', () => {
   it('finds its models RUNNING again, untouched, within two seconds', async () => {
     await boot();
