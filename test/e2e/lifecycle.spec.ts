@@ -143,9 +143,7 @@ describe('many commands at once', () => {
       for (const model of Object.keys(models)) expect((await service.start(model, 0)).status).toBe(202);
       if (isRunning) await service.untilRunning(...Object.keys(models).map((model) => `${model}@0`));
       const stops = await Promise.all(Object.keys(models).map((model) => service.stop(model, 0)));
-      expect(stops.map((stop) => [stop.status, stop.body.code])).toEqual(
-        stops.map(() => [200, undefined]),
-      );
+      expect(stops.map((stop) => [stop.status, stop.body.detail])).toEqual(stops.map(() => [200, undefined]));
       expect(await service.placements()).toEqual([]);
       expect(await service.serverPids()).toEqual([]);
     }

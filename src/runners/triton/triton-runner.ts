@@ -83,19 +83,17 @@ export class TritonRunner extends Runner {
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void> {
     const server = this.serverOf(deployment);
-    const running = await server.find(context.signal);
     if (deployment.gpuIds.length > 0) {
-      // The instances that stay go on serving: only the groups of the others are taken out.
-      if (running && (await this.mayServeOn(gpuIds, running, deployment.modelName, context.signal))) {
-        await this.load(server, running, deployment, context);
-      } else {
-        await this.writeConfig(deployment, context.gpus);
-      }
+      await this.shrink(server, deployment, gpuIds, context);
       return;
     }
     const isNeeded = (): boolean => context.wanted().some((other) => this.serverOf(other) === server);
-    if (running && isNeeded()) await this.unload(server, running, deployment.modelName, gpuIds, context);
-    await server.stopUnless(isNeeded, context.signal);
+    // Others start and stop meanwhile: the model goes with the server, or out of one that stays.
+    if (!(await server.stopUnless(isNeeded, context.signal))) {
+      const running = await server.findLive(context);
+      if (running) await this.unload(server, running, deployment.modelName, gpuIds, context);
+      await server.stopUnless(isNeeded, context.signal);
+    }
     if (!context.wanted().some((other) => other.modelName === deployment.modelName)) {
       await this.repository.removeConfig(deployment.modelName);
     }
@@ -128,6 +126,21 @@ export class TritonRunner extends Runner {
 
   onChange(listener: () => void): () => void {
     return this.launcher.onExit(listener);
+  }
+
+  /** Takes the groups of `gpuIds` out; the instances that stay go on serving. */
+  private async shrink(
+    server: TritonServer,
+    deployment: Deployment,
+    gpuIds: readonly number[],
+    context: RunnerContext,
+  ): Promise<void> {
+    const running = await server.findLive(context);
+    if (running && (await this.mayServeOn(gpuIds, running, deployment.modelName, context.signal))) {
+      await this.load(server, running, deployment, context);
+    } else {
+      await this.writeConfig(deployment, context.gpus);
+    }
   }
 
   /**
@@ -225,8 +238,8 @@ export class TritonRunner extends Runner {
         { intervalMs: UNLOAD_POLL_MS, signal: limit },
       );
     } catch (error) {
-      // A server that died has let go of everything.
-      if (!(await server.find(context.signal))) return;
+      // A server that died, or that others have stopped meanwhile, has let go of everything.
+      if (!(await server.isStill(running, context.signal))) return;
       throw new StopFailedError(
         `Triton did not unload ${model} from GPU ${gpuIds.join(', ')} within ${this.config.api_timeout_seconds} s: ${messageOf(error)}`,
         { model, gpuIds, log: await server.lastLines() },

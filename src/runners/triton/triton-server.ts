@@ -52,6 +52,25 @@ export class TritonServer {
     return { info, ports, client: this.clientFor(ports) };
   }
 
+  /** The server once it is live, if it is there: one that has just been launched refuses connections for a while. */
+  async findLive(context: RunnerContext): Promise<RunningTriton | undefined> {
+    const running = await this.find(context.signal);
+    if (!running) return undefined;
+    try {
+      await this.untilLive(running, context);
+      return running;
+    } catch (error) {
+      if (error instanceof ServerLostError) return undefined;
+      throw error;
+    }
+  }
+
+  /** The same run of the server is there, once a launch or a stop that may be under way is over. */
+  async isStill(running: RunningTriton, signal: AbortSignal): Promise<boolean> {
+    const found = await this.exclusively(signal, () => this.find(signal));
+    return found?.info.id === running.info.id;
+  }
+
   /** The checks of a launch, unless it runs already. @throws what `Launcher.check` throws */
   async check(gpus: GpuAccess, signal: AbortSignal): Promise<void> {
     if (await this.find(signal)) return;
@@ -70,11 +89,15 @@ export class TritonServer {
     });
   }
 
-  /** Stops it unless somebody needs it by then; resolves when its processes are gone. @throws StopFailedError */
-  async stopUnless(isNeeded: () => boolean, signal: AbortSignal): Promise<void> {
-    await this.exclusively(signal, async () => {
-      if (isNeeded()) return;
+  /**
+   * Stops it unless somebody needs it by then, and says whether it did; its processes are gone then.
+   * @throws StopFailedError
+   */
+  async stopUnless(isNeeded: () => boolean, signal: AbortSignal): Promise<boolean> {
+    return this.exclusively(signal, async () => {
+      if (isNeeded()) return false;
       await this.launcher.stop(this.name, stopGraceSeconds(this.config), signal);
+      return true;
     });
   }
 
