@@ -3,6 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import { ErrorFilter } from './common/http/error-filter.js';
+import { answerRawErrors } from './common/http/raw-errors.js';
 import { jsonBody } from './common/http/json-body.js';
 import { validationPipe } from './common/http/validation.js';
 import type { Logger } from './common/logging/logger.js';
@@ -31,5 +32,6 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   server.requestTimeout = config.server.request_timeout_seconds * 1000;
   server.headersTimeout = config.server.request_timeout_seconds * 1000;
   server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+  answerRawErrors(server);
   return app;
 }

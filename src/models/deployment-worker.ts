@@ -238,7 +238,7 @@ export class DeploymentWorker {
       const placement = this.state.serving.get(observation.gpuId);
       if (!placement?.isActive || observation.phase === 'unknown') continue;
       placement.pid = observation.pid;
-      placement.port = observation.port;
+      placement.port = observation.port ?? placement.port;
       placement.serverName = observation.serverName;
       if (observation.phase === 'ready') {
         this.claimed = this.claimed.filter((gpuId) => gpuId !== placement.gpuId);

@@ -8,6 +8,7 @@ import {
 } from '@nestjs/common';
 import { DomainError, type ErrorKind } from '../../src/common/errors.js';
 import { ErrorFilter } from '../../src/common/http/error-filter.js';
+import { InvalidJsonError } from '../../src/common/http/json-body.js';
 import { recordingLogger } from '../fakes/house.js';
 
 class SomeError extends DomainError {
@@ -80,9 +81,9 @@ describe('the error filter', () => {
     ['a path that cannot be decoded', new URIError('URI malformed'), 400, 'BAD_REQUEST', /URI malformed/],
     [
       'a body that is no JSON',
-      parserError('Unexpected token', 400, 'entity.parse.failed'),
+      new InvalidJsonError('The request body is not valid JSON: Unexpected token.'),
       400,
-      'BAD_REQUEST',
+      'INVALID_JSON',
       /not valid JSON/,
     ],
     [

@@ -52,6 +52,14 @@ describe.each([START, STOP])('POST %s', (path) => {
     expectRefusal(await service.call('POST', path, body), 400);
   });
 
+  it('says that broken JSON is broken', async () => {
+    const { body } = await service.call('POST', path, '{"model_name":');
+    expect(body).toMatchObject({
+      code: 'INVALID_JSON',
+      detail: expect.stringMatching(/^The request body is not/),
+    });
+  });
+
   it('refuses another content type', async () => {
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/xml']) {
       const answer = await service.call('POST', path, '{"model_name":"MAM","gpu_id":0}', {
@@ -174,6 +182,7 @@ describe('after all that', () => {
       socket.on('error', reject);
     });
     expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({ code: 'BAD_REQUEST' });
   });
 
   it('nothing has changed and nothing was started', async () => {

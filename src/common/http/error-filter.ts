@@ -37,7 +37,8 @@ export class ErrorFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const { status, body } = this.answerTo(error, request);
-    if (status >= 500) {
+    // 501 is an answer like a 400: what was asked for is not there, and nothing has gone wrong.
+    if (status >= 500 && status !== STATUS_OF.not_implemented) {
       const facts = error instanceof DomainError ? error.facts : {};
       this.logger.error({ err: error, code: body.code, facts, request: request.id }, body.detail);
     }
@@ -84,8 +85,5 @@ function detailOf(error: unknown, status: number, request: Request): string {
   if (status === 404)
     return `No such route: ${request.method} ${request.path.slice(0, 200)}. /docs lists all of them.`;
   if (status === 413) return 'The request body is too large: server.body_limit_kb is the limit.';
-  if (error instanceof Error && 'type' in error && error.type === 'entity.parse.failed') {
-    return `The request body is not valid JSON: ${error.message}.`;
-  }
   return error instanceof Error ? error.message : 'The request cannot be understood.';
 }

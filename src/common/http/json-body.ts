@@ -7,6 +7,12 @@ export class ContentTypeError extends DomainError {
   readonly kind = 'invalid';
 }
 
+/** The body is not JSON. */
+export class InvalidJsonError extends DomainError {
+  readonly code = 'INVALID_JSON';
+  readonly kind = 'invalid';
+}
+
 /** Keys that reach into an object's prototype: later layers drop them in silence, so they are refused here. */
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 
@@ -26,5 +32,15 @@ export function jsonBody(limitKb: number): RequestHandler[] {
     }
     next();
   };
-  return [requireJson, json({ limit: limitKb * 1024, strict: true, reviver: refuseForbiddenKeys })];
+  const parse = json({ limit: limitKb * 1024, strict: true, reviver: refuseForbiddenKeys });
+  const parseOrSay: RequestHandler = (request, response, next) => {
+    parse(request, response, (error?: unknown) => {
+      next(
+        error instanceof SyntaxError
+          ? new InvalidJsonError(`The request body is not valid JSON: ${error.message}.`)
+          : error,
+      );
+    });
+  };
+  return [requireJson, parseOrSay];
 }

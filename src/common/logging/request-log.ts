@@ -18,6 +18,7 @@ export function requestLog(logger: Logger): HttpLogger {
       return id;
     },
     customLogLevel: (request, response, error) => {
+      if (response.statusCode === 501) return 'info';
       if (error || response.statusCode >= 500) return 'error';
       if (request.method === 'GET' && response.statusCode < 400) return 'debug';
       return 'info';

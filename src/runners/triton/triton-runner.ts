@@ -136,10 +136,15 @@ export class TritonRunner extends Runner {
     context: RunnerContext,
   ): Promise<void> {
     const running = await server.findLive(context);
-    if (running && (await this.mayServeOn(gpuIds, running, deployment.modelName, context.signal))) {
-      await this.load(server, running, deployment, context);
-    } else {
+    if (!running || !(await this.mayServeOn(gpuIds, running, deployment.modelName, context.signal))) {
       await this.writeConfig(deployment, context.gpus);
+      return;
+    }
+    try {
+      await this.load(server, running, deployment, context);
+    } catch (error) {
+      // A server that died, or that others have stopped meanwhile, has let go of everything.
+      if (await server.isStill(running, context.signal)) throw error;
     }
   }
 
