@@ -6,7 +6,7 @@ const REQUEST_ID = /^[A-Za-z0-9_.-]{1,64}$/;
 
 /**
  * One line per request, with an id that is taken from `X-Request-Id` where it is harmless, and sent back.
- * Successful reads go to debug: pollers must not fill a disk.
+ * Reads that do not fail go to debug: pollers must not fill a disk.
  */
 export function requestLog(logger: Logger): HttpLogger {
   return pinoHttp({
@@ -20,7 +20,7 @@ export function requestLog(logger: Logger): HttpLogger {
     customLogLevel: (request, response, error) => {
       if (response.statusCode === 501) return 'info';
       if (error || response.statusCode >= 500) return 'error';
-      if (request.method === 'GET' && response.statusCode < 400) return 'debug';
+      if (request.method === 'GET') return 'debug';
       return 'info';
     },
     customSuccessMessage: () => 'request',
