@@ -1,3 +1,5 @@
+import { pause } from './pause.js';
+
 /** Something was not done in the time it had. */
 export class DeadlineError extends Error {
   constructor(readonly limitMs: number) {
@@ -32,13 +34,7 @@ export async function pollUntil<T>(
     options.signal.throwIfAborted();
     const result = await probe();
     if (result !== undefined) return result;
-    let timer: NodeJS.Timeout | undefined;
-    const interval = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, options.intervalMs);
-    });
-    await orAborted(interval, options.signal).finally(() => {
-      clearTimeout(timer);
-    });
+    await pause(options.intervalMs, options.signal);
   }
 }
 

@@ -42,7 +42,7 @@ export class GpusService implements OnApplicationShutdown {
    */
   async inventory(): Promise<readonly GpuIdentity[]> {
     if (!this.known || !this.last) return this.refresh().then(() => this.known ?? []);
-    // Whoever asks for readings gets the error of a failed one; for existence the last answer stands.
+    // A failure is no matter here: whoever asks for readings gets it, and for existence the last answer stands.
     if (!this.isFresh(this.last.at)) void this.refresh().catch(() => undefined);
     return this.known;
   }

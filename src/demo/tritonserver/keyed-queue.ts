@@ -6,7 +6,7 @@ export class KeyedQueue {
   run(key: string, work: () => Promise<void> | void): Promise<void> {
     const result = (this.tails.get(key) ?? Promise.resolve()).then(work);
     const tail = result
-      .catch(() => undefined)
+      .catch(() => undefined) // whoever queued it is told by `result`; the next in line starts all the same
       .then(() => {
         if (this.tails.get(key) === tail) this.tails.delete(key);
       });

@@ -38,7 +38,7 @@ export class ModelLifecycle {
   /** Resolves when the model serves. Throws TritonError; what served before then goes on serving. */
   load(name: string): Promise<void> {
     const load = this.queue.run(name, () => this.loadNow(name));
-    const settled = load.catch(() => undefined);
+    const settled = load.catch(() => undefined); // the caller is told by `load`; this one only says that it is over
     this.loads.add(settled);
     void settled.then(() => this.loads.delete(settled));
     return load;

@@ -103,7 +103,7 @@ export class StandinServer {
       throw fatal(new TritonError('INVALID_ARG', '--model-repository must be specified'));
     }
     for (const path of this.options.repositories) {
-      const found = await stat(path).catch(() => undefined);
+      const found = await stat(path).catch(() => undefined); // whatever the reason, Triton says the same of it
       if (!found?.isDirectory()) throw fatal(new TritonError('INTERNAL', `failed to stat file ${path}`));
     }
   }

@@ -1,5 +1,5 @@
 import { EngineUnavailableError, StopFailedError } from '../launcher.js';
-import { pause } from '../pause.js';
+import { pause } from '../../common/pause.js';
 import type { Engine } from './engine.js';
 import { engineWords, statusOf } from './engine-errors.js';
 

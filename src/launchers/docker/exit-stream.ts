@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { messageOf } from '../../common/errors.js';
 import type { ExitListeners } from '../exit-listeners.js';
 import { OWNER_LABEL, type ServerExit, type ServerInfo } from '../launcher.js';
-import { pause } from '../pause.js';
+import { pause } from '../../common/pause.js';
 import { type Containers, reasonOf, serverInfoOf } from './containers.js';
 import type { Engine } from './engine.js';
 import { jsonLines } from './json-lines.js';

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { StopFailedError } from '../launcher.js';
-import { pause } from '../pause.js';
+import { pause } from '../../common/pause.js';
 import type { ProcessGroup, Remains } from './process-group.js';
 
 export interface EndOptions {
