@@ -30,7 +30,7 @@ const STEP_GRACE_MS = 5000;
 export interface WorkerContext {
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly config: Pick<Config, 'health' | 'restart'>;
+  readonly config: Pick<Config, 'health' | 'liveness' | 'restart'>;
   readonly store: DesiredStateStore;
   readonly journal: PlacementJournal;
   readonly gpus: () => Promise<readonly GpuRef[]>;
@@ -65,6 +65,8 @@ export class DeploymentWorker {
   private startNotBefore = 0;
   private releaseNotBefore = 0;
   private waitDeadline: number;
+  /** Since when the server has not answered. */
+  private silentSince: number | undefined;
   private runningSince = 0;
   private lastFault = '';
   /** GPUs on which the model serves by the runner's word alone: nobody has seen it ready since. */
@@ -151,6 +153,10 @@ export class DeploymentWorker {
     await this.records.lock.waitForUnlock();
   }
 
+  private get silenceLimitMs(): number {
+    return this.context.config.liveness.deadline_seconds * 1000;
+  }
+
   private get now(): number {
     return this.context.clock.monotonicMs();
   }
@@ -181,6 +187,7 @@ export class DeploymentWorker {
       startNotBefore: this.startNotBefore,
       exhausted: this.restarts.exhausted,
       waitDeadline: this.waitDeadline,
+      silenceDeadline: (this.silentSince ?? this.now) + this.silenceLimitMs,
       now: this.now,
     });
     await this.execute(step, phases);
@@ -193,6 +200,8 @@ export class DeploymentWorker {
         return this.release(step.gpuIds);
       case 'start':
         return this.start(gpusIn(phases, 'absent'));
+      case 'recycle':
+        return this.recycle();
       case 'give-up':
         return step.cause === 'exhausted'
           ? this.fail(this.starting(gpusIn(phases, 'absent')), this.exhaustedError())
@@ -233,10 +242,16 @@ export class DeploymentWorker {
   }
 
   private applyObservations(observations: readonly PlacementObservation[]): void {
+    const isSilent = observations.some(({ phase }) => phase === 'silent');
+    this.silentSince = isSilent ? (this.silentSince ?? this.now) : undefined;
     const lost: [Placement, PlacementObservation][] = [];
     for (const observation of observations) {
       const placement = this.state.serving.get(observation.gpuId);
-      if (!placement?.isActive || observation.phase === 'unknown') continue;
+      if (!placement?.isActive) continue;
+      if (observation.phase === 'unknown' || observation.phase === 'silent') {
+        this.applyNoAnswer(placement, observation);
+        continue;
+      }
       placement.pid = observation.pid;
       placement.port = observation.port ?? placement.port;
       placement.serverName = observation.serverName;
@@ -258,23 +273,68 @@ export class DeploymentWorker {
     if (lost.length > 0) this.bringBack(lost);
   }
 
+  /** RUNNING is never hearsay: where nobody can tell, it ends. A silent server has its deadline first. */
+  private applyNoAnswer(placement: Placement, { phase, reason }: PlacementObservation): void {
+    if (this.step) return;
+    if (placement.status === 'RUNNING' && phase === 'unknown') {
+      const words = `nobody can tell whether the model serves: ${reason ?? 'no answer'}`;
+      this.context.journal.record(this.state, placement, 'lost', words);
+    }
+    if (placement.status === 'STARTING') {
+      placement.progress = `waiting for an answer: ${reason ?? 'none so far'}`;
+    }
+  }
+
   /** First loss after a stable time: at once. Soon after another: with growing delay, then never. */
   private bringBack(lost: readonly (readonly [Placement, PlacementObservation])[]): void {
     this.waitDeadline = this.now + this.runner.startTimeoutMs;
     const absent = lost.find(([, { phase }]) => phase === 'absent');
-    if (absent) {
-      if (this.now - this.runningSince >= this.context.config.restart.stable_after_seconds * 1000) {
-        this.restarts.reset();
-      }
-      this.startNotBefore = this.restarts.count === 0 ? this.now : this.now + this.restarts.delayMs;
-      this.restarts.failed();
-      this.lastFault = absent[1].reason ?? 'the model is not there any more';
-    }
+    if (absent) this.countLoss(absent[1].reason ?? 'the model is not there any more');
     for (const [placement, { phase, reason }] of lost) {
       const words =
         phase === 'absent' ? 'the model is not there any more' : 'the backend starts the model anew';
       this.context.journal.record(this.state, placement, 'lost', reason ?? words);
     }
+  }
+
+  private countLoss(fault: string): void {
+    const servedMs = (this.silentSince ?? this.now) - this.runningSince;
+    const wasRunning = this.state.active().some((placement) => placement.status === 'RUNNING');
+    if (wasRunning && servedMs >= this.context.config.restart.stable_after_seconds * 1000) {
+      this.restarts.reset();
+    }
+    this.startNotBefore = this.restarts.count === 0 ? this.now : this.now + this.restarts.delayMs;
+    this.restarts.failed();
+    this.lastFault = fault;
+  }
+
+  private async recycle(): Promise<void> {
+    const wanted = this.state.wanted();
+    const fault = `its server did not answer for ${this.silenceLimitMs / 1000} s (liveness.deadline_seconds)`;
+    let wasEnded = false;
+    await this.runStep(
+      'start',
+      async (signal) => {
+        wasEnded = await this.runner.recycle(wanted, await this.runnerContext(signal, 'release'));
+      },
+      () => {
+        if (!wasEnded) return;
+        this.claimed = [];
+        this.countLoss(fault);
+        for (const placement of this.state.active()) {
+          if (placement.status === 'RUNNING') {
+            this.context.journal.record(this.state, placement, 'lost', `${fault}: it is started anew`);
+          }
+        }
+      },
+      (error) => {
+        this.context.logger.error(
+          { err: error, model_name: this.state.modelName },
+          'A server that does not answer could not be ended and is tried again',
+        );
+      },
+    );
+    this.silentSince = undefined; // either way it has its deadline once more
   }
 
   private async start(absent: readonly number[]): Promise<void> {
@@ -361,7 +421,7 @@ export class DeploymentWorker {
     kind: RunningStep['kind'],
     call: (signal: AbortSignal) => Promise<void>,
     onSuccess: () => void | Promise<void>,
-    onFailure: (error: unknown) => Promise<void>,
+    onFailure: (error: unknown) => void | Promise<void>,
   ): Promise<void> {
     const timeoutMs = kind === 'start' ? this.runner.startTimeoutMs : this.runner.stopTimeoutMs;
     const work = new Interruptible(timeoutMs, STEP_GRACE_MS);

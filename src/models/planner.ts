@@ -14,12 +14,16 @@ export interface PlanInput {
   readonly exhausted: boolean;
   /** When the patience with a backend ends that says it is at it. */
   readonly waitDeadline: number;
+  /** When the patience with a server ends that does not answer. */
+  readonly silenceDeadline: number;
   readonly now: number;
 }
 
 export type Step =
   | { readonly kind: 'release'; readonly gpuIds: readonly number[] }
   | { readonly kind: 'start' }
+  /** The server has not answered for too long: it is ended by force, and started like any that died. */
+  | { readonly kind: 'recycle' }
   /** What does not serve by now never will: it was tried often enough, or the backend has had its time. */
   | { readonly kind: 'give-up'; readonly cause: 'exhausted' | 'late' }
   /** Nothing before `delayMs` have passed. */
@@ -45,6 +49,10 @@ export function plan(input: PlanInput): Step {
     delays.push(startIn);
   } else if (phases.includes('starting') && now >= input.waitDeadline) {
     return { kind: 'give-up', cause: 'late' };
+  } else if (phases.includes('silent')) {
+    const recycleIn = input.silenceDeadline - now;
+    if (recycleIn <= 0) return { kind: 'recycle' };
+    delays.push(recycleIn);
   }
   return delays.length > 0 ? { kind: 'wait', delayMs: Math.min(...delays) } : { kind: 'none' };
 }

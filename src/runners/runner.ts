@@ -26,9 +26,10 @@ export interface Deployment {
  * | `ready` | the backend itself says that the model serves on this GPU, as the options want it |
  * | `starting` | the backend is at it: wait |
  * | `absent` | it does not serve here and nothing is under way; `reason` says why where known |
- * | `unknown` | nobody answers: nothing may be concluded |
+ * | `silent` | its server is there as far as anybody knows, and does not answer, or not in a way that makes sense |
+ * | `unknown` | nobody can tell, neither what runs servers nor the backend itself |
  */
-export type PlacementPhase = 'ready' | 'starting' | 'absent' | 'unknown';
+export type PlacementPhase = 'ready' | 'starting' | 'absent' | 'silent' | 'unknown';
 
 export interface PlacementObservation {
   readonly gpuId: number;
@@ -98,7 +99,17 @@ export abstract class Runner {
    */
   abstract stop(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void>;
 
-  /** What is true now, one observation per GPU of the deployment. Never throws for a dead backend. */
+  /**
+   * Ends the deployment's server by force if it still does not answer, and says whether it did; a server that answers is
+   * left alone. What else it served is lost with it, and brought back like anything lost.
+   * @throws StopFailedError
+   */
+  abstract recycle(deployment: Deployment, context: RunnerContext): Promise<boolean>;
+
+  /**
+   * What is true now, one observation per GPU of the deployment. Never throws for a dead backend, and comes back with
+   * what it knows soon after the signal aborts.
+   */
   abstract getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]>;
 
   /** Calls `listener` when something happened to a server that is worth a look at once. */

@@ -55,6 +55,9 @@ export class FakeRunner extends Runner {
   preflightHangs = false;
   /** Phase of every GPU, whatever the world is. */
   phase: PlacementPhase | undefined;
+  readonly recycleErrors: Error[] = [];
+  /** Models whose server does not answer. */
+  readonly frozen = new Set<string>();
   /** Phases of single GPUs. */
   readonly phases = new Map<number, PlacementPhase>();
   statusHangs = false;
@@ -147,6 +150,13 @@ export class FakeRunner extends Runner {
     });
   }
 
+  recycle({ modelName }: Deployment): Promise<boolean> {
+    this.calls.push(`recycle ${modelName}`);
+    const failure = this.recycleErrors.shift();
+    if (failure) return Promise.reject(failure);
+    return Promise.resolve(this.frozen.delete(modelName) && this.world.delete(modelName));
+  }
+
   async getStatus(deployment: Deployment): Promise<readonly PlacementObservation[]> {
     this.statusCalls += 1;
     if (this.statusError) throw this.statusError;
@@ -156,7 +166,7 @@ export class FakeRunner extends Runner {
       const serves = served.includes(gpuId);
       return {
         gpuId,
-        phase: this.phases.get(gpuId) ?? this.phase ?? (serves ? 'ready' : 'absent'),
+        phase: this.phases.get(gpuId) ?? this.phase ?? this.phaseOf(deployment.modelName, serves),
         pid: serves ? 1000 + gpuId : null,
         port: serves ? 8000 + gpuId : null,
         serverName: serves ? 'server' : null,
@@ -171,6 +181,11 @@ export class FakeRunner extends Runner {
 
   get listenerCount(): number {
     return this.listeners.size;
+  }
+
+  private phaseOf(modelName: string, serves: boolean): PlacementPhase {
+    if (!serves) return 'absent';
+    return this.frozen.has(modelName) ? 'silent' : 'ready';
   }
 
   private async perform(

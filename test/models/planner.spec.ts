@@ -9,6 +9,7 @@ const QUIET: PlanInput = {
   startNotBefore: 0,
   exhausted: false,
   waitDeadline: 5000,
+  silenceDeadline: 4000,
   now: 1000,
 };
 
@@ -19,8 +20,15 @@ const wanted = (...phases: PlacementPhase[]): Pick<PlanInput, 'wanted'> => ({
 const TABLE: [string, Partial<PlanInput>, Step][] = [
   ['nothing is wanted', {}, { kind: 'none' }],
   ['all is ready', wanted('ready', 'ready'), { kind: 'none' }],
-  ['nobody answers', wanted('unknown'), { kind: 'none' }],
-  ['nobody answers, for too long', { ...wanted('unknown'), now: 9000 }, { kind: 'none' }],
+  ['nobody can tell', wanted('unknown'), { kind: 'none' }],
+  ['nobody can tell, for long', { ...wanted('unknown'), now: 9000 }, { kind: 'none' }],
+  ['a server is silent', wanted('ready', 'silent'), { kind: 'wait', delayMs: 3000 }],
+  ['a server is silent for too long', { ...wanted('silent'), now: 4000 }, { kind: 'recycle' }],
+  [
+    'a silent server is not ended before a release had its turn',
+    { ...wanted('silent'), toRelease: [3], now: 4000 },
+    { kind: 'release', gpuIds: [3] },
+  ],
   ['something is absent', wanted('ready', 'absent'), { kind: 'start' }],
   ['something is absent beside what starts', wanted('starting', 'absent'), { kind: 'start' }],
   ['a start must wait', { ...wanted('absent'), startNotBefore: 1300 }, { kind: 'wait', delayMs: 300 }],
@@ -57,7 +65,7 @@ const anyInput: fc.Arbitrary<PlanInput> = fc.record({
   toRelease: fc.uniqueArray(fc.integer({ min: 0, max: 7 })),
   wanted: fc.uniqueArray(fc.integer({ min: 0, max: 7 })).chain((gpuIds) =>
     fc
-      .array(fc.constantFrom<PlacementPhase>('ready', 'starting', 'absent', 'unknown'), {
+      .array(fc.constantFrom<PlacementPhase>('ready', 'starting', 'absent', 'silent', 'unknown'), {
         minLength: gpuIds.length,
         maxLength: gpuIds.length,
       })
@@ -67,6 +75,7 @@ const anyInput: fc.Arbitrary<PlanInput> = fc.record({
   startNotBefore: time,
   exhausted: fc.boolean(),
   waitDeadline: time,
+  silenceDeadline: time,
   now: time,
 });
 
@@ -75,12 +84,13 @@ describe('the planner', () => {
     expect(plan({ ...QUIET, ...input })).toEqual(expected);
   });
 
-  it('never releases or starts before its time', () => {
+  it('never releases, starts or ends anything before its time', () => {
     fc.assert(
       fc.property(anyInput, (input) => {
         const step = plan(input);
         if (step.kind === 'release') expect(input.releaseNotBefore).toBeLessThanOrEqual(input.now);
         if (step.kind === 'start') expect(input.startNotBefore).toBeLessThanOrEqual(input.now);
+        if (step.kind === 'recycle') expect(input.silenceDeadline).toBeLessThanOrEqual(input.now);
       }),
     );
   });
@@ -91,7 +101,9 @@ describe('the planner', () => {
         const step = plan(input);
         if (step.kind !== 'wait') return;
         expect(step.delayMs).toBeGreaterThan(0);
-        expect(['release', 'start']).toContain(plan({ ...input, now: input.now + step.delayMs }).kind);
+        expect(['release', 'start', 'recycle', 'give-up']).toContain(
+          plan({ ...input, now: input.now + step.delayMs }).kind,
+        );
       }),
     );
   });
@@ -105,7 +117,7 @@ describe('the planner', () => {
     );
   });
 
-  it('leaves what serves alone, and concludes nothing from silence', () => {
+  it('leaves what serves alone, and concludes nothing where nobody can tell', () => {
     fc.assert(
       fc.property(anyInput, (input) => {
         const calm = [...input.wanted].filter(([, phase]) => phase === 'ready' || phase === 'unknown');

@@ -79,6 +79,14 @@ export const healthSection = z.strictObject({
     .describe('A backend that answers a probe later counts as silent.'),
 });
 
+export const livenessSection = z.strictObject({
+  deadline_seconds: z
+    .number()
+    .min(0.5)
+    .max(86_400)
+    .describe('A server that does not answer for this long is ended by force and started anew.'),
+});
+
 export const restartSection = z.strictObject({
   max_attempts: z
     .int()

@@ -42,6 +42,10 @@ export class ComfyuiRunner extends Runner {
     return Promise.resolve();
   }
 
+  recycle(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   getStatus(): Promise<readonly PlacementObservation[]> {
     return Promise.resolve([]);
   }

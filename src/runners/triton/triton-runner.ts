@@ -1,5 +1,5 @@
 import { deadline, pollUntil } from '../../common/deadline.js';
-import { DomainError, messageOf } from '../../common/errors.js';
+import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { StopFailedError } from '../../launchers/launcher.js';
@@ -25,6 +25,10 @@ import { TritonServers } from './triton-servers.js';
 
 const UNLOAD_POLL_MS = 50;
 const PROBE_OF_UNLOAD_TIMEOUT_MS = 2000;
+/** Time of the launcher to say whether the server runs; what a probe has beyond that is for the server itself. */
+const INSPECT_TIMEOUT_MS = 1000;
+
+type PhaseOfGpu = (gpuId: number) => readonly [PlacementPhase, string?];
 
 /** Serves models from Triton: one shared server, and a dedicated one for each model that wants it. */
 export class TritonRunner extends Runner {
@@ -99,29 +103,62 @@ export class TritonRunner extends Runner {
     }
   }
 
+  recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
+    return this.serverOf(deployment).endIfSilent(context.signal);
+  }
+
   async getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
     const server = this.serverOf(deployment);
     let running: RunningTriton | undefined;
     try {
-      running = await server.find(signal);
-      if (!running) {
-        const { sentence } = await server.ending();
-        return this.observations(deployment, undefined, () => ['absent', sentence]);
-      }
-      const config = (await running.client.isModelReady(deployment.modelName, signal))
-        ? await running.client.modelConfig(deployment.modelName, signal)
-        : undefined;
-      if (config) {
-        const count = optionsOf(deployment.options).instances_per_gpu;
-        return this.observations(deployment, running, (gpuId) =>
-          serves(config, gpuId, count) ? ['ready'] : ['absent', 'the model has no instances on this GPU'],
-        );
-      }
-      const rows = await running.client.indexOf(deployment.modelName, signal);
-      return this.observations(deployment, running, () => phaseOf(rows));
+      running = await server.find(deadline(INSPECT_TIMEOUT_MS, signal));
     } catch (error) {
-      return this.observations(deployment, running, () => ['unknown', messageOf(error)]);
+      return this.statusBehindLauncher(deployment, server.lastSeen, messageOf(error), signal);
     }
+    if (!running) {
+      const { sentence } = await server.ending();
+      return this.observations(deployment, undefined, () => ['absent', sentence]);
+    }
+    try {
+      return this.observations(deployment, running, await this.askPhases(deployment, running, signal));
+    } catch (error) {
+      return this.observations(deployment, running, () => ['silent', messageOf(error)]);
+    }
+  }
+
+  /** Whatever keeps the launcher from answering: Triton's own word is as good, and nobody else's counts. */
+  private async statusBehindLauncher(
+    deployment: Deployment,
+    running: RunningTriton | undefined,
+    trouble: string,
+    signal: AbortSignal,
+  ): Promise<readonly PlacementObservation[]> {
+    if (!running) return this.observations(deployment, undefined, () => ['unknown', trouble]);
+    try {
+      return this.observations(deployment, running, await this.askPhases(deployment, running, signal));
+    } catch (error) {
+      const isRefused = systemCodeOf(error) === 'ECONNREFUSED';
+      const words = `${trouble}; Triton: ${messageOf(error)}`;
+      return this.observations(deployment, running, () => [isRefused ? 'unknown' : 'silent', words]);
+    }
+  }
+
+  /** What Triton says of the model on each GPU. @throws whatever keeps it from saying so */
+  private async askPhases(
+    deployment: Deployment,
+    { client }: RunningTriton,
+    signal: AbortSignal,
+  ): Promise<PhaseOfGpu> {
+    const config = (await client.isModelReady(deployment.modelName, signal))
+      ? await client.modelConfig(deployment.modelName, signal)
+      : undefined;
+    if (config) {
+      const count = optionsOf(deployment.options).instances_per_gpu;
+      return (gpuId) =>
+        serves(config, gpuId, count) ? ['ready'] : ['absent', 'the model has no instances on this GPU'];
+    }
+    const phase = phaseOf(await client.indexOf(deployment.modelName, signal));
+    return () => phase;
   }
 
   onChange(listener: () => void): () => void {
@@ -170,7 +207,7 @@ export class TritonRunner extends Runner {
   private observations(
     deployment: Deployment,
     running: RunningTriton | undefined,
-    phase: (gpuId: number) => readonly [PlacementPhase, string?],
+    phase: PhaseOfGpu,
   ): PlacementObservation[] {
     return deployment.gpuIds.map((gpuId) => {
       const [name, reason] = phase(gpuId);
@@ -263,7 +300,7 @@ function phaseOf(rows: readonly IndexRow[]): [PlacementPhase, string?] {
   if (states.includes('LOADING')) return ['starting'];
   // READY here, and not when asked for readiness a moment ago: it has just come up, the next probe will see it.
   if (states.includes('READY')) return ['starting'];
-  if (states.includes('UNLOADING')) return ['unknown'];
+  if (states.includes('UNLOADING')) return ['starting', 'the model is being unloaded'];
   return ['absent', rows.find((row) => row.reason)?.reason ?? 'the model is not loaded'];
 }
 

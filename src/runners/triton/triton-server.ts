@@ -33,6 +33,7 @@ export interface TritonServerRole {
 export class TritonServer {
   /** Launch and stop, one after another. */
   private readonly lock = new Mutex();
+  private seen: RunningTriton | undefined;
 
   constructor(
     readonly role: TritonServerRole,
@@ -44,12 +45,17 @@ export class TritonServer {
     return this.role.name;
   }
 
+  /** As it ran when it was last found: whom to ask while the launcher cannot tell. */
+  get lastSeen(): RunningTriton | undefined {
+    return this.seen;
+  }
+
   /** `undefined` when it does not run. @throws EngineUnavailableError */
   async find(signal: AbortSignal): Promise<RunningTriton | undefined> {
     const info = await this.launcher.inspect(this.name, signal);
     const ports = info && portsOf(info.labels);
-    if (!info?.running || !ports) return undefined;
-    return { info, ports, client: this.clientFor(ports) };
+    this.seen = info?.running && ports ? { info, ports, client: this.clientFor(ports) } : undefined;
+    return this.seen;
   }
 
   /** The server once it is live, if it is there: one that has just been launched refuses connections for a while. */
@@ -101,6 +107,16 @@ export class TritonServer {
     });
   }
 
+  /** Ends it by force unless it answers, and says whether it did. @throws StopFailedError, EngineUnavailableError */
+  async endIfSilent(signal: AbortSignal): Promise<boolean> {
+    return this.exclusively(signal, async () => {
+      const running = await this.find(signal);
+      if (!running || (await this.answers(running, signal))) return false;
+      await this.launcher.stop(this.name, 0, signal);
+      return true;
+    });
+  }
+
   /** The last lines of its log; empty when they cannot be had. */
   async lastLines(): Promise<readonly string[]> {
     try {
@@ -125,6 +141,15 @@ export class TritonServer {
     const reason = info.reason === undefined ? '' : ` (${info.reason})`;
     const lastLine = log.at(-1) === undefined ? '' : `; last line: ${log.at(-1)}`;
     return { sentence: `${this.name} ended${code}${reason}${lastLine}`, exitCode: info.exitCode, log };
+  }
+
+  private async answers(running: RunningTriton, signal: AbortSignal): Promise<boolean> {
+    try {
+      return await running.client.isLive(deadline(LIVE_PROBE_TIMEOUT_MS, signal));
+    } catch {
+      signal.throwIfAborted();
+      return false; // that it does not answer is what was asked
+    }
   }
 
   private async inspectOrNothing(): Promise<ServerInfo | undefined> {
