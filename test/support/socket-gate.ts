@@ -1,0 +1,48 @@
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+/**
+ * A way to the Docker Engine that can be shut: while it is, there is no socket and no connection, as with an Engine that
+ * has stopped. What the Engine runs goes on.
+ */
+export class SocketGate {
+  private server: Server | undefined;
+  private readonly sockets = new Set<Socket>();
+
+  constructor(
+    readonly path: string,
+    private readonly target: string,
+  ) {}
+
+  async open(): Promise<void> {
+    this.server = createServer((near) => {
+      const far = connect(this.target);
+      for (const [socket, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.sockets.add(socket);
+        socket.on('error', () => socket.destroy());
+        socket.on('close', () => {
+          this.sockets.delete(socket);
+          other.destroy();
+        });
+        socket.pipe(other);
+      }
+    });
+    this.server.listen(this.path);
+    await once(this.server, 'listening');
+  }
+
+  async shut(): Promise<void> {
+    const { server } = this;
+    if (!server) return;
+    this.server = undefined;
+    const closed = once(server, 'close');
+    server.close();
+    for (const socket of this.sockets) socket.destroy();
+    await closed;
+    await rm(this.path, { force: true });
+  }
+}
