@@ -36,6 +36,16 @@ export class GpusService implements OnApplicationShutdown {
   }
 
   /**
+   * A reading that began after this call: what it shows is no older than what the caller has just done.
+   * @throws NvmlNotInstalledError, GpuReadError
+   */
+  async readAnew(): Promise<readonly GpuSample[]> {
+    // The one under way began earlier; whether it fails is for those who asked for it.
+    await this.inFlight?.catch(() => undefined);
+    return this.refresh();
+  }
+
+  /**
    * The GPUs that exist: at once from the last reading, however old, once there was one. A stale one is renewed in the
    * background, so that a start never waits for the driver.
    * @throws NvmlNotInstalledError, GpuReadError while nothing was ever read

@@ -9,6 +9,16 @@ type ParentOf = (pid: number) => Promise<number | undefined>;
 const parentOnHost: ParentOf = async (pid) => (await rowOf(pid))?.parentPid;
 
 /**
+ * Whether `pid` is a process of the server with the main process `serverPid`: itself, a descendant, or one of its
+ * process group whose parent has ended.
+ */
+export async function belongsToServer(pid: number, serverPid: number): Promise<boolean> {
+  if ((await nearestAncestor(pid, new Set([serverPid]))) !== undefined) return true;
+  const [row, server] = await Promise.all([rowOf(pid), rowOf(serverPid)]);
+  return server !== undefined && row?.groupId === server.groupId;
+}
+
+/**
  * The nearest of `pid` and its ancestors that is in `roots`. Servers compute in children: vLLM's engine, the Python
  * backend of Triton.
  */

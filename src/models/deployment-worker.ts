@@ -4,6 +4,7 @@ import { DomainError, messageOf, retryPolicyOf } from '../common/errors.js';
 import { Interruptible } from '../common/interruptible.js';
 import type { Logger } from '../common/logging/logger.js';
 import type { Config } from '../config/schema.js';
+import type { GpuSample } from '../gpus/gpu-provider.js';
 import {
   BackendTimeoutError,
   type GpuRef,
@@ -22,6 +23,7 @@ import type { Placement } from './placement.js';
 import type { PlacementJournal } from './placement-journal.js';
 import { plan, type Step } from './planner.js';
 import { Prober } from './prober.js';
+import { ReleaseProof } from './release-proof.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */
 const STEP_GRACE_MS = 5000;
@@ -30,10 +32,14 @@ const STEP_GRACE_MS = 5000;
 export interface WorkerContext {
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly config: Pick<Config, 'health' | 'liveness' | 'restart'>;
+  readonly config: Pick<Config, 'gpus' | 'health' | 'liveness' | 'restart'>;
   readonly store: DesiredStateStore;
   readonly journal: PlacementJournal;
   readonly gpus: () => Promise<readonly GpuRef[]>;
+  /** A reading that began after the call. */
+  readonly readGpus: () => Promise<readonly GpuSample[]>;
+  /** What is placed on the GPUs has changed without a transition. */
+  readonly tenantsChanged: () => void;
   /** All deployments wanted of a backend. */
   readonly wantedOf: (backend: string) => RunnerContext['wanted'];
 }
@@ -57,6 +63,7 @@ export class DeploymentWorker {
   private timer: NodeJS.Timeout | undefined;
   private step: RunningStep | undefined;
   private readonly prober: Prober;
+  private readonly proof: ReleaseProof;
   /** Grows with every command and step: an observation that began under an older one says nothing. */
   private epoch = 0;
 
@@ -79,6 +86,7 @@ export class DeploymentWorker {
   ) {
     this.records = new DeploymentRecords(state, context);
     this.prober = new Prober(runner, context);
+    this.proof = new ReleaseProof(state, runner, context);
     this.restarts = new Backoff(context.config.restart);
     this.releases = new Backoff(context.config.restart);
     this.waitDeadline = this.now + runner.startTimeoutMs;
@@ -388,11 +396,29 @@ export class DeploymentWorker {
   private async release(gpuIds: readonly number[]): Promise<void> {
     await this.runStep(
       'release',
-      async (signal) =>
-        this.runner.stop(this.state.wanted(), gpuIds, await this.runnerContext(signal, 'release')),
-      () => this.released(gpuIds),
+      async (signal) => {
+        await this.proof.before(gpuIds, signal);
+        await this.runner.stop(this.state.wanted(), gpuIds, await this.runnerContext(signal, 'release'));
+      },
+      () => this.proveRelease(gpuIds),
       (error) =>
         this.releaseFailed(gpuIds, error instanceof DeadlineError ? this.stopLateError(gpuIds) : error),
+    );
+  }
+
+  private async proveRelease(gpuIds: readonly number[]): Promise<void> {
+    if (this.closed) return; // the next run releases once more
+    for (const gpuId of gpuIds) {
+      const placement = this.state.releasing.get(gpuId);
+      if (placement) placement.hasLetGo = true;
+    }
+    this.context.tenantsChanged();
+    await this.runStep(
+      'release',
+      (signal) => this.proof.after(gpuIds, signal),
+      () => this.released(gpuIds),
+      (error) => this.releaseFailed(gpuIds, error),
+      this.context.config.gpus.release_timeout_seconds * 1000 + STEP_GRACE_MS,
     );
   }
 
@@ -422,9 +448,9 @@ export class DeploymentWorker {
     call: (signal: AbortSignal) => Promise<void>,
     onSuccess: () => void | Promise<void>,
     onFailure: (error: unknown) => void | Promise<void>,
+    limitMs = kind === 'start' ? this.runner.startTimeoutMs : this.runner.stopTimeoutMs,
   ): Promise<void> {
-    const timeoutMs = kind === 'start' ? this.runner.startTimeoutMs : this.runner.stopTimeoutMs;
-    const work = new Interruptible(timeoutMs, STEP_GRACE_MS);
+    const work = new Interruptible(limitMs, STEP_GRACE_MS);
     this.step = { kind, work };
     this.epoch += 1;
     let failure: { readonly error: unknown } | undefined;

@@ -49,6 +49,12 @@ export class StopTimeoutError extends DomainError {
   readonly kind = 'internal';
 }
 
+/** The server has ended, and the driver says that its processes still hold memory of the GPU; it is looked at again. */
+export class GpuMemoryHeldError extends DomainError {
+  readonly code = 'GPU_MEMORY_HELD';
+  readonly kind = 'internal';
+}
+
 /** To place a model, its GPUs must be known; the driver may answer again. */
 export class GpusUnknownError extends DomainError {
   readonly code = 'GPUS_UNKNOWN';

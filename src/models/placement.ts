@@ -14,6 +14,14 @@ export interface PlacementTransition {
   readonly at: Date;
 }
 
+/** Memory of one GPU, MiB, that the processes of a placement's server held before its stop. */
+export interface ReleasedMemory {
+  /** What came back. */
+  readonly releasedMiB: number;
+  /** What they still hold: its other models, and what the server keeps for itself. */
+  readonly heldMiB: number;
+}
+
 /** One model on one GPU, in memory. Its status changes through `apply` alone. */
 export class Placement {
   private current: PlacementStatus = 'STOPPED';
@@ -25,6 +33,10 @@ export class Placement {
   progress: string | undefined;
   /** ERROR, and the backend has not let go yet. */
   needsRelease = false;
+  /** The backend has let go; its memory is still to be looked after. */
+  hasLetGo = false;
+  /** What its stop did to the memory of the GPU; `null`: unknown. */
+  releasedMemory: ReleasedMemory | null = null;
   updatedAt: Date;
 
   constructor(

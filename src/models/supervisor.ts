@@ -130,7 +130,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
     const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId));
-    const limit = deadline(runner.stopTimeoutMs + STOP_ANSWER_SLACK_MS);
+    const releaseMs = this.config.gpus.release_timeout_seconds * 1000;
+    const limit = deadline(runner.stopTimeoutMs + releaseMs + STOP_ANSWER_SLACK_MS);
     const stopped = await orAborted(done, limit).catch((error: unknown) => {
       if (error !== limit.reason) throw error;
       throw new StopTimeoutError(
@@ -276,6 +277,10 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       store: this.store,
       journal: this.journal,
       gpus: () => this.gpus.inventory(),
+      readGpus: () => this.gpus.readAnew(),
+      tenantsChanged: () => {
+        this.publishTenants();
+      },
       wantedOf: (backend) => () => this.wanted(backend),
     });
     this.workers.set(state.modelName, worker);
@@ -321,7 +326,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
           .instancesPerGpu(deployment.options);
         return deployment
           .visible()
-          .filter((placement) => placement.isActive)
+          .filter((placement) => placement.isActive && !placement.hasLetGo)
           .map((placement) => ({
             modelName: deployment.modelName,
             gpuId: placement.gpuId,

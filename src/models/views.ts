@@ -5,8 +5,9 @@ import type {
   ModelStatusItem,
   PlacementErrorInfo,
   PlacementInfo,
+  ReleasedMemoryInfo,
 } from './dto/model-responses.dto.js';
-import type { Placement } from './placement.js';
+import type { Placement, ReleasedMemory } from './placement.js';
 import type { PlacementStatus } from './placement-state.js';
 import type { DeploymentView } from './supervisor.js';
 
@@ -28,6 +29,7 @@ export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
     created_at: deployment.createdAt.toISOString(),
     updated_at: deployment.updatedAt.toISOString(),
     placements: placements.map(toPlacementInfo),
+    ...(placement?.status === 'STOPPED' && { gpu_memory: toMemoryInfo(placement.releasedMemory) }),
   };
 }
 
@@ -52,6 +54,11 @@ function toPlacementInfo(placement: Placement): PlacementInfo {
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
   };
+}
+
+function toMemoryInfo(memory: ReleasedMemory | null): ReleasedMemoryInfo | null {
+  if (!memory) return null;
+  return { released_mb: Math.round(memory.releasedMiB), held_mb: Math.round(memory.heldMiB) };
 }
 
 function toErrorInfo({ code, message, log }: PlacementError): PlacementErrorInfo {

@@ -9,6 +9,9 @@ import {
   type RunnerContext,
 } from '../../src/runners/runner.js';
 
+/** Main process of the server on GPU 0: beyond `pid_max`, so that no process of the host can be taken for it. */
+const FAKE_PID = 5_000_100;
+
 type Verb = 'start' | 'stop';
 
 /** A call of `start` or `stop` that is under way, for a test to end. */
@@ -64,6 +67,8 @@ export class FakeRunner extends Runner {
   statusError: Error | undefined;
   statusCalls = 0;
   ignoresSignals = false;
+  /** The server goes on without the model, as one that models share. */
+  serverStays = false;
 
   private readonly holding = new Set<Verb>();
   private readonly failures: Record<Verb, Error[]> = { start: [], stop: [] };
@@ -122,6 +127,11 @@ export class FakeRunner extends Runner {
     for (const listener of this.listeners) listener();
   }
 
+  /** Main process of the server on a GPU, while there is one. */
+  pidOn(gpuId: number): number {
+    return FAKE_PID + gpuId;
+  }
+
   servedOn(model: string): number[] {
     return [...(this.world.get(model) ?? [])].sort((a, b) => a - b);
   }
@@ -167,7 +177,7 @@ export class FakeRunner extends Runner {
       return {
         gpuId,
         phase: this.phases.get(gpuId) ?? this.phase ?? this.phaseOf(deployment.modelName, serves),
-        pid: serves ? 1000 + gpuId : null,
+        pid: serves || this.serverStays ? this.pidOn(gpuId) : null,
         port: serves ? 8000 + gpuId : null,
         serverName: serves ? 'server' : null,
       };

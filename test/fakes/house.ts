@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import type { Logger } from '../../src/common/logging/logger.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import type { Config } from '../../src/config/schema.js';
-import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
+import { type GpuProcess, GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { Catalog } from '../../src/models/catalog.js';
@@ -41,6 +41,8 @@ export function recordingLogger(): { logger: Logger; lines: Record<string, unkno
 export class FakeGpuProvider extends GpuProvider {
   count = 4;
   error: Error | undefined;
+  /** Who holds memory, by GPU. */
+  readonly processes = new Map<number, readonly GpuProcess[]>();
 
   sample(): Promise<readonly GpuSample[]> {
     if (this.error) return Promise.reject(this.error);
@@ -55,7 +57,7 @@ export class FakeGpuProvider extends GpuProvider {
         temperature: null,
         powerDraw: null,
         powerLimit: null,
-        processes: [],
+        processes: this.processes.get(id) ?? [],
         simulated: true,
       })),
     );

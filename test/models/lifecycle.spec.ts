@@ -521,7 +521,7 @@ describe('a stop', () => {
     house.runner.ignoresSignals = true;
     house.runner.hold('stop');
     const stopped = outcome(stop(0));
-    await pass(house.runner.stopTimeoutMs + 2000);
+    await pass(house.runner.stopTimeoutMs + 5500);
     expect(await stopped).toMatch(/^StopTimeoutError/);
   });
 

@@ -91,7 +91,7 @@ describe('a start where the model runs or starts', () => {
     await expect(start('A', 0)).resolves.toMatchObject({ status: 'STARTING', active_gpu_ids: [0] });
     (await house.runner.nextCall('start')).succeed();
     await settled();
-    await expect(start('A', 0)).resolves.toMatchObject({ status: 'RUNNING', pid: 1000, port: 8000 });
+    await expect(start('A', 0)).resolves.toMatchObject({ status: 'RUNNING', pid: 5_000_100, port: 8000 });
     await settled();
     expect(house.runner.calls).toEqual(['start A [0]']);
   });
@@ -169,6 +169,7 @@ describe('a stop', () => {
   it('of the last GPU shows STOPPED', async () => {
     await house.running('A', 1);
     await expect(stop('A', 1)).resolves.toEqual({
+      gpu_memory: { released_mb: 0, held_mb: 0 },
       model_name: 'A',
       model_type: 'fake',
       active_gpu_ids: [],
@@ -213,8 +214,8 @@ describe('a stop', () => {
 describe('what is shown of a model', () => {
   it('has pid and port of the placement the call was about', async () => {
     await house.running('A', 0, 2);
-    await expect(start('A', 2)).resolves.toMatchObject({ pid: 1002, port: 8002 });
-    await expect(start('A', 0)).resolves.toMatchObject({ pid: 1000, port: 8000 });
+    await expect(start('A', 2)).resolves.toMatchObject({ pid: 5_000_102, port: 8002 });
+    await expect(start('A', 0)).resolves.toMatchObject({ pid: 5_000_100, port: 8000 });
     await expect(start('A', 3)).resolves.toMatchObject({ pid: null, port: null });
   });
 
@@ -277,8 +278,8 @@ describe('the tenants of the GPUs', () => {
     await settled();
     await house.probe();
     expect(house.tenants.list()).toEqual([
-      { modelName: 'A', gpuId: 0, pid: 1000, serverName: 'server', instances: 2 },
-      { modelName: 'C', gpuId: 1, pid: 1001, serverName: 'server', instances: 2 },
+      { modelName: 'A', gpuId: 0, pid: 5_000_100, serverName: 'server', instances: 2 },
+      { modelName: 'C', gpuId: 1, pid: 5_000_101, serverName: 'server', instances: 2 },
     ]);
     await stop('A', 0);
     expect(house.tenants.list().map((tenant) => tenant.modelName)).toEqual(['C']);

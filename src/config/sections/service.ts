@@ -36,6 +36,11 @@ export const gpusSection = z.strictObject({
   source: z.enum(['nvml', 'simulated']).describe('Where GPU readings come from.'),
   sample_max_age_ms: z.int().min(0).max(60_000).describe('One reading serves all callers for this long.'),
   sample_timeout_ms: z.int().min(100).max(60_000).describe('A reading that takes longer is an error.'),
+  release_timeout_seconds: z
+    .int()
+    .min(1)
+    .max(600)
+    .describe('Time after a server has ended until its GPU memory must be free.'),
   nvml_library: z
     .string()
     .min(1)

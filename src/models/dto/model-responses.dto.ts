@@ -79,6 +79,25 @@ export class PlacementInfo {
   progress?: string;
 }
 
+/** What a stop did to the memory of its GPU. */
+export class ReleasedMemoryInfo {
+  @ApiProperty({
+    description:
+      "MiB that the server's processes held on this GPU before the stop and hold no more. 已释放显存",
+    example: 8192,
+    type: 'integer',
+  })
+  released_mb!: number;
+
+  @ApiProperty({
+    description:
+      "MiB of what they held before the stop that they still hold: 0 when the server has ended; else its other models' memory, and what the server keeps for itself. 仍被服务器占用的显存",
+    example: 0,
+    type: 'integer',
+  })
+  held_mb!: number;
+}
+
 /** The seed's `ModelInstanceInfo`: all of one model. */
 export class ModelInstanceInfo {
   @ApiProperty({ description: 'Model. 模型名称', example: 'MAM' })
@@ -134,4 +153,12 @@ export class ModelInstanceInfo {
 
   @ApiProperty({ description: 'Each GPU by itself. 每个GPU的状态', type: [PlacementInfo] })
   placements!: PlacementInfo[];
+
+  @ApiPropertyOptional({
+    description:
+      "In the answer to a stop: what became of the server's memory on that GPU; null where the GPUs cannot be read. 停止后的显存释放情况",
+    type: ReleasedMemoryInfo,
+    nullable: true,
+  })
+  gpu_memory?: ReleasedMemoryInfo | null;
 }

@@ -1,0 +1,199 @@
+import { deadline, orAborted, pollUntil } from '../common/deadline.js';
+import type { Logger } from '../common/logging/logger.js';
+import { processIdentity } from '../common/process-identity.js';
+import type { Config } from '../config/schema.js';
+import type { GpuProcess, GpuSample } from '../gpus/gpu-provider.js';
+import { belongsToServer } from '../gpus/process-parent.js';
+import type { PlacementObservation, Runner } from '../runners/runner.js';
+import type { DeploymentState } from './deployment-state.js';
+import { GpuMemoryHeldError } from './errors.js';
+import type { ReleasedMemory } from './placement.js';
+
+const POLL_MS = 100;
+
+interface ProofContext {
+  readonly logger: Logger;
+  readonly config: Pick<Config, 'gpus' | 'health'>;
+  /** A reading that began after the call. */
+  readonly readGpus: () => Promise<readonly GpuSample[]>;
+}
+
+interface Witness extends GpuProcess {
+  /** Of the process by which it was seen; `undefined` where the system does not show it. */
+  readonly startTime: string | undefined;
+}
+
+/** The processes of a placement's server that hold memory of its GPU, as they were before the stop. */
+interface Evidence {
+  readonly serverPid: number | null;
+  readonly witnesses: readonly Witness[];
+}
+
+/**
+ * That a stop has brought the memory of its GPUs back: notes who holds it before, and looks until they do no more.
+ * What it noted outlives a stop that failed, since who holds the memory cannot be told from a server that is gone.
+ * GPUs that cannot be read prove nothing, and are no failure.
+ */
+export class ReleaseProof {
+  private readonly evidence = new Map<number, Evidence>();
+
+  constructor(
+    private readonly state: DeploymentState,
+    private readonly runner: Runner,
+    private readonly context: ProofContext,
+  ) {}
+
+  /** Notes which processes of the server hold memory of these GPUs. @throws the signal's reason */
+  async before(gpuIds: readonly number[], signal: AbortSignal): Promise<void> {
+    const samples = await this.read(signal);
+    for (const gpuId of gpuIds) {
+      const sample = readable(samples, gpuId);
+      if (!sample) continue;
+      const serverPid = await this.serverPid(gpuId, sample, signal);
+      const earlier = this.evidence.get(gpuId);
+      const seen = serverPid === null ? [] : await witnessesOf(sample, serverPid);
+      const missed = earlier?.witnesses.filter(({ pid }) => !seen.some((each) => each.pid === pid)) ?? [];
+      this.evidence.set(gpuId, {
+        serverPid: serverPid ?? earlier?.serverPid ?? null,
+        witnesses: [...missed, ...seen],
+      });
+    }
+  }
+
+  /**
+   * Resolves when the memory is back, or belongs to a server that goes on, or nobody can tell; the placements know then.
+   * @throws GpuMemoryHeldError at `gpus.release_timeout_seconds`, the signal's reason
+   */
+  async after(gpuIds: readonly number[], signal: AbortSignal): Promise<void> {
+    const limit = deadline(this.context.config.gpus.release_timeout_seconds * 1000, signal);
+    const held = new Map<number, readonly GpuProcess[]>();
+    const pending = new Set(gpuIds.filter((gpuId) => this.evidence.has(gpuId)));
+    try {
+      await pollUntil(
+        async () => {
+          if (pending.size === 0) return true;
+          const samples = await this.read(limit);
+          for (const gpuId of pending) {
+            const sample = readable(samples, gpuId);
+            const holders = sample && (await this.holders(gpuId, sample, limit));
+            held.delete(gpuId);
+            if (holders?.length === 0) pending.delete(gpuId);
+            else if (holders) held.set(gpuId, holders);
+          }
+          return pending.size === 0 || undefined;
+        },
+        { intervalMs: POLL_MS, signal: limit },
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!limit.aborted) throw error;
+    }
+    if (held.size > 0) throw this.heldError(held);
+    for (const gpuId of gpuIds) this.evidence.delete(gpuId);
+  }
+
+  /** Who of the noted still holds memory, unless their server goes on. */
+  private async holders(
+    gpuId: number,
+    sample: GpuSample,
+    signal: AbortSignal,
+  ): Promise<readonly GpuProcess[]> {
+    const { serverPid, witnesses } = this.evidence.get(gpuId) ?? { serverPid: null, witnesses: [] };
+    const present = await presentOf(witnesses, sample);
+    const goesOn = present.length > 0 && (await this.askServerPid(gpuId, signal)) === serverPid;
+    if (serverPid !== null && (present.length === 0 || goesOn)) this.note(gpuId, witnesses, present);
+    return goesOn ? [] : present;
+  }
+
+  private note(gpuId: number, before: readonly GpuProcess[], after: readonly GpuProcess[]): void {
+    const placement = this.state.releasing.get(gpuId);
+    if (placement) placement.releasedMemory = compared(before, after);
+  }
+
+  private async serverPid(gpuId: number, sample: GpuSample, signal: AbortSignal): Promise<number | null> {
+    const known = this.state.releasing.get(gpuId)?.pid;
+    if (known !== undefined && known !== null) return known;
+    return sample.processes.length > 0 ? this.askServerPid(gpuId, signal) : null;
+  }
+
+  /** Main process of the server as the backend has it now; `null`: there is none, or nobody can tell. */
+  private async askServerPid(gpuId: number, signal: AbortSignal): Promise<number | null> {
+    const limit = deadline(this.context.config.health.probe_timeout_ms, signal);
+    const { modelName, options } = this.state;
+    let observations: readonly PlacementObservation[];
+    try {
+      observations = await orAborted(
+        this.runner.getStatus({ modelName, options, gpuIds: [gpuId] }, limit),
+        limit,
+      );
+    } catch {
+      signal.throwIfAborted();
+      return null; // a backend that does not answer says nothing about its server
+    }
+    return observations.find((each) => each.gpuId === gpuId)?.pid ?? null;
+  }
+
+  /** `undefined` when the GPUs cannot be read. */
+  private async read(signal: AbortSignal): Promise<readonly GpuSample[] | undefined> {
+    try {
+      return await orAborted(this.context.readGpus(), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.context.logger.debug({ err: error }, 'What a stop does to GPU memory is unknown');
+      return undefined;
+    }
+  }
+
+  private heldError(held: ReadonlyMap<number, readonly GpuProcess[]>): GpuMemoryHeldError {
+    const words = [...held].map(([gpuId, processes]) => {
+      const each = processes.map(({ pid, memoryMiB }) => `process ${pid} (${memoryMiB ?? 'unknown'} MiB)`);
+      return `GPU ${gpuId}: ${each.join(', ')}`;
+    });
+    const seconds = this.context.config.gpus.release_timeout_seconds;
+    return new GpuMemoryHeldError(
+      `The server of ${this.state.modelName} let go, yet its memory is still held ${seconds} s later on ${words.join('; ')}. It is looked at again: end those processes, or reset the GPU where they are gone.`,
+      { held: Object.fromEntries(held) },
+    );
+  }
+}
+
+function readable(samples: readonly GpuSample[] | undefined, gpuId: number): GpuSample | undefined {
+  return samples?.find((sample) => sample.id === gpuId && sample.error === undefined);
+}
+
+async function witnessesOf(sample: GpuSample, serverPid: number): Promise<Witness[]> {
+  const found: Witness[] = [];
+  for (const process of sample.processes) {
+    if (!(await belongsToServer(process.pid, serverPid))) continue;
+    found.push({ ...process, startTime: (await processIdentity(process.pid))?.startTime });
+  }
+  return found;
+}
+
+/** A pid that somebody else has by now is not the witness; one that nobody has may well hold memory in the driver. */
+async function presentOf(witnesses: readonly Witness[], sample: GpuSample): Promise<GpuProcess[]> {
+  const present: GpuProcess[] = [];
+  for (const witness of witnesses) {
+    const process = sample.processes.find(({ pid }) => pid === witness.pid);
+    if (!process || process.memoryMiB === 0) continue;
+    const now = (await processIdentity(witness.pid))?.startTime;
+    if (now === undefined || witness.startTime === undefined || now === witness.startTime)
+      present.push(process);
+  }
+  return present;
+}
+
+/** `null` where the driver does not tell how much somebody holds. */
+function compared(before: readonly GpuProcess[], after: readonly GpuProcess[]): ReleasedMemory | null {
+  const [held, holds] = [sum(before), sum(after)];
+  if (held === null || holds === null) return null;
+  const heldMiB = Math.min(held, holds);
+  return { heldMiB, releasedMiB: held - heldMiB };
+}
+
+function sum(processes: readonly GpuProcess[]): number | null {
+  return processes.reduce<number | null>(
+    (total, { memoryMiB }) => (total === null || memoryMiB === null ? null : total + memoryMiB),
+    0,
+  );
+}
