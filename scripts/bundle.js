@@ -34,9 +34,10 @@ await build({
   keepNames: true,
   minifyWhitespace: true,
   sourcemap: true,
-  // pino and write-file-atomic ask for their own path.
+  // pino and write-file-atomic ask for their own path; a native addon is found beside its package.
   external: [
     'dockerode',
+    'fs-native-extensions',
     'koffi',
     'pino',
     'pino-http',

@@ -4,11 +4,24 @@ import { createApp } from './app.js';
 import { DomainError, messageOf } from './common/errors.js';
 import { createLogger } from './common/logging/logger.js';
 import { loadConfig } from './config/load-config.js';
+import type { Config } from './config/schema.js';
+import { PortInUseError } from './launchers/launcher.js';
+import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './launchers/ports.js';
+import { lockState } from './state/state-lock.js';
 
 const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.meta.url));
 
+/** @throws PortInUseError; before anything is launched, whereas listening comes last */
+async function requirePort({ host, port }: Config['server']): Promise<void> {
+  if (!(await isPortTaken(host, port))) return;
+  throw new PortInUseError(portInUseMessage(port, holderInWords(await portHolders(port))), { port });
+}
+
 async function main(): Promise<void> {
   const config = loadConfig(DEFAULT_CONFIG, process.env);
+  // Before the port: of two on one directory, the second is to hear who has the directory.
+  lockState(config);
+  await requirePort(config.server);
   const { logger, close } = createLogger(config.log);
   const app = await createApp(config, logger);
   let ending = false;

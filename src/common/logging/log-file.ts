@@ -1,7 +1,14 @@
 import { closeSync, fstatSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { DomainError, messageOf } from '../errors.js';
 
 const ROTATION_CHECK_MS = 1000;
+
+/** A log that was asked for and cannot be had is a fault of the configuration. */
+export class LogFileError extends DomainError {
+  readonly code = 'LOG_FILE_FAILED';
+  readonly kind = 'internal';
+}
 
 /**
  * A log file that survives logrotate in both its ways: it is opened for append, so that `copytruncate` works, and it
@@ -13,13 +20,21 @@ export class LogFile {
   private checkedAt = performance.now();
   private failing = false;
 
-  /** @throws when the file cannot be opened: a log that was asked for and cannot be had is a fault of the configuration */
+  /** @throws LogFileError */
   constructor(
     private readonly path: string,
     private readonly rotationCheckMs = ROTATION_CHECK_MS,
   ) {
-    mkdirSync(dirname(path), { recursive: true });
-    this.fd = openSync(path, 'a');
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+      this.fd = openSync(path, 'a');
+    } catch (error) {
+      throw new LogFileError(
+        `Cannot open the log file ${path}: ${messageOf(error)}. Set log.file (MIC_LOG_FILE) to a file this service may write.`,
+        { path },
+        { cause: error },
+      );
+    }
   }
 
   write(line: string): void {
