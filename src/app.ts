@@ -12,8 +12,8 @@ import { requestLog } from './common/logging/request-log.js';
 import type { Config } from './config/schema.js';
 import { serveDocs } from './openapi.js';
 
-/** Idle connections are let go after this time, ms. */
-const KEEP_ALIVE_TIMEOUT_MS = 10_000;
+/** How often requests are looked at that take too long to arrive, ms; Node's own is 30 s. Read when listening. */
+const CONNECTIONS_CHECKING_INTERVAL_MS = 500;
 
 /** The whole service, ready to listen. */
 export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
@@ -31,7 +31,9 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   const server: Server = app.getHttpServer();
   server.requestTimeout = config.server.request_timeout_seconds * 1000;
   server.headersTimeout = config.server.request_timeout_seconds * 1000;
-  server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+  server.keepAliveTimeout = config.server.keep_alive_timeout_seconds * 1000;
+  server.maxConnections = config.server.max_connections;
+  Object.assign(server, { connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS });
   answerRawErrors(server);
   return app;
 }

@@ -123,6 +123,13 @@ export class TestService {
     await writeFile(this.configFile, stringify(config));
   }
 
+  /** Sets keys of `server` in the configuration file; read at the next boot. */
+  async configureServer(change: Record<string, unknown>): Promise<void> {
+    const config = parse(await readFile(this.configFile, 'utf8')) as { server: Record<string, unknown> };
+    Object.assign(config.server, change);
+    await writeFile(this.configFile, stringify(config));
+  }
+
   async writeModel(model: string, standin: StandinSettings): Promise<void> {
     const directory = join(this.repository, model);
     await mkdir(directory, { recursive: true });

@@ -23,6 +23,16 @@ export const serverSection = z
       .min(1)
       .max(3600)
       .describe('Time a client has to send its whole request.'),
+    keep_alive_timeout_seconds: z
+      .int()
+      .min(1)
+      .max(3600)
+      .describe('A connection that was idle for this long after an answer is closed.'),
+    max_connections: z
+      .int()
+      .min(16)
+      .max(65_536)
+      .describe('Connections at once; further ones are closed unanswered.'),
     shutdown_timeout_seconds: z.int().min(1).max(600).describe('Time the service takes at the most to end.'),
   })
   .refine((server) => server.trusted_network || LOOPBACK.test(server.host), {
