@@ -6,12 +6,13 @@ import { Catalog } from './catalog.js';
 import { HealthPoller } from './health-poller.js';
 import { ModelsController } from './models.controller.js';
 import { PlacementJournal } from './placement-journal.js';
+import { GpuRoom } from './room/gpu-room.js';
 import { Supervisor } from './supervisor.js';
 
 @Module({
   imports: [RunnersModule, GpusModule, StateModule],
   controllers: [ModelsController],
-  providers: [Catalog, PlacementJournal, Supervisor, HealthPoller],
+  providers: [Catalog, PlacementJournal, GpuRoom, Supervisor, HealthPoller],
   exports: [Supervisor],
 })
 export class ModelsModule {}

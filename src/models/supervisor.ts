@@ -29,6 +29,10 @@ import {
 import { parseOptions, sameOptions } from './options.js';
 import { Placement } from './placement.js';
 import { PlacementJournal } from './placement-journal.js';
+import { needOf } from './room/estimates.js';
+import { GpuRoom } from './room/gpu-room.js';
+import { type Claim, occupantsOf } from './room/occupants.js';
+import type { Occupant } from './room/occupant.js';
 
 /** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
 const PREFLIGHT_TIMEOUT_MS = 5000;
@@ -58,6 +62,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly journal: PlacementJournal,
     private readonly gpus: GpusService,
     private readonly tenants: GpuTenants,
+    private readonly room: GpuRoom,
     @Inject(Clock) private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -96,7 +101,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
 
   /**
    * Accepts a start: from here on it comes true, or is an ERROR that says why.
-   * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, StateWriteError, and what
+   * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, GpuMemoryShortError,
+   * GpuExclusiveError, StateWriteError, and what
    * the runner's preflight finds; nothing has changed then
    */
   async start(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<DeploymentView> {
@@ -114,7 +120,16 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       if (existing?.isActive) return this.view(state, existing);
       const gpuIds = [...new Set([...state.wanted().gpuIds, gpuId])].sort((a, b) => a - b);
       await this.preflight(runner, { modelName, gpuIds, options }, gpus);
-      await this.acceptStart(worker, gpuId, options, existing);
+      const release = await this.room.reserve(
+        { modelName, gpuId, ...this.claimOf(runner, modelName, options) },
+        gpus,
+        () => this.occupants(),
+      );
+      try {
+        await this.acceptStart(worker, gpuId, options, existing);
+      } finally {
+        release();
+      }
       return this.view(state, state.serving.get(gpuId));
     });
   }
@@ -292,6 +307,19 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       .filter((worker) => worker.state.backend === backend)
       .map((worker) => worker.state.wanted())
       .filter((deployment) => deployment.gpuIds.length > 0);
+  }
+
+  /** Every placement that holds memory of a GPU, or is to. */
+  occupants(): Occupant[] {
+    return this.deployments().flatMap((state) => {
+      const runner = this.catalog.runnerOf(state.modelName, 'not_found');
+      return occupantsOf(state, this.claimOf(runner, state.modelName, state.options));
+    });
+  }
+
+  private claimOf(runner: Runner, modelName: string, options: DeploymentOptions): Claim {
+    const { policy } = runner.gpuNeeds(modelName, options);
+    return { need: needOf(runner, modelName, options), policy };
   }
 
   private async preflight(runner: Runner, deployment: Deployment, gpus: readonly GpuRef[]): Promise<void> {

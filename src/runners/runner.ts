@@ -7,6 +7,16 @@ export interface GpuRef {
   readonly uuid: string | null;
 }
 
+/** Whether a GPU or a model takes others beside it. */
+export type GpuPolicy = 'shared' | 'exclusive';
+
+/** What a placement asks of its GPU. */
+export interface GpuNeeds {
+  /** MiB at its peak, by the configuration; `null` where that does not say. */
+  readonly memoryMiB: number | null;
+  readonly policy: GpuPolicy;
+}
+
 /** What a deployment was started with, valid under its runner's `optionsSchema`, defaults filled in. */
 export type DeploymentOptions = Readonly<Record<string, unknown>>;
 
@@ -79,6 +89,11 @@ export abstract class Runner {
   /** The port under which a model will be served, where that is known before its server runs. */
   expectedPort(_modelName: string): number | null {
     return null;
+  }
+
+  /** What one placement asks of its GPU, by the configuration. */
+  gpuNeeds(_modelName: string, _options: DeploymentOptions): GpuNeeds {
+    return { memoryMiB: null, policy: 'shared' };
   }
 
   /**

@@ -9,6 +9,7 @@ import { GpusService } from '../../src/gpus/gpus.service.js';
 import { Catalog } from '../../src/models/catalog.js';
 import type { PlacementTransition } from '../../src/models/placement.js';
 import { PlacementJournal } from '../../src/models/placement-journal.js';
+import { GpuRoom } from '../../src/models/room/gpu-room.js';
 import { Supervisor } from '../../src/models/supervisor.js';
 import type { Runner } from '../../src/runners/runner.js';
 import type { DesiredDeployment } from '../../src/state/desired-state.js';
@@ -87,12 +88,14 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     this.lines = lines;
     const journal = new PlacementJournal(this.clock, logger);
     journal.transitions.subscribe((transition) => this.transitions.push(transition));
+    const gpus = new GpusService(this.gpus, this.clock, config);
     this.supervisor = new Supervisor(
       new Catalog(runners),
       store,
       journal,
-      new GpusService(this.gpus, this.clock, config),
+      gpus,
       this.tenants,
+      new GpuRoom(gpus, config, logger),
       this.clock,
       config,
       logger,

@@ -53,7 +53,7 @@ describe('simulated GPUs', () => {
     ]);
     const [gpu] = await provider.sample(signal);
     expect(gpu?.processes).toEqual([{ pid: 100, name: 'tritonserver', memoryMiB: 3000 }]);
-    expect(gpu?.memoryUsedMiB).toBe(4016);
+    expect(gpu?.memoryUsedMiB).toBe(3016);
   });
 
   it('never hold more than they have', async () => {

@@ -14,6 +14,9 @@ export function whenValid(keys: z.ZodType): { when: (payload: { value: unknown }
   return { when: ({ value }) => keys.safeParse(value).success };
 }
 
+/** Whether a GPU or a model takes others beside it. */
+export const gpuPolicy = z.enum(['shared', 'exclusive']);
+
 export const tcpPort = z.int().min(1).max(65535);
 
 /** A path on the host; a relative one counts from the working directory. Its value is absolute. */

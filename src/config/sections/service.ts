@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hostPath, safeName, tcpPort, whenValid } from './common.js';
+import { gpuPolicy, hostPath, safeName, tcpPort, whenValid } from './common.js';
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
@@ -55,6 +55,12 @@ export const gpusSection = z.strictObject({
     .string()
     .min(1)
     .describe("NVIDIA's management library: a name for the dynamic linker, or a path."),
+  policies: z
+    .record(
+      z.string().regex(/^(default|\d{1,4}|GPU-[A-Za-z0-9-]+)$/, 'default, an NVML index or a UUID (GPU-…)'),
+      gpuPolicy,
+    )
+    .describe('Per GPU, by UUID, NVML index or "default": exclusive takes one placement and nobody else.'),
   simulated: z.strictObject({
     count: z.int().min(0).max(64).describe('Number of simulated GPUs.'),
     memory_total_mib: z.int().min(1).describe('Memory of each, MiB.'),

@@ -1,9 +1,16 @@
 import { z } from 'zod';
-import { hostPath, byteSize, safeName, tcpPort, whenValid } from './common.js';
+import { hostPath, byteSize, gpuPolicy, safeName, tcpPort, whenValid } from './common.js';
 
 const modelGpuConfig = z.strictObject({
   instances_per_gpu: z.int().min(1).max(256).optional().describe('Execution instances on each GPU.'),
   use_dedicated_server: z.boolean().optional().describe('Serve the model from a Triton of its own.'),
+  gpu_memory_mb: z
+    .int()
+    .min(1)
+    .max(16_777_216)
+    .optional()
+    .describe('Memory one placement takes on its GPU, MiB; a start that does not fit is refused.'),
+  gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPU to itself.'),
 });
 
 /** `gpus` as the seed has it (`all`), one list of NVML indices or UUIDs (`device=0,2`), or `none`. */

@@ -12,8 +12,12 @@ const FULL_LOAD_TEMPERATURE = 78;
 const INSTANCE_UTILIZATION = 6;
 const MAX_UTILIZATION = 96;
 
-/** The reading of an invented GPU that holds `tenants`. The same tenants always give the same reading. */
-export function simulatedGpu(id: number, simulation: Simulation, tenants: readonly GpuTenant[]): GpuSample {
+/**
+ * The reading of an invented GPU that has `placed` on it. The same placements always give the same reading. One without a
+ * process holds nothing yet, so that the memory in use is that of the processes listed.
+ */
+export function simulatedGpu(id: number, simulation: Simulation, placed: readonly GpuTenant[]): GpuSample {
+  const tenants = placed.filter(({ pid }) => pid !== null);
   const instances = tenants.reduce((sum, tenant) => sum + tenant.instances, 0);
   const total = simulation.memory_total_mib;
   const utilization = Math.min(MAX_UTILIZATION, instances * INSTANCE_UTILIZATION);

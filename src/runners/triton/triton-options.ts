@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { TritonConfig } from '../../config/sections/triton.js';
+import type { GpuPolicy } from '../runner.js';
 
 /** `StartRequest.config` for Triton models. */
 export const tritonOptionsSchema = z.strictObject({
@@ -14,12 +15,20 @@ export type TritonOptions = z.infer<typeof tritonOptionsSchema>;
 
 type ModelGpuConfig = TritonConfig['model_gpu_configs'][string];
 
+type CompleteGpuConfig = Required<Omit<ModelGpuConfig, 'gpu_memory_mb' | 'gpu_policy'>> & {
+  /** `null`: the configuration does not say. */
+  readonly gpu_memory_mb: number | null;
+  readonly gpu_policy: GpuPolicy;
+};
+
 /** A model's entry in `model_gpu_configs`, over the entry `default`. */
-export function modelGpuConfig(config: TritonConfig, model: string): Required<ModelGpuConfig> {
+export function modelGpuConfig(config: TritonConfig, model: string): CompleteGpuConfig {
   const defaults = config.model_gpu_configs.default;
   const own = config.model_gpu_configs[model];
   return {
     instances_per_gpu: own?.instances_per_gpu ?? defaults?.instances_per_gpu ?? 1,
     use_dedicated_server: own?.use_dedicated_server ?? defaults?.use_dedicated_server ?? false,
+    gpu_memory_mb: own?.gpu_memory_mb ?? defaults?.gpu_memory_mb ?? null,
+    gpu_policy: own?.gpu_policy ?? defaults?.gpu_policy ?? 'shared',
   };
 }

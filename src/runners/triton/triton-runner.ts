@@ -7,6 +7,7 @@ import {
   BackendTimeoutError,
   type Deployment,
   type DeploymentOptions,
+  type GpuNeeds,
   type GpuRef,
   ModelLoadError,
   type PlacementObservation,
@@ -70,6 +71,11 @@ export class TritonRunner extends Runner {
 
   override expectedPort(modelName: string): number | null {
     return modelGpuConfig(this.config, modelName).use_dedicated_server ? null : this.config.http_port;
+  }
+
+  override gpuNeeds(modelName: string): GpuNeeds {
+    const { gpu_memory_mb: memoryMiB, gpu_policy: policy } = modelGpuConfig(this.config, modelName);
+    return { memoryMiB, policy };
   }
 
   async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {

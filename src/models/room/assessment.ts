@@ -1,0 +1,113 @@
+import type { DomainError } from '../../common/errors.js';
+import type { GpuPolicy } from '../../runners/runner.js';
+import { balanceOf, type MemoryBalance } from './arithmetic.js';
+import { GpuExclusiveError, GpuMemoryShortError } from './errors.js';
+import type { MemoryNeed } from './estimates.js';
+import type { ForeignProcess, GpuHoldings, Occupant } from './occupant.js';
+
+/** A model that wants onto a GPU. */
+export interface RoomRequest {
+  readonly modelName: string;
+  readonly gpuId: number;
+  readonly need: MemoryNeed;
+  readonly policy: GpuPolicy;
+}
+
+export interface GpuSituation {
+  readonly policy: GpuPolicy;
+  /** `undefined`: it cannot be read. */
+  readonly holdings: GpuHoldings | undefined;
+  /** Placements on this GPU, those included that are about to be accepted. */
+  readonly occupants: readonly Occupant[];
+}
+
+/** Whether a model has room on a GPU, and why not. */
+export interface Assessment {
+  readonly refusal: DomainError | undefined;
+  /** MiB left for it; `null` where that cannot be read. */
+  readonly leftMiB: number | null;
+  /** Who has to go first; empty where it has room. */
+  readonly placements: readonly Occupant[];
+  readonly processes: readonly ForeignProcess[];
+}
+
+/** Policy first, then memory. What cannot be read or is not known refuses nobody. */
+export function assess(request: RoomRequest, situation: GpuSituation): Assessment {
+  const { holdings } = situation;
+  const needMiB = request.need.memoryMiB;
+  const balance = holdings && balanceOf(holdings, situation.occupants, request.modelName, needMiB ?? 0);
+  const leftMiB = balance ? Math.round(balance.leftMiB) : null;
+  const others = situation.occupants.filter((each) => each.modelName !== request.modelName);
+  const foreign = holdings?.foreign ?? [];
+  const exclusive = exclusiveError(request, situation.policy, others, foreign);
+  if (exclusive)
+    return {
+      refusal: exclusive,
+      leftMiB,
+      placements: others,
+      processes: situation.policy === 'exclusive' ? foreign : [],
+    };
+  if (balance && needMiB !== null && needMiB > balance.leftMiB) {
+    const refusal = shortError(request, needMiB, balance, others, foreign);
+    return { refusal, leftMiB, placements: others, processes: foreign };
+  }
+  return { refusal: undefined, leftMiB, placements: [], processes: [] };
+}
+
+function exclusiveError(
+  { modelName, gpuId, policy }: RoomRequest,
+  gpuPolicy: GpuPolicy,
+  others: readonly Occupant[],
+  foreign: readonly ForeignProcess[],
+): DomainError | undefined {
+  const holder = others.find((each) => each.policy === 'exclusive');
+  const there = [
+    ...others.map(placementWords),
+    ...(gpuPolicy === 'exclusive' ? foreign.map(processWords) : []),
+  ];
+  if (there.length === 0) return undefined;
+  const whose =
+    gpuPolicy === 'exclusive'
+      ? `GPU ${gpuId} is exclusive`
+      : policy === 'exclusive'
+        ? `${modelName} wants a GPU of its own`
+        : holder && `${holder.modelName} has GPU ${gpuId} to itself`;
+  if (!whose) return undefined;
+  return new GpuExclusiveError(
+    `${whose}, so that ${modelName} cannot start there. On it: ${there.join(', ')}. Stop these first, or choose another GPU.`,
+    { modelName, gpuId },
+  );
+}
+
+function shortError(
+  { modelName, gpuId, need }: RoomRequest,
+  needMiB: number,
+  balance: MemoryBalance,
+  others: readonly Occupant[],
+  foreign: readonly ForeignProcess[],
+): DomainError {
+  const terms = [
+    `${mib(balance.totalMiB)} in total`,
+    `− ${mib(balance.usedMiB)} in use`,
+    ...balance.reserved.map((each) => `− ${mib(each.mib)} reserved for ${each.modelNames.join(' and ')}`),
+    ...(balance.returnedMiB > 0 ? [`+ ${mib(balance.returnedMiB)} it gives back first`] : []),
+  ];
+  const there = [...others.map(placementWords), ...foreign.map(processWords)].join(', ') || 'no one known';
+  const left = Math.max(0, balance.leftMiB);
+  return new GpuMemoryShortError(
+    `${modelName} needs ${mib(needMiB)} on GPU ${gpuId} (${need.source}), and ${mib(left)} are left: ${terms.join(' ')}. It is ${mib(needMiB - left)} short. In the way: ${there}. Stop one of these, or choose another GPU.`,
+    { modelName, gpuId, needMiB, ...balance },
+  );
+}
+
+function placementWords({ modelName, state, estimateMiB }: Occupant): string {
+  return `${modelName} (${state}${estimateMiB === null ? '' : `, up to ${mib(estimateMiB)}`})`;
+}
+
+function processWords({ pid, name, memoryMiB }: ForeignProcess): string {
+  return `process ${pid} ${name}${memoryMiB === null ? '' : ` (${mib(memoryMiB)})`}`;
+}
+
+function mib(value: number): string {
+  return `${Math.round(value)} MiB`;
+}

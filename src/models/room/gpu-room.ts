@@ -1,0 +1,104 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { deadline, orAborted } from '../../common/deadline.js';
+import { LOGGER, type Logger } from '../../common/logging/logger.js';
+import { CONFIG } from '../../config/config.module.js';
+import type { Config } from '../../config/schema.js';
+import { GpusService } from '../../gpus/gpus.service.js';
+import type { GpuPolicy, GpuRef } from '../../runners/runner.js';
+import { assess, type Assessment, type RoomRequest } from './assessment.js';
+import { holdingsOf } from './holdings.js';
+import type { GpuHoldings, Occupant } from './occupant.js';
+
+/** Time, ms, a driver has to answer; later, the memory counts as unknown and a start is not held up. */
+const READING_TIMEOUT_MS = 3000;
+
+/** Every placement that is or is on its way, on all GPUs. */
+type Occupants = () => readonly Occupant[];
+
+/**
+ * Gives out room on the GPUs. A check and the reservation it ends in happen in one turn of the event loop, so that two
+ * starts of different models always see each other; nobody is kept waiting for that.
+ */
+@Injectable()
+export class GpuRoom {
+  private readonly reservations = new Set<Occupant>();
+
+  constructor(
+    private readonly gpus: GpusService,
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /**
+   * Room for one placement, held until the returned function is called: when the placement is accepted, or is not to be.
+   * @throws GpuMemoryShortError, GpuExclusiveError
+   */
+  async reserve(request: RoomRequest, gpus: readonly GpuRef[], occupants: Occupants): Promise<() => void> {
+    const gpu = gpus.find(({ id }) => id === request.gpuId) ?? { id: request.gpuId, uuid: null };
+    const needsReading = request.need.memoryMiB !== null || this.policyOf(gpu) === 'exclusive';
+    const before = occupants();
+    const holdings = needsReading ? await this.read(occupants) : undefined;
+    const { refusal } = this.assess(request, gpu, holdings, this.since(before, occupants()));
+    if (refusal) throw refusal;
+    const { modelName, gpuId, need, policy } = request;
+    const reservation: Occupant = {
+      modelName,
+      gpuId,
+      pid: null,
+      state: 'starting',
+      estimateMiB: need.memoryMiB,
+      policy,
+    };
+    this.reservations.add(reservation);
+    return () => this.reservations.delete(reservation);
+  }
+
+  private assess(
+    request: RoomRequest,
+    gpu: GpuRef,
+    holdings: ReadonlyMap<number, GpuHoldings> | undefined,
+    occupants: readonly Occupant[],
+  ): Assessment {
+    return assess(request, {
+      policy: this.policyOf(gpu),
+      holdings: holdings?.get(gpu.id),
+      occupants: occupants.filter((each) => each.gpuId === gpu.id),
+    });
+  }
+
+  /** With the reservations; one that has come to run since the reading began is not in it. */
+  private since(before: readonly Occupant[], now: readonly Occupant[]): Occupant[] {
+    const key = ({ modelName, gpuId }: Occupant): string => `${gpuId} ${modelName}`;
+    const ran = new Set(before.filter(({ state }) => state === 'running').map(key));
+    const there = new Set(now.filter(({ state }) => state !== 'leaving').map(key));
+    return [
+      ...now.map((each): Occupant =>
+        each.state === 'running' && !ran.has(key(each)) ? { ...each, state: 'starting' } : each,
+      ),
+      ...[...this.reservations].filter((each) => !there.has(key(each))),
+    ];
+  }
+
+  private async read(occupants: Occupants): Promise<Map<number, GpuHoldings> | undefined> {
+    try {
+      const samples = await orAborted(this.gpus.readAnew(), deadline(READING_TIMEOUT_MS));
+      return await holdingsOf(
+        samples,
+        new Set(occupants().flatMap(({ pid }) => (pid === null ? [] : [pid]))),
+      );
+    } catch (error) {
+      this.logger.warn(
+        { err: error },
+        "The GPUs' memory cannot be read: a start is not refused for want of it",
+      );
+      return undefined;
+    }
+  }
+
+  private policyOf({ id, uuid }: GpuRef): GpuPolicy {
+    const { policies } = this.config.gpus;
+    return (
+      (uuid === null ? undefined : policies[uuid]) ?? policies[String(id)] ?? policies.default ?? 'shared'
+    );
+  }
+}

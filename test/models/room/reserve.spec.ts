@@ -1,0 +1,76 @@
+import type { GpuNeeds } from '../../../src/runners/runner.js';
+import { FakeRunner } from '../../fakes/fake-runner.js';
+import { House } from '../../fakes/house.js';
+import { settled, useFakeTime } from '../../fakes/timers.js';
+import { jest } from '@jest/globals';
+
+class NeedyRunner extends FakeRunner {
+  needs: Record<string, GpuNeeds> = {};
+  override gpuNeeds(modelName: string): GpuNeeds {
+    return this.needs[modelName] ?? { memoryMiB: null, policy: 'shared' };
+  }
+}
+
+let runner: NeedyRunner;
+let house: House;
+
+beforeEach(async () => {
+  useFakeTime();
+  runner = new NeedyRunner();
+  house = await House.withMemory({ runner }).boot();
+  const sample = house.gpus.sample.bind(house.gpus);
+  jest
+    .spyOn(house.gpus, 'sample')
+    .mockImplementation(async () =>
+      (await sample()).map((gpu) => ({ ...gpu, memoryTotalMiB: 10_000, memoryUsedMiB: 0 })),
+    );
+});
+afterEach(() => {
+  expect(house.defects()).toEqual([]);
+  jest.useRealTimers();
+});
+
+const needs = (memoryMiB: number | null, policy: GpuNeeds['policy'] = 'shared'): GpuNeeds => ({
+  memoryMiB,
+  policy,
+});
+
+describe('room on a GPU', () => {
+  it('two starts at once see each other: one is refused with the numbers, and leaves no trace', async () => {
+    runner.needs = { A: needs(6000), B: needs(6000) };
+    runner.hold('start');
+    const answers = await Promise.allSettled([
+      house.supervisor.start('A', 0, {}),
+      house.supervisor.start('B', 0, {}),
+    ]);
+    expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const refused = answers.find(({ status }) => status === 'rejected') as PromiseRejectedResult;
+    expect(refused.reason).toMatchObject({ code: 'GPU_MEMORY_SHORT', kind: 'conflict' });
+    expect((refused.reason as Error).message).toMatch(
+      /needs 6000 MiB on GPU 0 \(configured\), and 4000 MiB are left: 10000 MiB in total − 0 MiB in use − 6000 MiB reserved for [AB]\. It is 2000 MiB short/,
+    );
+    expect(Object.keys(house.store.wanted())).toHaveLength(1);
+    runner.letGo('start');
+    await settled();
+  });
+
+  it('a start that could not be written down gives its room back', async () => {
+    runner.needs = { A: needs(6000), B: needs(6000) };
+    house.store.isFull = true;
+    await expect(house.supervisor.start('A', 0, {})).rejects.toMatchObject({ code: 'STATE_WRITE_FAILED' });
+    house.store.isFull = false;
+    await house.supervisor.start('B', 0, {});
+    expect(house.store.wanted()).toEqual({ B: ['0 serve'] });
+    await settled();
+  });
+
+  it('memory that cannot be read refuses nobody, and the policy still does', async () => {
+    await house.running('B', 0);
+    house.gpus.error = new Error('driver gone');
+    runner.needs = { A: needs(60_000, 'exclusive') };
+    await expect(house.supervisor.start('A', 0, {})).rejects.toMatchObject({ code: 'GPU_EXCLUSIVE' });
+    await house.supervisor.start('A', 1, {});
+    expect(house.store.wanted()).toEqual({ A: ['1 serve'], B: ['0 serve'] });
+    await settled();
+  });
+});
