@@ -77,10 +77,18 @@ export class TritonServer {
     return found?.info.id === running.info.id;
   }
 
-  /** The checks of a launch, unless it runs already. @throws what `Launcher.check` throws */
+  /**
+   * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes: what they find
+   * in the way may be this very server, which somebody else has launched meanwhile.
+   * @throws what `Launcher.check` throws
+   */
   async check(gpus: GpuAccess, signal: AbortSignal): Promise<void> {
-    if (await this.find(signal)) return;
-    await this.launcher.check(this.spec(await this.role.choosePorts(signal), gpus), signal);
+    if (await this.isThereOrComing(signal)) return;
+    try {
+      await this.launcher.check(this.spec(await this.role.choosePorts(signal), gpus), signal);
+    } catch (error) {
+      if (!(await this.isThereOrComing(signal))) throw error;
+    }
   }
 
   /**
@@ -150,6 +158,10 @@ export class TritonServer {
       signal.throwIfAborted();
       return false; // that it does not answer is what was asked
     }
+  }
+
+  private async isThereOrComing(signal: AbortSignal): Promise<boolean> {
+    return this.lock.isLocked() || (await this.find(signal)) !== undefined;
   }
 
   private async inspectOrNothing(): Promise<ServerInfo | undefined> {

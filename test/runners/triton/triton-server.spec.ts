@@ -1,0 +1,96 @@
+import { describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  Launcher,
+  type LaunchSpec,
+  PortInUseError,
+  type ServerInfo,
+} from '../../../src/launchers/launcher.js';
+import { tritonLaunchSpec } from '../../../src/runners/triton/launch-spec.js';
+import { TritonServer } from '../../../src/runners/triton/triton-server.js';
+import { testConfig } from '../../fakes/house.js';
+
+const { triton } = testConfig().runners;
+const PORTS = { http: 8000, grpc: 8001, metrics: 8002 };
+const NAME = 'triton_MAM';
+
+const RUNNING: ServerInfo = {
+  id: 'c1',
+  name: NAME,
+  labels: tritonLaunchSpec(triton, { name: NAME, ports: PORTS }, { kind: 'none' }).labels,
+  running: true,
+  pid: 4711,
+  startedAt: null,
+  exitCode: null,
+};
+
+/** One host whose port 8000 is taken from the moment that somebody launches there. */
+class OneHost extends Launcher {
+  readonly kind = 'process';
+  running: ServerInfo | undefined;
+  beforeCheck: () => void | Promise<void> = () => undefined;
+  beforeLaunch: () => Promise<void> = () => Promise.resolve();
+  isPortTaken = false;
+
+  async check(): Promise<void> {
+    await this.beforeCheck();
+    if (this.isPortTaken) throw new PortInUseError('Port 8000 already in use by process 4711.');
+  }
+
+  async launch(_spec: LaunchSpec): Promise<ServerInfo> {
+    this.isPortTaken = true;
+    await this.beforeLaunch();
+    this.running = RUNNING;
+    return RUNNING;
+  }
+
+  inspect(): Promise<ServerInfo | undefined> {
+    return Promise.resolve(this.running);
+  }
+
+  list = (): Promise<readonly ServerInfo[]> => Promise.resolve([]);
+  stop = (): Promise<void> => Promise.resolve();
+  logs = (): Promise<readonly string[]> => Promise.resolve([]);
+  onExit = () => (): void => undefined;
+  close = (): Promise<void> => Promise.resolve();
+}
+
+function serverOn(host: OneHost): TritonServer {
+  const role = { name: NAME, choosePorts: () => Promise.resolve(PORTS) };
+  return new TritonServer(role, host, triton);
+}
+
+const signal = AbortSignal.timeout(10_000);
+const context = { signal, gpus: [], wanted: () => [], onProgress: () => undefined };
+
+describe('the check of a launch', () => {
+  it('says who has its port', async () => {
+    const host = new OneHost();
+    host.isPortTaken = true;
+    await expect(serverOn(host).check({ kind: 'none' }, signal)).rejects.toThrow('Port 8000');
+  });
+
+  it('does not take the server itself, launched by somebody else meanwhile, for a stranger', async () => {
+    const host = new OneHost();
+    host.beforeCheck = () => {
+      host.isPortTaken = true;
+      host.running = RUNNING;
+    };
+    await expect(serverOn(host).check({ kind: 'none' }, signal)).resolves.toBeUndefined();
+  });
+
+  it('does not take a launch of the server that is under way for a stranger, nor wait for it', async () => {
+    const host = new OneHost();
+    const server = serverOn(host);
+    const never = new AbortController();
+    host.beforeLaunch = () => sleep(60_000, undefined, { signal: never.signal });
+    let launching: Promise<unknown> | undefined;
+    host.beforeCheck = async () => {
+      launching = server.ensureLive({ kind: 'none' }, context).catch(() => undefined);
+      while (!host.isPortTaken) await sleep(1);
+    };
+    await expect(server.check({ kind: 'none' }, signal)).resolves.toBeUndefined();
+    never.abort();
+    await launching;
+  });
+});
