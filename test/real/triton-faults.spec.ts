@@ -1,0 +1,217 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { containersOf, docker, engineAnswers, removeContainersOf } from '../support/docker.js';
+import { createRealTriton, TRITON_IMAGE } from '../support/real-triton.js';
+import type { TestService } from '../support/service.js';
+
+jest.setTimeout(180_000);
+
+let mic: TestService;
+
+async function boot(...settings: Parameters<typeof createRealTriton>): Promise<void> {
+  mic = await createRealTriton(...settings);
+  await mic.boot();
+}
+
+afterEach(async () => {
+  await mic.dispose();
+  await removeContainersOf(mic.instanceName);
+});
+
+const containerName = (): string => `triton_${mic.instanceName}`;
+
+/** Lines of the only container's log that tell of a load of the model that was completed. */
+async function loadsOf(model: string): Promise<number> {
+  const [container] = await containersOf(mic.instanceName);
+  const log = await docker.getContainer(container?.Id ?? '').logs({ stdout: true, stderr: true });
+  return log.toString().split(`successfully loaded '${model}'`).length - 1;
+}
+
+async function errorOf(model: string): Promise<{ code: string; message: string } | undefined> {
+  const { body } = await mic.get<{ error?: { code: string; message: string } }[]>(
+    `/api/v1/models/status/${model}`,
+  );
+  return Array.isArray(body) ? body[0]?.error : undefined;
+}
+
+const withEngine = (await engineAnswers()) ? describe : describe.skip;
+
+withEngine('kill -9 of the service, with real Triton', () => {
+  it('F1: while a model is STARTING: it becomes RUNNING, with one container and one load', async () => {
+    await boot();
+    await mic.start('FastFitAll', 0);
+    await mic.until(async () => (await mic.tritonIndex()).some(({ state }) => state === 'LOADING'));
+    await mic.end('SIGKILL');
+    await mic.boot();
+    await mic.untilRunning('FastFitAll@0');
+    expect(await containersOf(mic.instanceName)).toHaveLength(1);
+    expect(await loadsOf('FastFitAll')).toBe(1);
+  });
+
+  it('F3: in the middle of a stop: the stop is completed, and nothing is left', async () => {
+    await boot();
+    await mic.start('MAM', 0);
+    await mic.start('SlowInfer', 1);
+    await mic.untilRunning('MAM@0', 'SlowInfer@1');
+    void mic.stop('MAM', 0);
+    void mic.stop('SlowInfer', 1);
+    await mic.until(async () => (await mic.desired()).length === 0);
+    await mic.end('SIGKILL');
+    await mic.boot();
+    await mic.until(async () => (await containersOf(mic.instanceName)).length === 0, 60_000);
+    await mic.until(async () => (await mic.placements()).length === 0);
+  });
+});
+
+withEngine('F4: real Triton dies again and again', () => {
+  it('is brought back ever more rarely, then its model is an ERROR that says how it died', async () => {
+    await boot({}, { restart: { initial_delay_ms: 200, max_attempts: 2 } });
+    await mic.start('MAM', 0);
+    const killed: number[] = [];
+    const seen = new Set<string>();
+    await mic.until(async () => {
+      for (const { Id, State } of await containersOf(mic.instanceName)) {
+        if (State !== 'running' || seen.has(Id)) continue;
+        seen.add(Id);
+        killed.push(performance.now());
+        await docker.getContainer(Id).kill();
+      }
+      return (await errorOf('MAM')) !== undefined;
+    }, 60_000);
+    expect(killed).toHaveLength(3);
+    const [first = 0, second = 0, third = 0] = killed;
+    expect(third - second).toBeGreaterThan(second - first);
+    expect((await errorOf('MAM'))?.message).toMatch(/exit code 137/);
+  });
+});
+
+withEngine('F8: a load of real Triton hangs', () => {
+  it('is an ERROR at api_timeout_seconds; others on the same server start and stop all the same', async () => {
+    await boot({ api_timeout_seconds: 6 });
+    await mic.start('HungLoad', 0);
+    await mic.until(async () => (await mic.tritonIndex()).some(({ state }) => state === 'LOADING'));
+    await mic.start('MAM', 1);
+    await mic.until(async () => (await mic.placements()).includes('MAM@1:RUNNING'));
+    await mic.until(async () => (await errorOf('HungLoad')) !== undefined, 15_000);
+    expect(await errorOf('HungLoad')).toMatchObject({
+      code: 'BACKEND_TIMEOUT',
+      message: expect.stringContaining('within 6 s'),
+    });
+    await mic.start('SlowInfer', 2);
+    await mic.until(async () => (await mic.placements()).includes('SlowInfer@2:RUNNING'), 20_000);
+    expect((await mic.stop('SlowInfer', 2)).status).toBe(200);
+    expect((await mic.infer('MAM', [1, 2, 3, 4])).output).toEqual([3, 5, 7, 9]);
+    expect(await containersOf(mic.instanceName)).toHaveLength(1);
+  });
+});
+
+withEngine('what is in the way of real Triton', () => {
+  it('F9: a port that another container has: refused with its name, and nothing is changed', async () => {
+    await boot();
+    const port = mic.tritonPorts.http;
+    const other = await docker.createContainer({
+      Image: TRITON_IMAGE,
+      name: `other_${mic.instanceName}`,
+      Cmd: ['sleep', '600'],
+      ExposedPorts: { [`${port}/tcp`]: {} },
+      HostConfig: {
+        AutoRemove: true,
+        PortBindings: { [`${port}/tcp`]: [{ HostIp: '127.0.0.1', HostPort: String(port) }] },
+      },
+    });
+    try {
+      await other.start();
+      const refused = await mic.start('MAM', 0);
+      expect(refused).toMatchObject({ status: 500, body: { code: 'PORT_IN_USE' } });
+      expect(refused.body.detail).toMatch(
+        new RegExp(`^Port ${port} already in use by container other_${mic.instanceName}`),
+      );
+      expect(await containersOf(mic.instanceName)).toEqual([]);
+      expect(await mic.placements()).toEqual([]);
+    } finally {
+      await other.remove({ force: true });
+    }
+  });
+
+  it('F9: a port that a plain process has: refused with its pid, and nothing is changed', async () => {
+    await boot();
+    const holder = createServer();
+    holder.listen(mic.tritonPorts.metrics, '127.0.0.1');
+    await once(holder, 'listening');
+    try {
+      const refused = await mic.start('MAM', 0);
+      expect(refused).toMatchObject({ status: 500, body: { code: 'PORT_IN_USE' } });
+      expect(refused.body.detail).toMatch(
+        new RegExp(`^Port ${mic.tritonPorts.metrics} already in use by process ${process.pid}`),
+      );
+      expect(await containersOf(mic.instanceName)).toEqual([]);
+    } finally {
+      holder.close();
+    }
+    expect((await mic.start('MAM', 0)).status).toBe(202);
+  });
+
+  it("F10: its name on a container that isn't ours: refused, and theirs is not touched", async () => {
+    await boot();
+    const theirs = await docker.createContainer({
+      Image: TRITON_IMAGE,
+      name: containerName(),
+      Cmd: ['sleep', '600'],
+    });
+    try {
+      await theirs.start();
+      const before = await theirs.inspect();
+      expect(await mic.start('MAM', 0)).toMatchObject({ status: 500, body: { code: 'NAME_TAKEN' } });
+      const after = await theirs.inspect();
+      expect(after.State).toEqual(before.State);
+      expect(after.Id).toBe(before.Id);
+      expect(await mic.placements()).toEqual([]);
+    } finally {
+      await theirs.remove({ force: true });
+    }
+  });
+
+  it('F11: an image without tritonserver: an ERROR that names it and says so', async () => {
+    await boot({ image_name: 'mic-test/no-tritonserver:1' }, { restart: { max_attempts: 1 } });
+    await mic.start('MAM', 0);
+    await mic.until(async () => (await errorOf('MAM')) !== undefined, 30_000);
+    expect((await errorOf('MAM'))?.message).toMatch(/tritonserver|command not found/);
+    await mic.until(async () => (await containersOf(mic.instanceName)).length === 0, 30_000);
+  });
+});
+
+withEngine('F15: 200 commands at once, real Triton', () => {
+  it('are all answered; status, desired state and index agree, and no container is left over', async () => {
+    await boot({
+      model_gpu_configs: { default: { instances_per_gpu: 1 }, SlowInfer: { use_dedicated_server: true } },
+    });
+    const models = ['MAM', 'FastFitAll', 'SlowInfer'];
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, index) => {
+        const model = models[index % models.length] ?? 'MAM';
+        const gpu = Math.trunc(index / models.length) % 4;
+        return index % 5 < 3 ? mic.start(model, gpu) : mic.stop(model, gpu);
+      }),
+    );
+    expect(answers.filter(({ status }) => ![200, 202, 404].includes(status))).toEqual([]);
+    const desired = await mic.desired();
+    await mic.until(
+      async () =>
+        (await mic.placements()).join() === desired.map((placement) => `${placement}:RUNNING`).join(),
+      120_000,
+    );
+    const shared = new Set(
+      desired.map((placement) => placement.split('@')[0]).filter((model) => model !== 'SlowInfer'),
+    );
+    const ready = (await mic.tritonIndex()).filter(({ state }) => state === 'READY').map(({ name }) => name);
+    expect(new Set(ready)).toEqual(shared);
+    const expected = [
+      ...(shared.size > 0 ? [`/${containerName()}`] : []),
+      ...(desired.some((placement) => placement.startsWith('SlowInfer'))
+        ? [`/${containerName()}_SlowInfer`]
+        : []),
+    ];
+    expect((await containersOf(mic.instanceName)).flatMap(({ Names }) => Names).sort()).toEqual(expected);
+  });
+});
