@@ -18,12 +18,12 @@ import type { DesiredStateStore } from '../state/desired-state.store.js';
 import { Backoff } from './backoff.js';
 import { DeploymentRecords } from './deployment-records.js';
 import type { DeploymentState } from './deployment-state.js';
-import { GpusUnknownError, ShuttingDownError, StopTimeoutError } from './errors.js';
+import { GpusUnknownError, ShuttingDownError } from './errors.js';
 import type { Placement } from './placement.js';
 import type { PlacementJournal } from './placement-journal.js';
 import { plan, type Step } from './planner.js';
 import { Prober } from './prober.js';
-import { ReleaseProof } from './release-proof.js';
+import { Releases } from './releases.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */
 const STEP_GRACE_MS = 5000;
@@ -63,14 +63,12 @@ export class DeploymentWorker {
   private timer: NodeJS.Timeout | undefined;
   private step: RunningStep | undefined;
   private readonly prober: Prober;
-  private readonly proof: ReleaseProof;
+  private readonly releases: Releases;
   /** Grows with every command and step: an observation that began under an older one says nothing. */
   private epoch = 0;
 
   private readonly restarts: Backoff;
-  private readonly releases: Backoff;
   private startNotBefore = 0;
-  private releaseNotBefore = 0;
   private waitDeadline: number;
   /** Since when the server has not answered. */
   private silentSince: number | undefined;
@@ -86,9 +84,17 @@ export class DeploymentWorker {
   ) {
     this.records = new DeploymentRecords(state, context);
     this.prober = new Prober(runner, context);
-    this.proof = new ReleaseProof(state, runner, context);
     this.restarts = new Backoff(context.config.restart);
-    this.releases = new Backoff(context.config.restart);
+    this.releases = new Releases(state, runner, this.records, context, {
+      now: () => this.now,
+      isClosed: () => this.closed,
+      runStep: ({ call, onSuccess, onFailure, limitMs }) =>
+        this.runStep('release', call, onSuccess, onFailure, limitMs),
+      runnerContext: (signal) => this.runnerContext(signal, 'release'),
+      onReleased: () => {
+        this.claimed = [];
+      },
+    });
     this.waitDeadline = this.now + runner.startTimeoutMs;
   }
 
@@ -117,7 +123,7 @@ export class DeploymentWorker {
     this.epoch += 1;
     this.restarts.reset();
     this.startNotBefore = 0;
-    this.releaseNotBefore = 0; // it may have to wait for one
+    this.releases.retryNow();
     this.waitDeadline = this.now + this.runner.startTimeoutMs;
     this.wake();
   }
@@ -125,8 +131,7 @@ export class DeploymentWorker {
   /** A stop was accepted: a start under way gives up its turn. */
   stopAccepted(): void {
     this.epoch += 1;
-    this.releases.reset();
-    this.releaseNotBefore = 0;
+    this.releases.accepted();
     if (this.step?.kind === 'start') this.step.work.interrupt();
     this.wake();
   }
@@ -191,7 +196,7 @@ export class DeploymentWorker {
     const step = plan({
       toRelease: this.state.toRelease(),
       wanted: phases,
-      releaseNotBefore: this.releaseNotBefore,
+      releaseNotBefore: this.releases.notBefore,
       startNotBefore: this.startNotBefore,
       exhausted: this.restarts.exhausted,
       waitDeadline: this.waitDeadline,
@@ -205,7 +210,7 @@ export class DeploymentWorker {
     clearTimeout(this.timer);
     switch (step.kind) {
       case 'release':
-        return this.release(step.gpuIds);
+        return this.releases.release(step.gpuIds);
       case 'start':
         return this.start(gpusIn(phases, 'absent'));
       case 'recycle':
@@ -393,62 +398,13 @@ export class DeploymentWorker {
     await this.records.failed(placements, error);
   }
 
-  private async release(gpuIds: readonly number[]): Promise<void> {
-    await this.runStep(
-      'release',
-      async (signal) => {
-        await this.proof.before(gpuIds, signal);
-        await this.runner.stop(this.state.wanted(), gpuIds, await this.runnerContext(signal, 'release'));
-      },
-      () => this.proveRelease(gpuIds),
-      (error) =>
-        this.releaseFailed(gpuIds, error instanceof DeadlineError ? this.stopLateError(gpuIds) : error),
-    );
-  }
-
-  private async proveRelease(gpuIds: readonly number[]): Promise<void> {
-    if (this.closed) return; // the next run releases once more
-    for (const gpuId of gpuIds) {
-      const placement = this.state.releasing.get(gpuId);
-      if (placement) placement.hasLetGo = true;
-    }
-    this.context.tenantsChanged();
-    await this.runStep(
-      'release',
-      (signal) => this.proof.after(gpuIds, signal),
-      () => this.released(gpuIds),
-      (error) => this.releaseFailed(gpuIds, error),
-      this.context.config.gpus.release_timeout_seconds * 1000 + STEP_GRACE_MS,
-    );
-  }
-
-  private async released(gpuIds: readonly number[]): Promise<void> {
-    this.releases.reset();
-    this.claimed = [];
-    await this.records.released(gpuIds);
-  }
-
-  /** It is tried again, ever more rarely; the callers are told now. */
-  private async releaseFailed(gpuIds: readonly number[], error: unknown): Promise<void> {
-    this.context.logger.error(
-      { err: error, model_name: this.state.modelName, gpu_ids: gpuIds },
-      'A stop failed and is tried again',
-    );
-    const delayMs = this.releases.delayMs;
-    this.releases.failed();
-    // A stop that was accepted meanwhile must not wait for what others have failed at.
-    const isNew = this.state.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
-    this.releaseNotBefore = isNew ? 0 : this.now + delayMs;
-    await this.records.releaseFailed(gpuIds, error);
-  }
-
   /** Runs a step to its end; one that was interrupted has neither failed nor succeeded. */
   private async runStep(
     kind: RunningStep['kind'],
     call: (signal: AbortSignal) => Promise<void>,
     onSuccess: () => void | Promise<void>,
     onFailure: (error: unknown) => void | Promise<void>,
-    limitMs = kind === 'start' ? this.runner.startTimeoutMs : this.runner.stopTimeoutMs,
+    limitMs = this.runner.startTimeoutMs,
   ): Promise<void> {
     const work = new Interruptible(limitMs, STEP_GRACE_MS);
     this.step = { kind, work };
@@ -504,13 +460,6 @@ export class DeploymentWorker {
   private lateError(): DomainError {
     return new BackendTimeoutError(
       `${this.state.modelName} was not ready within ${this.runner.startTimeoutMs / 1000} s.`,
-    );
-  }
-
-  private stopLateError(gpuIds: readonly number[]): DomainError {
-    return new StopTimeoutError(
-      `${this.state.modelName} on GPU ${gpuIds.join(', ')} was not stopped within ${this.runner.stopTimeoutMs / 1000} s; the stop goes on. Its status tells when it is done.`,
-      { gpuIds },
     );
   }
 

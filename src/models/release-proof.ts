@@ -11,7 +11,7 @@ import type { ReleasedMemory } from './placement.js';
 
 const POLL_MS = 100;
 
-interface ProofContext {
+export interface ProofContext {
   readonly logger: Logger;
   readonly config: Pick<Config, 'gpus' | 'health'>;
   /** A reading that began after the call. */
