@@ -33,22 +33,36 @@ export class DeploymentState {
     return [...this.serving.values()].filter((placement) => placement.isActive);
   }
 
-  /** What the runner is to make true now; a GPU that is being released counts again when that is done. */
+  /** What the backend is to hold now: what is to serve, and what drains. */
   wanted(): Deployment {
-    return {
-      modelName: this.modelName,
-      gpuIds: this.active()
-        .map((placement) => placement.gpuId)
-        .filter((gpuId) => !this.releasing.has(gpuId))
-        .sort((a, b) => a - b),
-      options: this.options,
-    };
+    const draining = [...this.releasing.values()].filter((placement) => placement.isDraining);
+    return this.deploymentOn([...this.servable(), ...draining]);
   }
 
-  /** GPUs the backend has still to let go of: accepted stops, and what failed. */
+  /** What is to serve now; a GPU that is being released counts again when that is done. */
+  toServe(): Deployment {
+    return this.deploymentOn(this.servable());
+  }
+
+  /** What serves, and goes on when all that is being released is gone. */
+  staying(): Deployment {
+    return this.deploymentOn(this.servable().filter((placement) => placement.status === 'RUNNING'));
+  }
+
+  /** GPUs the backend has to let go of now: accepted stops that do not drain, and what failed. */
   toRelease(): number[] {
     const failed = [...this.serving.values()].filter((placement) => placement.needsRelease);
-    return [...new Set([...this.releasing.keys(), ...failed.map((placement) => placement.gpuId)])];
+    const stopped = [...this.releasing.values()].filter((placement) => !placement.isDraining);
+    return [...new Set([...stopped, ...failed].map((placement) => placement.gpuId))];
+  }
+
+  private servable(): Placement[] {
+    return this.active().filter((placement) => !this.releasing.has(placement.gpuId));
+  }
+
+  private deploymentOn(placements: readonly Placement[]): Deployment {
+    const gpuIds = placements.map((placement) => placement.gpuId).sort((a, b) => a - b);
+    return { modelName: this.modelName, gpuIds, options: this.options };
   }
 
   toDesired(): DesiredDeployment {

@@ -23,7 +23,7 @@ import type { Placement } from './placement.js';
 import type { PlacementJournal } from './placement-journal.js';
 import { plan, type Step } from './planner.js';
 import { Prober } from './prober.js';
-import { Releases } from './releases.js';
+import { Releases, type StopManner } from './releases.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */
 const STEP_GRACE_MS = 5000;
@@ -86,11 +86,15 @@ export class DeploymentWorker {
     this.prober = new Prober(runner, context);
     this.restarts = new Backoff(context.config.restart);
     this.releases = new Releases(state, runner, this.records, context, {
-      now: () => this.now,
       isClosed: () => this.closed,
       runStep: ({ call, onSuccess, onFailure, limitMs }) =>
         this.runStep('release', call, onSuccess, onFailure, limitMs),
       runnerContext: (signal) => this.runnerContext(signal, 'release'),
+      onDue: () => {
+        this.epoch += 1;
+        if (this.step?.kind === 'start') this.step.work.interrupt();
+        this.wake();
+      },
       onReleased: () => {
         this.claimed = [];
       },
@@ -128,12 +132,16 @@ export class DeploymentWorker {
     this.wake();
   }
 
-  /** A stop was accepted: a start under way gives up its turn. */
-  stopAccepted(): void {
+  /** A stop was accepted, the first of this GPU or a further one: a start under way gives up its turn. */
+  stopAccepted(gpuId: number, isFirst: boolean, manner: StopManner): void {
     this.epoch += 1;
-    this.releases.accepted();
-    if (this.step?.kind === 'start') this.step.work.interrupt();
+    if (this.releases.accepted(gpuId, isFirst, manner)) this.step?.work.interrupt();
     this.wake();
+  }
+
+  /** When a stop of this GPU is done or late, ms from now. */
+  stopLimitMs(gpuId: number): number {
+    return this.releases.limitMs(gpuId);
   }
 
   /** What the health poller calls: a look at the backend, also while a step is under way. Never waits. */
@@ -160,6 +168,7 @@ export class DeploymentWorker {
         'This service is shutting down; the stop was accepted and goes on when it is back.',
       ),
     );
+    this.releases.close();
     this.step?.work.interrupt();
     this.prober.interrupt();
     await this.loop;
@@ -243,14 +252,14 @@ export class DeploymentWorker {
    * `undefined`: a command or a step came between, so that the answer may be about a world that is gone.
    */
   private async observe(): Promise<Map<number, PlacementPhase> | undefined> {
-    const wanted = this.state.wanted();
-    if (wanted.gpuIds.length === 0) return new Map();
+    const toServe = this.state.toServe();
+    if (toServe.gpuIds.length === 0) return new Map();
     const epoch = this.epoch;
-    const observations = await this.prober.ask(wanted);
+    const observations = await this.prober.ask(toServe);
     if (epoch !== this.epoch || this.closed) return undefined;
     this.applyObservations([...observations.values()]);
     return new Map(
-      this.state.wanted().gpuIds.map((gpuId) => [gpuId, observations.get(gpuId)?.phase ?? 'unknown']),
+      this.state.toServe().gpuIds.map((gpuId) => [gpuId, observations.get(gpuId)?.phase ?? 'unknown']),
     );
   }
 
@@ -359,13 +368,14 @@ export class DeploymentWorker {
       return;
     }
     const wanted = this.state.wanted();
-    const placements = this.starting(wanted.gpuIds);
+    const { gpuIds } = this.state.toServe();
+    const placements = this.starting(gpuIds);
     this.waitDeadline = this.now + this.runner.startTimeoutMs;
     await this.runStep(
       'start',
       async (signal) => this.runner.start(wanted, await this.runnerContext(signal, 'start')),
       () => {
-        this.claimed = wanted.gpuIds;
+        this.claimed = gpuIds;
       },
       (error) => this.startFailed(placements, error instanceof DeadlineError ? this.lateError() : error),
     );

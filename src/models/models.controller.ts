@@ -40,16 +40,18 @@ export class ModelsController {
   @HttpCode(200)
   @ApiOperation({
     summary: 'Stop a model on a GPU 在指定GPU上停止模型',
-    description: 'Answers when the backend has let go of the model. 后端释放模型后返回。',
+    description:
+      'Answers when the backend has let go of the model and, where the driver tells, the GPU memory is back. With a drain (`drain_seconds`) the model serves on until its requests are worked off, or that time is over. With `force` nobody is asked. 后端释放模型后返回。',
   })
   @ApiOkResponse({ type: ModelInstanceInfo })
   @ApiErrors({
     400: 'The request is invalid. 请求参数无效',
     404: 'The model is not supported, or not running on this GPU. 模型未找到或未在指定GPU上运行',
-    500: 'The backend did not let go in time; the stop goes on. 停止失败',
+    500: 'The backend did not let go in time (`STOP_TIMEOUT`, `STOP_FAILED`), or it did and processes of its server still hold memory of the GPU (`GPU_MEMORY_HELD`); the stop goes on. 停止失败',
   })
   async stop(@Body() request: StopRequest): Promise<ModelInstanceInfo> {
-    return toInstanceInfo(await this.supervisor.stop(request.model_name, request.gpu_id));
+    const { model_name: modelName, gpu_id: gpuId, drain_seconds: drainSeconds, force } = request;
+    return toInstanceInfo(await this.supervisor.stop(modelName, gpuId, { drainSeconds, force }));
   }
 
   @Get('status')

@@ -29,10 +29,12 @@ export class Placement {
   pid: number | null = null;
   port: number | null = null;
   serverName: string | null = null;
-  /** How far a start is, in words. */
+  /** How far a start or a drain is, in words. */
   progress: string | undefined;
   /** ERROR, and the backend has not let go yet. */
   needsRelease = false;
+  /** A stop was accepted, and the backend may work off its requests first. */
+  isDraining = false;
   /** The backend has let go; its memory is still to be looked after. */
   hasLetGo = false;
   /** What its stop did to the memory of the GPU; `null`: unknown. */

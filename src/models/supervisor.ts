@@ -39,6 +39,14 @@ const PREFLIGHT_TIMEOUT_MS = 5000;
 /** Slack, ms, over the runner's own deadline before a waiting stop is answered. */
 const STOP_ANSWER_SLACK_MS = 2000;
 
+/** What a request says of a stop. */
+interface StopRequested {
+  /** Left out: what the configuration says, and a stop under way goes on as it is. */
+  readonly drainSeconds?: number | undefined;
+  /** The server is ended by force, at once; other models it serves are lost with it, and brought back. */
+  readonly force?: boolean | undefined;
+}
+
 /** A deployment as it is now, and the placement that a command was about. */
 export interface DeploymentView {
   readonly deployment: DeploymentState;
@@ -139,18 +147,18 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    * @throws UnknownModelError, NotPlacedError, StateWriteError; StopTimeoutError and the runner's errors when it was
    * accepted and is not done: it goes on in the background
    */
-  async stop(modelName: string, gpuId: number): Promise<DeploymentView> {
+  async stop(modelName: string, gpuId: number, asked: StopRequested = {}): Promise<DeploymentView> {
     this.assertOpen();
-    const runner = this.catalog.runnerOf(modelName, 'not_found');
+    this.catalog.runnerOf(modelName, 'not_found');
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
-    const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId));
-    const releaseMs = this.config.gpus.release_timeout_seconds * 1000;
-    const limit = deadline(runner.stopTimeoutMs + releaseMs + STOP_ANSWER_SLACK_MS);
+    const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId, asked));
+    const limitMs = worker.stopLimitMs(gpuId) + STOP_ANSWER_SLACK_MS;
+    const limit = deadline(limitMs);
     const stopped = await orAborted(done, limit).catch((error: unknown) => {
       if (error !== limit.reason) throw error;
       throw new StopTimeoutError(
-        `${modelName} on GPU ${gpuId} was not stopped within ${runner.stopTimeoutMs / 1000} s; the stop goes on. Its status tells when it is done.`,
+        `${modelName} on GPU ${gpuId} was not stopped within ${Math.ceil(limitMs / 1000)} s; the stop goes on. Its status tells when it is done.`,
         { modelName, gpuId },
       );
     });
@@ -206,10 +214,15 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   /** Returns the promise of its end inside an object, so that the lock is not held until then. */
-  private async acceptStop(worker: DeploymentWorker, gpuId: number): Promise<{ done: Promise<Placement> }> {
+  private async acceptStop(
+    worker: DeploymentWorker,
+    gpuId: number,
+    asked: StopRequested,
+  ): Promise<{ done: Promise<Placement> }> {
     this.assertOpen();
     const { state } = worker;
     const placement = state.serving.get(gpuId);
+    const isFirst = !state.releasing.has(gpuId);
     if (!placement && !state.releasing.has(gpuId)) throw notPlaced(state.modelName, gpuId);
     if (placement) {
       const desired = state.toDesired();
@@ -229,7 +242,14 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       }
     }
     const done = worker.records.waiters.wait(gpuId);
-    worker.stopAccepted();
+    const configured = isFirst
+      ? this.catalog.find(state.modelName)?.drainSeconds(state.modelName)
+      : undefined;
+    const drainSeconds = asked.drainSeconds ?? configured;
+    worker.stopAccepted(gpuId, isFirst, {
+      drainMs: drainSeconds === undefined ? undefined : drainSeconds * 1000,
+      force: asked.force ?? false,
+    });
     return { done };
   }
 

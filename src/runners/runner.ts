@@ -65,6 +65,20 @@ export interface RunnerContext {
   readonly onProgress: (progress: string) => void;
 }
 
+/** The same, for a stop. */
+export interface StopContext extends RunnerContext {
+  /** What is left of the drain, ms: for so long, requests under way may hold up the end of a server. */
+  readonly patienceMs: number;
+}
+
+/** What a backend says of its work on a model's requests. */
+export interface Workload {
+  /** Requests that wait or are worked on, as far as the backend counts them. */
+  readonly open: number;
+  /** Grows with every request that is done: tells a backend at work where it does not count what it works on. */
+  readonly finished: number;
+}
+
 /**
  * Knows one backend: turns deployments into servers that serve them, and says what is true (the seed's "BaseRunner").
  * The supervisor calls `start` and `stop` for one model one after another, for different models side by side.
@@ -96,6 +110,24 @@ export abstract class Runner {
     return { memoryMiB: null, policy: 'shared' };
   }
 
+  /** Time, seconds, that requests get before a stop that does not say itself; by the configuration. */
+  drainSeconds(_modelName: string): number {
+    return 0;
+  }
+
+  /**
+   * What the backend has still to do that a stop of `gpuIds` would interrupt. `deployment.gpuIds` are those that serve on.
+   * `null`: nothing, or it cannot tell; nobody waits then.
+   * @throws whatever keeps the backend from answering
+   */
+  workload(
+    _deployment: Deployment,
+    _gpuIds: readonly number[],
+    _signal: AbortSignal,
+  ): Promise<Workload | null> {
+    return Promise.resolve(null);
+  }
+
   /**
    * The checks of a start that change nothing.
    * @throws DomainError that says what stands in the way
@@ -112,7 +144,18 @@ export abstract class Runner {
    * Takes `gpuIds` away. `deployment.gpuIds` are those that stay; none: the model is gone afterwards, and so is its
    * server if nothing else needs it. Idempotent.
    */
-  abstract stop(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void>;
+  abstract stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void>;
+
+  /**
+   * The same without asking: the server is ended by force. What else it served is lost with it, other models and the GPUs
+   * in `deployment.gpuIds` included, and brought back like anything lost. Idempotent.
+   * @throws StopFailedError
+   */
+  abstract stopByForce(
+    deployment: Deployment,
+    gpuIds: readonly number[],
+    context: RunnerContext,
+  ): Promise<void>;
 
   /**
    * Ends the deployment's server by force if it still does not answer, and says whether it did; a server that answers is

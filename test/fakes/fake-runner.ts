@@ -7,12 +7,14 @@ import {
   type PlacementPhase,
   Runner,
   type RunnerContext,
+  type StopContext,
+  type Workload,
 } from '../../src/runners/runner.js';
 
 /** Main process of the server on GPU 0: beyond `pid_max`, so that no process of the host can be taken for it. */
 const FAKE_PID = 5_000_100;
 
-type Verb = 'start' | 'stop';
+type Verb = 'start' | 'stop' | 'force';
 
 /** A call of `start` or `stop` that is under way, for a test to end. */
 export class HeldCall {
@@ -70,8 +72,16 @@ export class FakeRunner extends Runner {
   /** The server goes on without the model, as one that models share. */
   serverStays = false;
 
+  /** Seconds of a drain where a stop says nothing. */
+  drain = 0;
+  /** What the backend says of its requests; an Error: it cannot say, `'hangs'`: it does not answer. */
+  work: Workload | null | Error | 'hangs' = null;
+  workloadCalls = 0;
+  /** Patience, ms, of every `stop`. */
+  readonly patience: number[] = [];
+
   private readonly holding = new Set<Verb>();
-  private readonly failures: Record<Verb, Error[]> = { start: [], stop: [] };
+  private readonly failures: Record<Verb, Error[]> = { start: [], stop: [], force: [] };
   private readonly arrivals: (() => void)[] = [];
   private readonly listeners = new Set<() => void>();
   private overlap = new Map<string, number>();
@@ -151,10 +161,36 @@ export class FakeRunner extends Runner {
     });
   }
 
-  async stop(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void> {
+  override drainSeconds(): number {
+    return this.drain;
+  }
+
+  override async workload(): Promise<Workload | null> {
+    this.workloadCalls += 1;
+    if (this.work === 'hangs') return new Promise(() => undefined);
+    if (this.work instanceof Error) throw this.work;
+    return this.work;
+  }
+
+  async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
+    this.patience.push(context.patienceMs);
+    await this.takeAway('stop', deployment, gpuIds, context);
+  }
+
+  stopByForce(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void> {
+    return this.takeAway('force', deployment, gpuIds, context);
+  }
+
+  private async takeAway(
+    verb: 'stop' | 'force',
+    deployment: Deployment,
+    gpuIds: readonly number[],
+    context: RunnerContext,
+  ): Promise<void> {
     const { modelName, gpuIds: keep } = deployment;
-    this.calls.push(`stop ${modelName} [${gpuIds.join()}]${keep.length > 0 ? ` keep [${keep.join()}]` : ''}`);
-    await this.perform('stop', deployment, gpuIds, context, () => {
+    const kept = keep.length > 0 ? ` keep [${keep.join()}]` : '';
+    this.calls.push(`${verb} ${modelName} [${gpuIds.join()}]${kept}`);
+    await this.perform(verb, deployment, gpuIds, context, () => {
       const left = this.servedOn(modelName).filter((gpuId) => !gpuIds.includes(gpuId));
       this.world.set(modelName, new Set(left));
     });

@@ -225,8 +225,8 @@ export class TestService {
     });
   }
 
-  stop(model: string, gpu: number): Promise<Answer> {
-    return this.call('POST', '/api/v1/models/stop', { model_name: model, gpu_id: gpu });
+  stop(model: string, gpu: number, manner: Record<string, unknown> = {}): Promise<Answer> {
+    return this.call('POST', '/api/v1/models/stop', { model_name: model, gpu_id: gpu, ...manner });
   }
 
   /** `MAM@0:RUNNING` for every placement listed, sorted. */

@@ -4,6 +4,14 @@ import { hostPath, byteSize, gpuPolicy, safeName, tcpPort, whenValid } from './c
 const modelGpuConfig = z.strictObject({
   instances_per_gpu: z.int().min(1).max(256).optional().describe('Execution instances on each GPU.'),
   use_dedicated_server: z.boolean().optional().describe('Serve the model from a Triton of its own.'),
+  drain_seconds: z
+    .int()
+    .min(0)
+    .max(3600)
+    .optional()
+    .describe(
+      'Time requests get to be worked off before a stop of the model; a request for a stop can say other.',
+    ),
   gpu_memory_mb: z
     .int()
     .min(1)

@@ -38,7 +38,7 @@ export class ModelStatusItem {
   error?: PlacementErrorInfo;
 
   @ApiPropertyOptional({
-    description: 'How far a start is, in words. 启动进度',
+    description: 'How far a start or a drain is, in words. 启动或停止的进度',
     example: 'loading MAM',
   })
   progress?: string;
@@ -75,7 +75,10 @@ export class PlacementInfo {
   @ApiPropertyOptional({ description: 'Where status is ERROR. 错误', type: PlacementErrorInfo })
   error?: PlacementErrorInfo;
 
-  @ApiPropertyOptional({ description: 'How far a start is, in words. 启动进度', example: 'loading MAM' })
+  @ApiPropertyOptional({
+    description: 'How far a start or a drain is, in words. 启动或停止的进度',
+    example: 'loading MAM',
+  })
   progress?: string;
 }
 

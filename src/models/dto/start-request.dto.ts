@@ -1,12 +1,36 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsInt, IsNotEmpty, IsObject, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
+import {
+  IsBoolean,
+  IsInt,
+  IsNotEmpty,
+  IsObject,
+  IsOptional,
+  IsString,
+  Max,
+  MaxLength,
+  Min,
+  ValidateBy,
+  ValidateIf,
+} from 'class-validator';
 
 /** Far beyond any host; keeps what is no GPU id out early. */
 const MAX_GPU_ID = 1023;
 const MAX_NAME_LENGTH = 128;
+const MAX_DRAIN_SECONDS = 3600;
 
-/** The seed's `StopRequest`: one placement, by model and GPU. */
-export class StopRequest {
+/** `true` does not go with a value of `other`. */
+function NotWith(other: string): PropertyDecorator {
+  return ValidateBy({
+    name: 'notWith',
+    validator: {
+      validate: (value, at) => value !== true || (at?.object as Record<string, unknown>)[other] === undefined,
+      defaultMessage: () => `$property and ${other} do not go together`,
+    },
+  });
+}
+
+/** One placement, by model and GPU. */
+class PlacementRequest {
   @ApiProperty({
     description:
       'Name of a supported model; its backend is known from the configuration. 模型名称，必须是配置中支持的模型',
@@ -31,8 +55,37 @@ export class StopRequest {
   gpu_id!: number;
 }
 
+/** The seed's `StopRequest`. */
+export class StopRequest extends PlacementRequest {
+  @ApiPropertyOptional({
+    description:
+      'Seconds the backend may at the most work on its requests before the model is taken away; left out, `drain_seconds` of the configuration. A further stop of a placement that drains can shorten this, not lengthen it. Not together with `force`. 停止前等待请求处理完成的最长时间（秒）',
+    example: 30,
+    type: 'integer',
+    minimum: 0,
+    maximum: MAX_DRAIN_SECONDS,
+  })
+  @ValidateIf((_, value) => value !== undefined)
+  @IsInt()
+  @Min(0)
+  @Max(MAX_DRAIN_SECONDS)
+  drain_seconds?: number;
+
+  @ApiPropertyOptional({
+    description:
+      'Ends the server by force, at once, also where a stop is under way. Requests in flight are lost. So are the other models of that server, and this one on its other GPUs, until they are brought back by themselves. 强制停止：立即结束服务器，同一服务器上的其他模型会中断并自动恢复',
+    example: false,
+    type: 'boolean',
+    default: false,
+  })
+  @ValidateIf((_, value) => value !== undefined)
+  @IsBoolean()
+  @NotWith('drain_seconds')
+  force?: boolean;
+}
+
 /** The seed's `StartRequest`. */
-export class StartRequest extends StopRequest {
+export class StartRequest extends PlacementRequest {
   @ApiPropertyOptional({
     description:
       'Options of the backend; left out, a model starts with what the configuration says. Triton: `instances_per_gpu` (1–256). 后端特定的配置选项（可选）',

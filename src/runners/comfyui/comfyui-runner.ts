@@ -42,6 +42,10 @@ export class ComfyuiRunner extends Runner {
     return Promise.resolve();
   }
 
+  stopByForce(): Promise<void> {
+    return Promise.resolve();
+  }
+
   recycle(): Promise<boolean> {
     return Promise.resolve(false);
   }

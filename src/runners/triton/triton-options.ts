@@ -13,13 +13,14 @@ export const tritonOptionsSchema = z.strictObject({
 
 export type TritonOptions = z.infer<typeof tritonOptionsSchema>;
 
-type ModelGpuConfig = TritonConfig['model_gpu_configs'][string];
-
-type CompleteGpuConfig = Required<Omit<ModelGpuConfig, 'gpu_memory_mb' | 'gpu_policy'>> & {
+interface CompleteGpuConfig {
+  readonly instances_per_gpu: number;
+  readonly use_dedicated_server: boolean;
+  readonly drain_seconds: number;
   /** `null`: the configuration does not say. */
   readonly gpu_memory_mb: number | null;
   readonly gpu_policy: GpuPolicy;
-};
+}
 
 /** A model's entry in `model_gpu_configs`, over the entry `default`. */
 export function modelGpuConfig(config: TritonConfig, model: string): CompleteGpuConfig {
@@ -28,6 +29,7 @@ export function modelGpuConfig(config: TritonConfig, model: string): CompleteGpu
   return {
     instances_per_gpu: own?.instances_per_gpu ?? defaults?.instances_per_gpu ?? 1,
     use_dedicated_server: own?.use_dedicated_server ?? defaults?.use_dedicated_server ?? false,
+    drain_seconds: own?.drain_seconds ?? defaults?.drain_seconds ?? 0,
     gpu_memory_mb: own?.gpu_memory_mb ?? defaults?.gpu_memory_mb ?? null,
     gpu_policy: own?.gpu_policy ?? defaults?.gpu_policy ?? 'shared',
   };

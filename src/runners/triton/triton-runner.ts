@@ -14,6 +14,8 @@ import {
   type PlacementPhase,
   Runner,
   type RunnerContext,
+  type StopContext,
+  type Workload,
 } from '../runner.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { hasGroup, serves } from './instance-groups.js';
@@ -43,6 +45,8 @@ export class TritonRunner extends Runner {
   private readonly servers: TritonServers;
   /** Models whose last load was answered: of any other, a load may still be under way in Triton. */
   private readonly answeredLoads = new Set<string>();
+  /** Models that are being unloaded while their requests have time: their server goes on until then. */
+  private readonly workingOff = new Map<string, Deployment>();
 
   /** @param pullTimeoutSeconds what a launch may take on top when the image has to be pulled */
   constructor(
@@ -73,6 +77,21 @@ export class TritonRunner extends Runner {
     return modelGpuConfig(this.config, modelName).use_dedicated_server ? null : this.config.http_port;
   }
 
+  override drainSeconds(modelName: string): number {
+    return modelGpuConfig(this.config, modelName).drain_seconds;
+  }
+
+  /** Where the model serves on elsewhere, its other instances take what waits, and those at work finish. */
+  override async workload(
+    deployment: Deployment,
+    _gpuIds: readonly number[],
+    signal: AbortSignal,
+  ): Promise<Workload | null> {
+    if (deployment.gpuIds.length > 0) return null;
+    const running = await this.serverOf(deployment).find(signal);
+    return running ? running.metrics.workload(deployment.modelName, signal) : null;
+  }
+
   override gpuNeeds(modelName: string): GpuNeeds {
     const { gpu_memory_mb: memoryMiB, gpu_policy: policy } = modelGpuConfig(this.config, modelName);
     return { memoryMiB, policy };
@@ -91,22 +110,31 @@ export class TritonRunner extends Runner {
     await this.load(server, running, deployment, context);
   }
 
-  async stop(deployment: Deployment, gpuIds: readonly number[], context: RunnerContext): Promise<void> {
+  async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
     const server = this.serverOf(deployment);
     if (deployment.gpuIds.length > 0) {
       await this.shrink(server, deployment, gpuIds, context);
       return;
     }
-    const isNeeded = (): boolean => context.wanted().some((other) => this.serverOf(other) === server);
+    const isNeeded = (): boolean =>
+      [...context.wanted(), ...this.workingOff.values()].some((other) => this.serverOf(other) === server);
+    if (context.patienceMs > 0) await this.workOff(server, deployment, context);
     // Others start and stop meanwhile: the model goes with the server, or out of one that stays.
     if (!(await server.stopUnless(isNeeded, context.signal))) {
       const running = await server.findLive(context);
       if (running) await this.unload(server, running, deployment.modelName, gpuIds, context);
       await server.stopUnless(isNeeded, context.signal);
     }
-    if (!context.wanted().some((other) => other.modelName === deployment.modelName)) {
-      await this.repository.removeConfig(deployment.modelName);
-    }
+    await this.forgetConfig(deployment.modelName, context);
+  }
+
+  async stopByForce(
+    deployment: Deployment,
+    _gpuIds: readonly number[],
+    context: RunnerContext,
+  ): Promise<void> {
+    await this.serverOf(deployment).end(context.signal);
+    await this.forgetConfig(deployment.modelName, context);
   }
 
   recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
@@ -206,6 +234,12 @@ export class TritonRunner extends Runner {
     return config !== undefined && gpuIds.some((gpuId) => hasGroup(config, gpuId));
   }
 
+  /** Of a model that somebody wants, the configuration is written anew by its next load. */
+  private async forgetConfig(model: string, context: RunnerContext): Promise<void> {
+    if (context.wanted().some((other) => other.modelName === model)) return;
+    await this.repository.removeConfig(model);
+  }
+
   private serverOf(deployment: Deployment): TritonServer {
     return this.servers.of(deployment.modelName);
   }
@@ -267,7 +301,23 @@ export class TritonRunner extends Runner {
     }
   }
 
-  /** Resolves when Triton has let go: an unload answers while requests in flight still hold the model. */
+  /**
+   * Unloads the model and gives its requests the rest of their time: an unload finishes what waits and what executes, which
+   * no metric shows, and the end of the server would cut it off. Who stops another model meanwhile leaves the server alone.
+   */
+  private async workOff(server: TritonServer, deployment: Deployment, context: StopContext): Promise<void> {
+    const limit = deadline(context.patienceMs, context.signal);
+    this.workingOff.set(deployment.modelName, deployment);
+    try {
+      const running = await server.find(limit);
+      if (running) await this.unloaded(running, deployment.modelName, limit);
+    } catch {
+      context.signal.throwIfAborted(); // nothing else keeps the stop from going on
+    } finally {
+      this.workingOff.delete(deployment.modelName);
+    }
+  }
+
   private async unload(
     server: TritonServer,
     running: RunningTriton,
@@ -277,14 +327,7 @@ export class TritonRunner extends Runner {
   ): Promise<void> {
     const limit = deadline(this.config.api_timeout_seconds * 1000, context.signal);
     try {
-      await running.client.unload(model, limit);
-      await pollUntil(
-        async () => {
-          const rows = await running.client.indexOf(model, deadline(PROBE_OF_UNLOAD_TIMEOUT_MS, limit));
-          return rows.every((row) => isGone(row)) || undefined;
-        },
-        { intervalMs: UNLOAD_POLL_MS, signal: limit },
-      );
+      await this.unloaded(running, model, limit);
     } catch (error) {
       // A server that died, or that others have stopped meanwhile, has let go of everything.
       if (!(await server.isStill(running, context.signal))) return;
@@ -294,6 +337,18 @@ export class TritonRunner extends Runner {
         { cause: error },
       );
     }
+  }
+
+  /** Resolves when Triton has let go: an unload answers while requests in flight still hold the model. */
+  private async unloaded({ client }: RunningTriton, model: string, limit: AbortSignal): Promise<void> {
+    await client.unload(model, limit);
+    await pollUntil(
+      async () => {
+        const rows = await client.indexOf(model, deadline(PROBE_OF_UNLOAD_TIMEOUT_MS, limit));
+        return rows.every((row) => isGone(row)) || undefined;
+      },
+      { intervalMs: UNLOAD_POLL_MS, signal: limit },
+    );
   }
 }
 

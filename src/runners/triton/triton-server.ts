@@ -6,6 +6,7 @@ import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launcher
 import { BackendTimeoutError, type RunnerContext, ServerLostError } from '../runner.js';
 import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
+import { TritonMetrics } from './triton-metrics.js';
 
 const LIVE_POLL_MS = 50;
 const LIVE_PROBE_TIMEOUT_MS = 2000;
@@ -18,6 +19,7 @@ export interface RunningTriton {
   readonly info: ServerInfo;
   readonly ports: TritonPorts;
   readonly client: TritonClient;
+  readonly metrics: TritonMetrics;
 }
 
 /** What a server is for, and how it gets its ports. */
@@ -54,7 +56,7 @@ export class TritonServer {
   async find(signal: AbortSignal): Promise<RunningTriton | undefined> {
     const info = await this.launcher.inspect(this.name, signal);
     const ports = info && portsOf(info.labels);
-    this.seen = info?.running && ports ? { info, ports, client: this.clientFor(ports) } : undefined;
+    this.seen = info?.running && ports ? this.running(info, ports) : undefined;
     return this.seen;
   }
 
@@ -113,6 +115,11 @@ export class TritonServer {
       await this.launcher.stop(this.name, stopGraceSeconds(this.config), signal);
       return true;
     });
+  }
+
+  /** Ends it by force, whoever needs it; its processes are gone then. @throws StopFailedError */
+  async end(signal: AbortSignal): Promise<void> {
+    await this.exclusively(signal, () => this.launcher.stop(this.name, 0, signal));
   }
 
   /** Ends it by force unless it answers, and says whether it did. @throws StopFailedError, EngineUnavailableError */
@@ -185,7 +192,7 @@ export class TritonServer {
     context.onProgress(`launching ${this.name}`);
     const ports = await this.role.choosePorts(context.signal);
     const info = await this.launcher.launch(this.spec(ports, gpus), context.signal, context.onProgress);
-    return { info, ports, client: this.clientFor(ports) };
+    return this.running(info, ports);
   }
 
   private async untilLive(running: RunningTriton, context: RunnerContext): Promise<void> {
@@ -218,11 +225,15 @@ export class TritonServer {
     return tritonLaunchSpec(this.config, { name, ports, ...(model !== undefined && { model }) }, gpus);
   }
 
-  private clientFor(ports: TritonPorts): TritonClient {
-    const address =
-      this.config.bind_address === '0.0.0.0' || this.config.bind_address === '::'
-        ? '127.0.0.1'
-        : this.config.bind_address;
-    return new TritonClient(`http://${address.includes(':') ? `[${address}]` : address}:${ports.http}`);
+  private running(info: ServerInfo, ports: TritonPorts): RunningTriton {
+    const isAnyAddress = this.config.bind_address === '0.0.0.0' || this.config.bind_address === '::';
+    const address = isAnyAddress ? '127.0.0.1' : this.config.bind_address;
+    const host = `http://${address.includes(':') ? `[${address}]` : address}`;
+    return {
+      info,
+      ports,
+      client: new TritonClient(`${host}:${ports.http}`),
+      metrics: new TritonMetrics(`${host}:${ports.metrics}`),
+    };
   }
 }
