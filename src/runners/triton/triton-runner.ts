@@ -284,7 +284,13 @@ export class TritonRunner extends Runner {
       await running.client.load(deployment.modelName, limit);
       this.answeredLoads.add(deployment.modelName);
     } catch (error) {
-      if (error instanceof ModelLoadError) this.answeredLoads.add(deployment.modelName);
+      if (error instanceof ModelLoadError) {
+        this.answeredLoads.add(deployment.modelName);
+        // "failed to poll from model repository" is all that Triton answers to some faults: its log has the cause.
+        const facts = { ...error.facts, log: await server.lastLines() };
+        context.signal.throwIfAborted();
+        throw new ModelLoadError(error.message, facts, { cause: error });
+      }
       context.signal.throwIfAborted();
       if (limit.aborted) {
         throw new BackendTimeoutError(
