@@ -71,34 +71,6 @@ describe('the life of a model', () => {
     expect(new Set(answers)).toEqual(new Set([200]));
   });
 
-  it('reports a failed load as ERROR in the words of Triton, and starts again after the repair', async () => {
-    await boot({
-      models: {
-        MAM: { load_seconds: 0.1 },
-        FastFitAll: { load_seconds: 0.1, fail_load: 'weights are missing' },
-      },
-    });
-    await service.start('MAM', 0);
-    expect((await service.start('FastFitAll', 0)).status).toBe(202);
-    await service.until(async () => {
-      const { body } = await service.get<{ status: string }[]>('/api/v1/models/status/FastFitAll');
-      return body[0]?.status === 'ERROR';
-    });
-    const { body } = await service.get<unknown[]>('/api/v1/models/status/FastFitAll');
-    expect(body).toMatchObject([
-      {
-        gpu_id: 0,
-        status: 'ERROR',
-        error: { code: 'MODEL_LOAD_FAILED', message: expect.stringContaining('weights are missing') },
-      },
-    ]);
-    await service.untilRunning('MAM@0');
-
-    await service.writeModel('FastFitAll', { load_seconds: 0.1 });
-    expect((await service.start('FastFitAll', 0)).body).toMatchObject({ status: 'STARTING' });
-    await service.untilRunning('MAM@0', 'FastFitAll@0');
-  });
-
   it('keeps serving where it serves when a further GPU fails, and that one can be stopped', async () => {
     await boot();
     await service.start('MAM', 0);
@@ -147,50 +119,5 @@ describe('many commands at once', () => {
       expect(await service.placements()).toEqual([]);
       expect(await service.serverPids()).toEqual([]);
     }
-  });
-});
-
-describe('a service that is killed', () => {
-  it('finds its models RUNNING again, untouched, within two seconds', async () => {
-    await boot();
-    await service.start('MAM', 0);
-    await service.start('MAM', 2);
-    await service.start('FastFitAll', 1);
-    await service.untilRunning('FastFitAll@1', 'MAM@0', 'MAM@2');
-    const pids = await service.serverPids();
-    await service.end('SIGKILL');
-    expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
-    await service.boot();
-    const booted = performance.now();
-    await service.untilRunning('FastFitAll@1', 'MAM@0', 'MAM@2');
-    expect(performance.now() - booted).toBeLessThan(2000);
-    expect(await service.serverPids()).toEqual(pids);
-    expect((await service.stop('MAM', 0)).status).toBe(200);
-    expect((await service.stop('MAM', 2)).status).toBe(200);
-    expect((await service.stop('FastFitAll', 1)).status).toBe(200);
-    expect(await service.serverPids()).toEqual([]);
-  });
-
-  it('completes a start that was accepted', async () => {
-    await boot({ models: { MAM: { load_seconds: 1 } } });
-    await service.start('MAM', 3);
-    await service.end('SIGKILL');
-    await service.boot();
-    await service.untilRunning('MAM@3');
-    expect(await service.serverPids()).toHaveLength(1);
-  });
-});
-
-describe('a Triton that is killed', () => {
-  it('is brought back with all its models', async () => {
-    await boot({ config: { restart: { initial_delay_ms: 50 } } });
-    await service.start('MAM', 0);
-    await service.start('FastFitAll', 1);
-    await service.untilRunning('FastFitAll@1', 'MAM@0');
-    const [pid = 0] = await service.serverPids();
-    process.kill(pid, 'SIGKILL');
-    await service.until(async () => !(await service.placements()).includes('MAM@0:RUNNING'), 1000);
-    await service.untilRunning('FastFitAll@1', 'MAM@0');
-    expect(await service.serverPids()).not.toContain(pid);
   });
 });

@@ -15,6 +15,13 @@ export interface Answer<T = Record<string, unknown>> {
   readonly body: T;
 }
 
+/** `error` of a placement, as the status has it. */
+export interface PlacementErrorView {
+  readonly code: string;
+  readonly message: string;
+  readonly log?: readonly string[];
+}
+
 /** How the stand-in treats a model: its `standin.json`. */
 export type StandinSettings = Record<string, unknown>;
 
@@ -26,6 +33,8 @@ export interface ServiceSettings {
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
   readonly config?: Record<string, unknown>;
+  /** Of the service, over that of the test. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -42,6 +51,7 @@ export class TestService {
     readonly tritonPorts: { readonly http: number; readonly grpc: number; readonly metrics: number },
     /** The models of the stand-in have a batch dimension. */
     private readonly hasBatches: boolean,
+    private readonly env: Readonly<Record<string, string>>,
   ) {}
 
   static async create(settings: ServiceSettings = {}): Promise<TestService> {
@@ -52,6 +62,7 @@ export class TestService {
       port,
       { http, grpc, metrics },
       settings.repository === undefined,
+      settings.env ?? {},
     );
     const models = settings.models ?? { MAM: { load_seconds: 0.3 }, FastFitAll: { load_seconds: 0.3 } };
     if (settings.repository === undefined) {
@@ -139,10 +150,14 @@ export class TestService {
     await writeFile(join(directory, 'standin.json'), JSON.stringify(standin));
   }
 
-  /** Starts the process, and resolves when it answers. */
-  async boot(): Promise<void> {
-    const child = spawn(process.execPath, ['--max-semi-space-size=4', join(ROOT, 'dist/server.js')], {
-      env: { ...process.env, MIC_CONFIG: this.configFile },
+  /**
+   * Starts the process, and resolves when it answers.
+   * @param wrapper a program that runs the service in its own place, by exec
+   */
+  async boot(wrapper: readonly string[] = []): Promise<void> {
+    const command = [...wrapper, process.execPath, '--max-semi-space-size=4', join(ROOT, 'dist/server.js')];
+    const child = spawn(command[0] ?? '', command.slice(1), {
+      env: { ...process.env, ...this.env, MIC_CONFIG: this.configFile },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child = child;
@@ -252,6 +267,25 @@ export class TestService {
   async untilRunning(...placements: string[]): Promise<void> {
     const wanted = placements.map((placement) => `${placement}:RUNNING`).sort();
     await this.until(async () => JSON.stringify(await this.placements()) === JSON.stringify(wanted), 15_000);
+  }
+
+  /** The first error among a model's placements. */
+  async errorOf(model: string): Promise<PlacementErrorView | undefined> {
+    const { body } = await this.get<{ error?: PlacementErrorView }[]>(`/api/v1/models/status/${model}`);
+    return Array.isArray(body) ? body.find(({ error }) => error)?.error : undefined;
+  }
+
+  async untilError(model: string, timeoutMs?: number): Promise<PlacementErrorView> {
+    await this.until(async () => (await this.errorOf(model)) !== undefined, timeoutMs);
+    return (await this.errorOf(model)) ?? { code: 'NONE', message: '' };
+  }
+
+  /** How often the servers have loaded the model and come to its end, by their logs. */
+  async loadsOf(model: string): Promise<number> {
+    const directory = join(this.stateDir, 'logs');
+    const files = await readdir(directory).catch(() => []);
+    const logs = await Promise.all(files.map((file) => readFile(join(directory, file), 'utf8')));
+    return logs.join('').split(`successfully loaded '${model}'`).length - 1;
   }
 
   /** Asks Triton itself; the connection is fresh, and the answer's first output. */
