@@ -10,6 +10,10 @@ export interface FakeContainer {
   readonly labels: Readonly<Record<string, string>>;
   running: boolean;
   exitCode: number;
+  /** Host pid of its main process; one beyond `pid_max` unless given. */
+  pid?: number;
+  /** Ports of the host, on 127.0.0.1. */
+  readonly publishes?: readonly number[];
 }
 
 /** Answers a request, or returns false to leave it to the fake's own answers. */
@@ -94,7 +98,11 @@ export class FakeEngine {
       json(
         response,
         200,
-        [...this.containers.values()].map(({ id, name }) => ({ Id: id, Names: [`/${name}`], Ports: [] })),
+        [...this.containers.values()].map(({ id, name, publishes = [] }) => ({
+          Id: id,
+          Names: [`/${name}`],
+          Ports: publishes.map((port) => ({ IP: '127.0.0.1', PublicPort: port, Type: 'tcp' })),
+        })),
       );
       return;
     }
@@ -111,7 +119,7 @@ export function json(response: ServerResponse, status: number, body: unknown): v
   response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
 }
 
-function inspection({ id, name, labels, running, exitCode }: FakeContainer): unknown {
+function inspection({ id, name, labels, running, exitCode, pid = 4_000_000 }: FakeContainer): unknown {
   return {
     Id: id,
     Name: `/${name}`,
@@ -120,7 +128,7 @@ function inspection({ id, name, labels, running, exitCode }: FakeContainer): unk
       Status: running ? 'running' : 'exited',
       Running: running,
       OOMKilled: false,
-      Pid: running ? 4_000_000 : 0,
+      Pid: running ? pid : 0,
       ExitCode: exitCode,
       Error: '',
       StartedAt: '2026-01-01T00:00:00Z',
