@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
-import { systemCodeOf } from '../../common/errors.js';
+import { DomainError, systemCodeOf } from '../../common/errors.js';
 import { isServerName } from '../server-name.js';
 
 const recordSchema = z.object({
@@ -27,36 +27,49 @@ const recordSchema = z.object({
 /** What is on disk about one server. Environments are not: they may hold secrets. */
 export type ProcessRecord = Readonly<z.infer<typeof recordSchema>>;
 
+/** Without its records, a server that runs would be taken for one that does not, and be launched once more. */
+export class RecordsGoneError extends DomainError {
+  readonly code = 'SERVER_RECORDS_GONE';
+  readonly kind = 'internal';
+  override readonly retry = 'always';
+}
+
 /**
  * `<state dir>/processes/<name>.json`, one per server. The files are the truth: nothing of them is cached, so that
  * what another instance of this class wrote is seen at once. Names must be valid server names.
  */
 export class ProcessRecords {
   private readonly directory: string;
+  /** The directory was there: if it is not any more, that says nothing about servers. */
+  private wasThere = false;
 
   constructor(stateDir: string) {
     this.directory = join(stateDir, 'processes');
   }
 
-  /** `undefined` when there is none, or none that can be understood. */
+  /** `undefined` when there is none, or none that can be understood. @throws RecordsGoneError */
   async read(name: string): Promise<ProcessRecord | undefined> {
     let content: string;
     try {
       content = await readFile(this.pathOf(name), 'utf8');
     } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return undefined;
-      throw error;
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+      await this.requireDirectory();
+      return undefined;
     }
     return parseRecord(content, name);
   }
 
+  /** @throws RecordsGoneError */
   async list(): Promise<readonly ProcessRecord[]> {
     let entries: string[];
     try {
       entries = await readdir(this.directory);
+      this.wasThere = true;
     } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return [];
-      throw error;
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+      await this.requireDirectory();
+      return [];
     }
     const names = entries
       .filter((entry) => entry.endsWith('.json'))
@@ -65,14 +78,29 @@ export class ProcessRecords {
     return records.filter((record) => record !== undefined);
   }
 
-  /** Atomic, and on disk when it resolves. */
+  /** Atomic, and on disk when it resolves. @throws RecordsGoneError, a system error */
   async write(record: ProcessRecord): Promise<void> {
-    await mkdir(this.directory, { recursive: true, mode: 0o750 });
+    if (this.wasThere) await this.requireDirectory();
+    else await mkdir(this.directory, { recursive: true, mode: 0o750 });
+    this.wasThere = true;
     await writeFileAtomic(this.pathOf(record.name), `${JSON.stringify(record, null, 2)}\n`, { mode: 0o640 });
   }
 
   async remove(name: string): Promise<void> {
     await rm(this.pathOf(name), { force: true });
+  }
+
+  private async requireDirectory(): Promise<void> {
+    if (!this.wasThere) return;
+    try {
+      await stat(this.directory);
+    } catch (error) {
+      throw new RecordsGoneError(
+        `The records of servers in ${this.directory} are gone: put the directory back, or start this service again, which finds what runs.`,
+        { directory: this.directory },
+        { cause: error },
+      );
+    }
   }
 
   private pathOf(name: string): string {
