@@ -19,14 +19,15 @@ export interface GroupIdentity {
 export interface Remains {
   /** Living processes of the group; they get the group's signals. */
   readonly group: readonly ProcessRow[];
-  /** Living processes that left the group (a session of their own) but carry its marker. */
+  /** Living processes that left the group (a session of their own), but carry its marker or descend from its members. */
   readonly strays: readonly ProcessRow[];
 }
 
 /**
  * The processes of one server. A group's id is reused like a pid once the group is empty, so a group counts as ours
  * only while something proves it: its leader's start time, a member seen in it earlier, a member that carries our
- * marker, or one that writes to our log. Nothing is ever signalled without such a proof.
+ * marker, or one that writes to our log. A process outside it counts as ours by its marker, by where it writes, or by
+ * descent from one that is ours. Nothing is ever signalled without such a proof.
  */
 export class ProcessGroup {
   private readonly seen = new Set<string>();
@@ -39,13 +40,19 @@ export class ProcessGroup {
     const groupId = this.identity.leader?.pid;
     const members = groupId === undefined ? [] : rows.filter((row) => row.groupId === groupId);
     const ours = await this.isOurs(members);
-    if (ours) for (const member of members) this.seen.add(keyOf(member));
-    const strays: ProcessRow[] = [];
+    const family = new Set<ProcessRow>(ours ? members : []);
     for (const row of rows) {
-      if (row.alive && row.groupId !== groupId && this.canBeStray(row) && (await this.isMarked(row)))
-        strays.push(row);
+      if (row.groupId === groupId || !row.alive) continue;
+      if (this.seen.has(keyOf(row)) || (this.canBeStray(row) && (await this.isMarked(row)))) family.add(row);
     }
-    return { group: ours ? members.filter((member) => member.alive) : [], strays };
+    addDescendants(family, rows);
+    // Once its parent is gone, nothing else may tell that a descendant is one.
+    for (const row of family) this.seen.add(keyOf(row));
+    const living = [...family].filter((row) => row.alive);
+    return {
+      group: ours ? living.filter((row) => row.groupId === groupId) : [],
+      strays: living.filter((row) => row.groupId !== groupId),
+    };
   }
 
   /** Sends `signal` to the group at once; each stray by itself. What has ended meanwhile is passed over. */
@@ -90,6 +97,13 @@ export class ProcessGroup {
     // A title written over the environment hides the marker; the output still goes where the launch sent it.
     return writesTo(row.pid, this.identity.logPath);
   }
+}
+
+/** A set that grows while it is walked is walked to its end: children of children included. */
+function addDescendants(family: Set<ProcessRow>, rows: readonly ProcessRow[]): void {
+  const children = new Map<number, ProcessRow[]>();
+  for (const row of rows) children.set(row.parentPid, [...(children.get(row.parentPid) ?? []), row]);
+  for (const row of family) for (const child of children.get(row.pid) ?? []) family.add(child);
 }
 
 function keyOf(row: ProcessRow): string {
