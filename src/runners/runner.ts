@@ -36,8 +36,8 @@ export interface Deployment {
  * | `ready` | the backend itself says that the model serves on this GPU, as the options want it |
  * | `starting` | the backend is at it: wait |
  * | `absent` | it does not serve here and nothing is under way; `reason` says why where known |
- * | `silent` | its server is there as far as anybody knows, and does not answer, or not in a way that makes sense |
- * | `unknown` | nobody can tell, neither what runs servers nor the backend itself |
+ * | `silent` | its server is there as far as anybody knows, and does not answer |
+ * | `unknown` | nobody can tell: what runs servers cannot, and the backend neither; or it answers, and makes no sense |
  */
 export type PlacementPhase = 'ready' | 'starting' | 'absent' | 'silent' | 'unknown';
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { deadline } from '../../src/common/deadline.js';
-import { callHttp } from '../../src/common/http/http-client.js';
+import { UnusableAnswerError, callHttp } from '../../src/common/http/http-client.js';
 
 let server: Server;
 let url: string;
@@ -109,6 +109,8 @@ describe('a call to a backend', () => {
 
   it('fails when what answers does not speak HTTP', async () => {
     answer = (request) => request.socket.end('+OK ready\r\n');
-    await expect(get()).rejects.toMatchObject({ code: expect.stringMatching(/^HPE_/) as unknown });
+    const error = await get().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UnusableAnswerError);
+    expect(error).toMatchObject({ cause: { code: expect.stringMatching(/^HPE_/) as unknown } });
   });
 });

@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { systemCodeOf } from '../errors.js';
 
 export interface HttpAnswer {
   readonly status: number;
@@ -18,15 +19,15 @@ export interface HttpCall {
 
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
 
-/** The answer is longer than a well-behaved backend would give. */
-class AnswerTooLongError extends Error {}
+/** There was an answer, and it is none: not HTTP, longer than a well-behaved backend would give, or without sense. */
+export class UnusableAnswerError extends Error {}
 
 /**
  * One HTTP call to a backend. Redirects are answers like any other, and the body is bounded.
  *
  * Every call has a connection of its own: Triton does its loads on the thread of a connection, so that a reused one
  * would get its answer only when somebody else's load is done.
- * @throws the signal's reason, a system error, or AnswerTooLongError
+ * @throws the signal's reason, a system error, or UnusableAnswerError
  */
 export function callHttp(call: HttpCall): Promise<HttpAnswer> {
   const { promise, resolve, reject } = settled<HttpAnswer>();
@@ -44,7 +45,11 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
   const fail = (error: Error): void => {
     reject(call.signal.aborted ? call.signal.reason : error);
   };
-  outgoing.on('error', fail);
+  outgoing.on('error', (error) => {
+    fail(
+      isOfParser(error) ? new UnusableAnswerError(`${call.url}: ${error.message}`, { cause: error }) : error,
+    );
+  });
   outgoing.on('response', (response) => {
     const chunks: Buffer[] = [];
     let length = 0;
@@ -56,7 +61,7 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
       chunks.push(chunk);
       if (length <= maxBytes) return;
       // At once: an answer that came in one piece would be taken for a complete one before the connection is gone.
-      fail(new AnswerTooLongError(`${call.url} answered more than ${maxBytes} bytes`));
+      fail(new UnusableAnswerError(`${call.url} answered more than ${maxBytes} bytes`));
       outgoing.destroy();
     });
     response.on('error', brokeOff);
@@ -69,6 +74,11 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
   });
   outgoing.end(payload);
   return promise;
+}
+
+/** `HPE_…` are the codes of Node's HTTP parser. */
+function isOfParser(error: Error): boolean {
+  return systemCodeOf(error)?.startsWith('HPE_') === true;
 }
 
 /** `Promise.withResolvers`, which Node 20 lacks. */

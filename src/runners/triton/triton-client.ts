@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { callHttp, type HttpAnswer } from '../../common/http/http-client.js';
+import { callHttp, type HttpAnswer, UnusableAnswerError } from '../../common/http/http-client.js';
 import { ModelLoadError } from '../runner.js';
 
 const indexSchema = z.array(
@@ -20,7 +20,7 @@ export type IndexRow = z.infer<typeof indexSchema>[number];
 export type TritonModelConfig = z.infer<typeof configSchema>;
 
 /** Triton answered, and not in the way it is documented to. */
-export class TritonProtocolError extends Error {}
+export class TritonProtocolError extends UnusableAnswerError {}
 
 /**
  * Triton's HTTP protocol: health, and the model repository extension.

@@ -1,5 +1,6 @@
 import { deadline, pollUntil } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
+import { UnusableAnswerError } from '../../common/http/http-client.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { StopFailedError } from '../../launchers/launcher.js';
@@ -156,7 +157,7 @@ export class TritonRunner extends Runner {
     try {
       return this.observations(deployment, running, await this.askPhases(deployment, running, signal));
     } catch (error) {
-      return this.observations(deployment, running, () => ['silent', messageOf(error)]);
+      return this.observations(deployment, running, () => [unseenAs(error), messageOf(error)]);
     }
   }
 
@@ -173,7 +174,7 @@ export class TritonRunner extends Runner {
     } catch (error) {
       const isRefused = systemCodeOf(error) === 'ECONNREFUSED';
       const words = `${trouble}; Triton: ${messageOf(error)}`;
-      return this.observations(deployment, running, () => [isRefused ? 'unknown' : 'silent', words]);
+      return this.observations(deployment, running, () => [isRefused ? 'unknown' : unseenAs(error), words]);
     }
   }
 
@@ -360,6 +361,11 @@ export class TritonRunner extends Runner {
 
 function isGone(row: IndexRow): boolean {
   return row.state === undefined || row.state === 'UNAVAILABLE' || row.state === 'UNKNOWN';
+}
+
+/** Who talks nonsense is there, and says nothing of the model. Of who does not answer, the next probe may. */
+function unseenAs(error: unknown): PlacementPhase {
+  return error instanceof UnusableAnswerError ? 'unknown' : 'silent';
 }
 
 function phaseOf(rows: readonly IndexRow[]): [PlacementPhase, string?] {
