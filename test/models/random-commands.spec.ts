@@ -2,6 +2,7 @@ import { jest } from '@jest/globals';
 import fc from 'fast-check';
 import { StopFailedError } from '../../src/launchers/launcher.js';
 import { ModelLoadError, ServerLostError } from '../../src/runners/runner.js';
+import type { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';
 
@@ -14,16 +15,38 @@ const MODELS = ['A', 'B'] as const;
 const model = fc.constantFrom(...MODELS);
 const gpuId = fc.integer({ min: 0, max: 3 });
 
+type Verb = 'start' | 'stop' | 'force';
 type Action =
-  | { readonly kind: 'start' | 'stop'; readonly model: string; readonly gpuId: number }
+  | {
+      readonly kind: 'start' | 'stop';
+      readonly model: string;
+      readonly gpuId: number;
+      /** Of a stop. */
+      readonly manner: { readonly drainSeconds?: number; readonly force?: boolean };
+    }
+  | { readonly kind: 'work'; readonly work: FakeRunner['work'] }
   | { readonly kind: 'crash'; readonly model: string }
-  | { readonly kind: 'trouble'; readonly verb: 'start' | 'stop'; readonly error: 'final' | 'bounded' }
-  | { readonly kind: 'hold' | 'let go'; readonly verb: 'start' | 'stop' }
+  | { readonly kind: 'trouble'; readonly verb: Verb; readonly error: 'final' | 'bounded' }
+  | { readonly kind: 'hold' | 'let go'; readonly verb: Verb }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'restart' };
 
-const command = fc.record({ kind: fc.constantFrom('start' as const, 'stop' as const), model, gpuId });
-const verb = fc.constantFrom('start' as const, 'stop' as const);
+const manner = fc.constantFrom(
+  {},
+  {},
+  { drainSeconds: 0 },
+  { drainSeconds: 1 },
+  { drainSeconds: 4 },
+  { force: true },
+);
+const command = fc.record({ kind: fc.constantFrom('start' as const, 'stop' as const), model, gpuId, manner });
+const verb = fc.constantFrom<Verb>('start', 'stop', 'force');
+const work = fc.constantFrom<FakeRunner['work']>(
+  null,
+  { open: 0, finished: 1 },
+  { open: 2, finished: 1 },
+  new Error('no metrics'),
+);
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 12, arbitrary: command },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash' as const), model }) },
@@ -41,6 +64,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(0, 1, 100, 1500) }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('work' as const), work }) },
 );
 
 /** Runs the actions without waiting for answers; returns the answers, and the house as it is afterwards. */
@@ -63,7 +87,7 @@ async function play(
         note(house.supervisor.start(each.model, each.gpuId, {}));
         break;
       case 'stop':
-        note(house.supervisor.stop(each.model, each.gpuId));
+        note(house.supervisor.stop(each.model, each.gpuId, each.manner));
         break;
       case 'crash':
         house.runner.crash(each.model);
@@ -71,12 +95,15 @@ async function play(
       case 'trouble':
         house.runner.failNext(
           each.verb,
-          each.verb === 'stop'
+          each.verb !== 'start'
             ? new StopFailedError('stuck')
             : each.error === 'final'
               ? new ModelLoadError('broken')
               : new ServerLostError('died'),
         );
+        break;
+      case 'work':
+        house.runner.work = each.work;
         break;
       case 'hold':
         house.runner.hold(each.verb);
@@ -98,6 +125,7 @@ async function play(
   // From here on nothing stands in the way; longer than any delay, shorter than the deadlines.
   house.runner.letGo('start');
   house.runner.letGo('stop');
+  house.runner.letGo('force');
   for (let second = 0; second < 15; second += 1) {
     await pass(1000);
     await house.probe();
