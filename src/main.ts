@@ -7,6 +7,7 @@ import { loadConfig } from './config/load-config.js';
 import type { Config } from './config/schema.js';
 import { PortInUseError } from './launchers/launcher.js';
 import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './launchers/ports.js';
+import { ServerShutdown } from './models/shutdown.js';
 import { lockState } from './state/state-lock.js';
 
 const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.meta.url));
@@ -29,16 +30,21 @@ async function main(): Promise<void> {
   const shutdown = (signal: string): void => {
     if (ending) return;
     ending = true;
-    logger.info({ signal }, 'Shutting down; models go on serving');
+    const { server, shutdown: end } = config;
+    const stops = end.policy === 'stop';
+    const limitSeconds = server.shutdown_timeout_seconds + (stops ? end.stop_timeout_seconds : 0);
+    logger.info({ signal }, `Shutting down; models ${stops ? 'are stopped' : 'go on serving'}`);
     setTimeout(() => {
       logger.error('The shutdown took too long and was cut short');
       process.exit(1);
-    }, config.server.shutdown_timeout_seconds * 1000).unref();
+    }, limitSeconds * 1000).unref();
     app.close().then(
       () => {
-        logger.info('Shut down');
+        const { failure } = app.get(ServerShutdown);
+        if (failure) logger.error({ err: failure }, 'Shut down, and servers are left');
+        else logger.info('Shut down');
         close();
-        process.exit(0);
+        process.exit(failure ? 1 : 0);
       },
       (error: unknown) => {
         logger.error({ err: error }, 'The shutdown failed');

@@ -11,6 +11,7 @@ import {
   processesSection,
   restartSection,
   serverSection,
+  shutdownSection,
   stateSection,
 } from './sections/service.js';
 import { tritonSection } from './sections/triton.js';
@@ -32,6 +33,7 @@ export const configSchema = z
     health: healthSection,
     liveness: livenessSection,
     restart: restartSection,
+    shutdown: shutdownSection,
     launchers: launchersSection,
     runners: z.strictObject({ triton: tritonSection, comfyui: comfyuiSection }),
   })

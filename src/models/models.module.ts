@@ -7,12 +7,13 @@ import { HealthPoller } from './health-poller.js';
 import { ModelsController } from './models.controller.js';
 import { PlacementJournal } from './placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
+import { ServerShutdown } from './shutdown.js';
 import { Supervisor } from './supervisor.js';
 
 @Module({
   imports: [RunnersModule, GpusModule, StateModule],
   controllers: [ModelsController],
-  providers: [Catalog, PlacementJournal, GpuRoom, Supervisor, HealthPoller],
+  providers: [Catalog, PlacementJournal, GpuRoom, ServerShutdown, Supervisor, HealthPoller],
   exports: [Supervisor],
 })
 export class ModelsModule {}

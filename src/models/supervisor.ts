@@ -31,6 +31,7 @@ import { Placement } from './placement.js';
 import { PlacementJournal } from './placement-journal.js';
 import { needOf } from './room/estimates.js';
 import { GpuRoom } from './room/gpu-room.js';
+import { ServerShutdown } from './shutdown.js';
 import { type Claim, occupantsOf } from './room/occupants.js';
 import type { Occupant } from './room/occupant.js';
 
@@ -71,6 +72,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly gpus: GpusService,
     private readonly tenants: GpuTenants,
     private readonly room: GpuRoom,
+    private readonly shutdown: ServerShutdown,
     @Inject(Clock) private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -100,11 +102,17 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     for (const worker of this.workers.values()) worker.wake();
   }
 
-  /** Servers go on. Before the listener closes, so that whoever waits for a stop gets an answer. */
+  /**
+   * Servers go on, or end too, as `shutdown.policy` says. Before the listener closes, so that whoever waits for a stop
+   * gets an answer.
+   */
   async beforeApplicationShutdown(): Promise<void> {
     this.closing = true;
     for (const unsubscribe of this.unsubscribe) unsubscribe();
-    await Promise.all([...this.workers.values()].map((worker) => worker.close()));
+    await this.shutdown.run(async () => {
+      await Promise.all([...this.workers.values()].map((worker) => worker.close()));
+      if (this.shutdown.stopsServers) this.serveNoMore();
+    });
   }
 
   /**
@@ -180,6 +188,16 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     if (!this.isReady) return;
     for (const worker of this.workers.values()) if (!worker.state.isEmpty && chosen(worker)) worker.probe();
     this.publishTenants();
+  }
+
+  /** Nothing is RUNNING by hearsay while the servers end; on disk it stays wanted. */
+  private serveNoMore(): void {
+    for (const state of this.deployments()) {
+      for (const placement of state.active().filter((each) => each.status === 'RUNNING')) {
+        this.journal.record(state, placement, 'lost', 'its server is stopped with this service');
+        placement.progress = 'stopped with this service; starts again with it';
+      }
+    }
   }
 
   private async acceptStart(

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { DomainError } from '../common/errors.js';
+import type { RemovalManner, Unneeded } from './unneeded.js';
 
 /** A GPU by its NVML index, and by the UUID it is pinned with. */
 export interface GpuRef {
@@ -169,6 +170,25 @@ export abstract class Runner {
    * what it knows soon after the signal aborts.
    */
   abstract getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]>;
+
+  /**
+   * Every server of this service for this backend that none of the `needed` models needs, the dead included, whichever
+   * run of the service launched it; and the models that nobody needs in the others.
+   * @throws EngineUnavailableError when nobody can tell
+   */
+  abstract findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]>;
+
+  /**
+   * Removes it, unless it is needed by then or has been replaced; `needed` is asked when nothing can come between. Says
+   * whether it did; its processes are gone then.
+   * @throws StopFailedError, EngineUnavailableError
+   */
+  abstract removeUnneeded(
+    unneeded: Unneeded,
+    needed: () => readonly string[],
+    manner: RemovalManner,
+    signal: AbortSignal,
+  ): Promise<boolean>;
 
   /** Calls `listener` when something happened to a server that is worth a look at once. */
   abstract onChange(listener: () => void): () => void;

@@ -12,7 +12,7 @@ const STATUS_OF_KIND: Readonly<Record<string, string>> = {
   unavailable: '503',
 };
 /** Errors that can only come up where no request waits for an answer. */
-const WITHOUT_ANSWER = ['status', 'boot', '–'];
+const WITHOUT_ANSWER = ['status', 'boot', 'end', '–'];
 
 /** The service's own source: the stand-in for Triton is a program of its own. */
 function sources(): string[] {

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { orAborted } from '../../src/common/deadline.js';
+import { StopFailedError } from '../../src/launchers/launcher.js';
+import type { RemovalManner, Unneeded } from '../../src/runners/unneeded.js';
 import {
   type Deployment,
   type DeploymentOptions,
@@ -69,6 +71,15 @@ export class FakeRunner extends Runner {
   statusError: Error | undefined;
   statusCalls = 0;
   ignoresSignals = false;
+  findCalls = 0;
+  /** Nobody can tell which servers there are. */
+  findError: Error | undefined;
+  findHangs = false;
+  readonly removalErrors: Error[] = [];
+  /** Models whose server does not end by itself. */
+  readonly unending = new Set<string>();
+  /** Models whose server cannot be ended. */
+  readonly immortal = new Set<string>();
   /** The server goes on without the model, as one that models share. */
   serverStays = false;
 
@@ -201,6 +212,40 @@ export class FakeRunner extends Runner {
     const failure = this.recycleErrors.shift();
     if (failure) return Promise.reject(failure);
     return Promise.resolve(this.frozen.delete(modelName) && this.world.delete(modelName));
+  }
+
+  async findUnneeded(needed: readonly string[], signal?: AbortSignal): Promise<readonly Unneeded[]> {
+    this.findCalls += 1;
+    if (this.findError) throw this.findError;
+    if (this.findHangs && signal) await orAborted(new Promise(() => undefined), signal);
+    return [...this.world]
+      .filter(([model, gpus]) => gpus.size > 0 && !needed.includes(model))
+      .map(([model]) => ({
+        serverName: `server-${model}`,
+        serverId: `run-of-${model}`,
+        launcher: 'process' as const,
+        pid: FAKE_PID,
+        running: true,
+        models: [model],
+      }));
+  }
+
+  async removeUnneeded(
+    { models }: Unneeded,
+    needed: () => readonly string[],
+    manner: RemovalManner,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const model = models?.[0] ?? '';
+    this.calls.push(`remove ${model}${manner === 'force' ? ' by force' : ''}`);
+    const failure = this.removalErrors.shift();
+    if (failure) throw failure;
+    if (manner === 'polite' && this.unending.has(model)) {
+      await orAborted(new Promise(() => undefined), signal);
+    }
+    if (this.immortal.has(model)) throw new StopFailedError(`server-${model} could not be stopped`);
+    if (needed().includes(model)) return false;
+    return this.world.delete(model);
   }
 
   async getStatus(deployment: Deployment): Promise<readonly PlacementObservation[]> {

@@ -10,6 +10,7 @@ import { Catalog } from '../../src/models/catalog.js';
 import type { PlacementTransition } from '../../src/models/placement.js';
 import { PlacementJournal } from '../../src/models/placement-journal.js';
 import { GpuRoom } from '../../src/models/room/gpu-room.js';
+import { ServerShutdown } from '../../src/models/shutdown.js';
 import { Supervisor } from '../../src/models/supervisor.js';
 import type { Runner } from '../../src/runners/runner.js';
 import type { DesiredDeployment } from '../../src/state/desired-state.js';
@@ -76,6 +77,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly tenants = new GpuTenants();
   readonly lines: Record<string, unknown>[];
   readonly transitions: PlacementTransition[] = [];
+  readonly shutdown: ServerShutdown;
   readonly supervisor: Supervisor;
 
   private constructor(
@@ -89,13 +91,16 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const journal = new PlacementJournal(this.clock, logger);
     journal.transitions.subscribe((transition) => this.transitions.push(transition));
     const gpus = new GpusService(this.gpus, this.clock, config);
+    const catalog = new Catalog(runners);
+    this.shutdown = new ServerShutdown(catalog, config, logger);
     this.supervisor = new Supervisor(
-      new Catalog(runners),
+      catalog,
       store,
       journal,
       gpus,
       this.tenants,
       new GpuRoom(gpus, config, logger),
+      this.shutdown,
       this.clock,
       config,
       logger,
@@ -107,11 +112,16 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       runner?: FakeRunner;
       state?: readonly DesiredDeployment[];
       restart?: Partial<Config['restart']>;
+      shutdown?: Partial<Config['shutdown']>;
       moreRunners?: readonly Runner[];
     } = {},
   ): House {
     const config = testConfig();
-    const restarting = { ...config, restart: { ...config.restart, ...settings.restart } };
+    const restarting = {
+      ...config,
+      restart: { ...config.restart, ...settings.restart },
+      shutdown: { ...config.shutdown, ...settings.shutdown },
+    };
     const log = recordingLogger();
     const runner = settings.runner ?? new FakeRunner();
     const store = new MemoryStore(restarting, log.logger, settings.state);

@@ -33,7 +33,11 @@ export const serverSection = z
       .min(16)
       .max(65_536)
       .describe('Connections at once; further ones are closed unanswered.'),
-    shutdown_timeout_seconds: z.int().min(1).max(600).describe('Time the service takes at the most to end.'),
+    shutdown_timeout_seconds: z
+      .int()
+      .min(1)
+      .max(600)
+      .describe('Time the service takes at the most to end, besides shutdown.stop_timeout_seconds.'),
   })
   .refine((server) => server.trusted_network || LOOPBACK.test(server.host), {
     ...whenValid(z.object({ trusted_network: z.boolean(), host: z.string() })),
@@ -125,6 +129,19 @@ export const restartSection = z.strictObject({
     .min(0)
     .max(86_400)
     .describe('RUNNING for this long: the tries are counted anew.'),
+});
+
+export const shutdownSection = z.strictObject({
+  policy: z
+    .enum(['keep', 'stop'])
+    .describe('At the end of this service, servers go on serving (keep), or are stopped (stop).'),
+  stop_timeout_seconds: z
+    .int()
+    .min(1)
+    .max(3600)
+    .describe(
+      'With policy stop: time for servers to end by themselves; what is left then is ended by force.',
+    ),
 });
 
 export const launchersSection = z.strictObject({

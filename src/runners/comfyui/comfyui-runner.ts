@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DomainError } from '../../common/errors.js';
 import type { ComfyuiConfig } from '../../config/sections/comfyui.js';
 import { type DeploymentOptions, type PlacementObservation, Runner } from '../runner.js';
+import type { Unneeded } from '../unneeded.js';
 
 /** The backend is in the catalog, and cannot be started yet. */
 export class BackendNotImplementedError extends DomainError {
@@ -47,6 +48,14 @@ export class ComfyuiRunner extends Runner {
   }
 
   recycle(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  findUnneeded(): Promise<readonly Unneeded[]> {
+    return Promise.resolve([]);
+  }
+
+  removeUnneeded(): Promise<boolean> {
     return Promise.resolve(false);
   }
 

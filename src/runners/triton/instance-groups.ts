@@ -1,5 +1,7 @@
 import type { TritonModelConfig } from './triton-client.js';
 
+type InstanceGroups = Pick<TritonModelConfig, 'instance_group'>;
+
 /** Where the instances of one placement run: a GPU by the index the server sees, or the CPU. */
 export interface InstancePlace {
   /** NVML index of the placement. */
@@ -27,11 +29,11 @@ export function instanceGroupText(places: readonly InstancePlace[], count: numbe
 }
 
 /** The placement is served with this many instances, by what Triton says of its own configuration. */
-export function serves(config: TritonModelConfig, gpuId: number, count: number): boolean {
+export function serves(config: InstanceGroups, gpuId: number, count: number): boolean {
   return config.instance_group.some((group) => group.name === groupName(gpuId) && group.count === count);
 }
 
 /** The placement has instances, however many. */
-export function hasGroup(config: TritonModelConfig, gpuId: number): boolean {
+export function hasGroup(config: InstanceGroups, gpuId: number): boolean {
   return config.instance_group.some((group) => group.name === groupName(gpuId));
 }

@@ -13,6 +13,9 @@ const indexSchema = z.array(
 
 const configSchema = z.object({
   instance_group: z.array(z.object({ name: z.string().default(''), count: z.int().default(1) })).default([]),
+  ensemble_scheduling: z
+    .object({ step: z.array(z.object({ model_name: z.string() })).default([]) })
+    .default({ step: [] }),
 });
 
 /** A row of the repository index: one model version. */
@@ -45,6 +48,11 @@ export class TritonClient {
 
   /** The rows of one model; none when the repository does not have it. */
   async indexOf(model: string, signal: AbortSignal): Promise<IndexRow[]> {
+    return (await this.index(signal)).filter((row) => row.name === model);
+  }
+
+  /** Every model version that Triton knows of. */
+  async index(signal: AbortSignal): Promise<IndexRow[]> {
     const answer = await callHttp({
       method: 'POST',
       url: `${this.baseUrl}/v2/repository/index`,
@@ -53,7 +61,7 @@ export class TritonClient {
     });
     if (answer.status !== 200)
       throw new TritonProtocolError(`the index answered ${answer.status}: ${errorOf(answer)}`);
-    return parseAs(indexSchema, answer).filter((row) => row.name === model);
+    return parseAs(indexSchema, answer);
   }
 
   /**

@@ -1,8 +1,9 @@
-import { deadline, pollUntil } from '../../common/deadline.js';
+import { deadline } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { UnusableAnswerError } from '../../common/http/http-client.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { Launcher } from '../../launchers/launcher.js';
+import { NameLocks } from '../../launchers/name-locks.js';
 import { StopFailedError } from '../../launchers/launcher.js';
 import {
   BackendTimeoutError,
@@ -18,6 +19,7 @@ import {
   type StopContext,
   type Workload,
 } from '../runner.js';
+import type { RemovalManner, Unneeded } from '../unneeded.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { hasGroup, serves } from './instance-groups.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
@@ -25,10 +27,10 @@ import { ModelRepository } from './model-repository.js';
 import type { IndexRow } from './triton-client.js';
 import { modelGpuConfig, type TritonOptions, tritonOptionsSchema } from './triton-options.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
+import { TritonInventory } from './triton-inventory.js';
 import { TritonServers } from './triton-servers.js';
+import { unloadFully } from './unload.js';
 
-const UNLOAD_POLL_MS = 50;
-const PROBE_OF_UNLOAD_TIMEOUT_MS = 2000;
 /** Time of the launcher to say whether the server runs; what a probe has beyond that is for the server itself. */
 const INSPECT_TIMEOUT_MS = 1000;
 
@@ -44,6 +46,9 @@ export class TritonRunner extends Runner {
   private readonly repository: ModelRepository;
   private readonly visibility: GpuVisibility;
   private readonly servers: TritonServers;
+  private readonly inventory: TritonInventory;
+  /** A load, or the unload of a model that nobody needs, one after another per model. */
+  private readonly turns = new NameLocks();
   /** Models whose last load was answered: of any other, a load may still be under way in Triton. */
   private readonly answeredLoads = new Set<string>();
   /** Models that are being unloaded while their requests have time: their server goes on until then. */
@@ -61,6 +66,7 @@ export class TritonRunner extends Runner {
     this.repository = new ModelRepository(config.model_repository_host_path);
     this.visibility = new GpuVisibility(config.gpus);
     this.servers = new TritonServers(config, launcher, isPortTaken);
+    this.inventory = new TritonInventory(launcher, this.servers, this.models);
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
@@ -108,7 +114,9 @@ export class TritonRunner extends Runner {
     const server = this.serverOf(deployment);
     const running = await server.ensureLive(this.visibility.access(context.gpus), context);
     context.onProgress(`loading ${deployment.modelName}`);
-    await this.load(server, running, deployment, context);
+    await this.turns.run(deployment.modelName, context.signal, () =>
+      this.load(server, running, deployment, context),
+    );
   }
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
@@ -140,6 +148,30 @@ export class TritonRunner extends Runner {
 
   recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
     return this.serverOf(deployment).endIfSilent(context.signal);
+  }
+
+  findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
+    return this.inventory.findUnneeded(needed, signal);
+  }
+
+  async removeUnneeded(
+    unneeded: Unneeded,
+    needed: () => readonly string[],
+    manner: RemovalManner,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const server = this.inventory.serverNamed(unneeded.serverName);
+    const isNeeded = (labels: Readonly<Record<string, string>>): boolean =>
+      this.inventory.isNeeded({ ...unneeded, labels }, needed());
+    const { model } = unneeded;
+    if (model === undefined) return server.stopRun(unneeded.serverId, isNeeded, manner, signal);
+    return this.turns.run(model, signal, async () => {
+      const running = await server.find(signal);
+      if (running?.info.id !== unneeded.serverId || isNeeded(running.info.labels)) return false;
+      await this.unload(server, running, model, [], { signal });
+      if (!needed().includes(model)) await this.repository.removeConfig(model);
+      return true;
+    });
   }
 
   async getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
@@ -317,7 +349,7 @@ export class TritonRunner extends Runner {
     this.workingOff.set(deployment.modelName, deployment);
     try {
       const running = await server.find(limit);
-      if (running) await this.unloaded(running, deployment.modelName, limit);
+      if (running) await unloadFully(running.client, deployment.modelName, limit);
     } catch {
       context.signal.throwIfAborted(); // nothing else keeps the stop from going on
     } finally {
@@ -330,37 +362,21 @@ export class TritonRunner extends Runner {
     running: RunningTriton,
     model: string,
     gpuIds: readonly number[],
-    context: RunnerContext,
+    context: Pick<RunnerContext, 'signal'>,
   ): Promise<void> {
     const limit = deadline(this.config.api_timeout_seconds * 1000, context.signal);
     try {
-      await this.unloaded(running, model, limit);
+      await unloadFully(running.client, model, limit);
     } catch (error) {
       // A server that died, or that others have stopped meanwhile, has let go of everything.
       if (!(await server.isStill(running, context.signal))) return;
       throw new StopFailedError(
-        `Triton did not unload ${model} from GPU ${gpuIds.join(', ')} within ${this.config.api_timeout_seconds} s: ${messageOf(error)}`,
+        `Triton did not unload ${model}${gpuIds.length > 0 ? ` from GPU ${gpuIds.join(', ')}` : ''} within ${this.config.api_timeout_seconds} s: ${messageOf(error)}`,
         { model, gpuIds, log: await server.lastLines() },
         { cause: error },
       );
     }
   }
-
-  /** Resolves when Triton has let go: an unload answers while requests in flight still hold the model. */
-  private async unloaded({ client }: RunningTriton, model: string, limit: AbortSignal): Promise<void> {
-    await client.unload(model, limit);
-    await pollUntil(
-      async () => {
-        const rows = await client.indexOf(model, deadline(PROBE_OF_UNLOAD_TIMEOUT_MS, limit));
-        return rows.every((row) => isGone(row)) || undefined;
-      },
-      { intervalMs: UNLOAD_POLL_MS, signal: limit },
-    );
-  }
-}
-
-function isGone(row: IndexRow): boolean {
-  return row.state === undefined || row.state === 'UNAVAILABLE' || row.state === 'UNKNOWN';
 }
 
 /** Who talks nonsense is there, and says nothing of the model. Of who does not answer, the next probe may. */

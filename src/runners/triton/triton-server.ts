@@ -4,6 +4,7 @@ import { DomainError, messageOf } from '../../common/errors.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { BackendTimeoutError, type RunnerContext, ServerLostError } from '../runner.js';
+import type { RemovalManner } from '../unneeded.js';
 import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
 import { TritonMetrics } from './triton-metrics.js';
@@ -120,6 +121,27 @@ export class TritonServer {
   /** Ends it by force, whoever needs it; its processes are gone then. @throws StopFailedError */
   async end(signal: AbortSignal): Promise<void> {
     await this.exclusively(signal, () => this.launcher.stop(this.name, 0, signal));
+  }
+
+  /**
+   * Stops the run with this id unless somebody needs it by then, and says whether it did; its processes are gone then.
+   * By force, it does not wait for a launch or a stop that may be under way.
+   * @throws StopFailedError, EngineUnavailableError
+   */
+  async stopRun(
+    id: string,
+    isNeeded: (labels: ServerInfo['labels']) => boolean,
+    manner: RemovalManner,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const stop = async (graceSeconds: number): Promise<boolean> => {
+      const info = await this.launcher.inspect(this.name, signal);
+      if (info?.id !== id || isNeeded(info.labels)) return false;
+      await this.launcher.stop(this.name, graceSeconds, signal);
+      return true;
+    };
+    if (manner === 'force') return stop(0);
+    return this.exclusively(signal, () => stop(stopGraceSeconds(this.config)));
   }
 
   /** Ends it by force unless it answers, and says whether it did. @throws StopFailedError, EngineUnavailableError */

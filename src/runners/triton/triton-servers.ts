@@ -27,6 +27,22 @@ export class TritonServers {
     );
   }
 
+  get sharedName(): string {
+    return this.shared.name;
+  }
+
+  /** Whoever has this name: a server of this configuration or one of an earlier. */
+  named(name: string, models: readonly string[]): TritonServer {
+    const known = [this.shared, ...models.map((model) => this.of(model))];
+    return known.find((server) => server.name === name) ?? this.former(name);
+  }
+
+  /** One that this configuration would not launch. */
+  private former(name: string): TritonServer {
+    const refuse = (): Promise<never> => Promise.reject(new Error(`${name} is not launched any more`));
+    return new TritonServer({ name, choosePorts: refuse }, this.launcher, this.config);
+  }
+
   of(model: string): TritonServer {
     if (!modelGpuConfig(this.config, model).use_dedicated_server) return this.shared;
     const existing = this.dedicated.get(model);

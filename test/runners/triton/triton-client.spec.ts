@@ -98,9 +98,17 @@ describe('the client of Triton', () => {
         { name: 'gpu_0', count: 2 },
         { name: '', count: 1 },
       ],
+      ensemble_scheduling: { step: [] },
     });
     says(200, {});
-    await expect(client.modelConfig('A', signal())).resolves.toEqual({ instance_group: [] });
+    await expect(client.modelConfig('A', signal())).resolves.toEqual({
+      instance_group: [],
+      ensemble_scheduling: { step: [] },
+    });
+    says(200, { ensemble_scheduling: { step: [{ model_name: 'B', model_version: -1 }] } });
+    await expect(client.modelConfig('A', signal())).resolves.toMatchObject({
+      ensemble_scheduling: { step: [{ model_name: 'B' }] },
+    });
     says(404, { error: 'unknown model' });
     await expect(client.modelConfig('A', signal())).resolves.toBeUndefined();
   });
