@@ -8,6 +8,7 @@ import {
   launchersSection,
   livenessSection,
   logSection,
+  orphansSection,
   processesSection,
   restartSection,
   serverSection,
@@ -34,6 +35,7 @@ export const configSchema = z
     liveness: livenessSection,
     restart: restartSection,
     shutdown: shutdownSection,
+    orphans: orphansSection,
     launchers: launchersSection,
     runners: z.strictObject({ triton: tritonSection, comfyui: comfyuiSection }),
   })

@@ -5,6 +5,8 @@ import { StateModule } from '../state/state.module.js';
 import { Catalog } from './catalog.js';
 import { HealthPoller } from './health-poller.js';
 import { ModelsController } from './models.controller.js';
+import { OrphanWatch } from './orphans/orphan-watch.js';
+import { OrphansController } from './orphans/orphans.controller.js';
 import { PlacementJournal } from './placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
 import { ServerShutdown } from './shutdown.js';
@@ -12,8 +14,8 @@ import { Supervisor } from './supervisor.js';
 
 @Module({
   imports: [RunnersModule, GpusModule, StateModule],
-  controllers: [ModelsController],
-  providers: [Catalog, PlacementJournal, GpuRoom, ServerShutdown, Supervisor, HealthPoller],
+  controllers: [ModelsController, OrphansController],
+  providers: [Catalog, PlacementJournal, GpuRoom, ServerShutdown, Supervisor, HealthPoller, OrphanWatch],
   exports: [Supervisor],
 })
 export class ModelsModule {}

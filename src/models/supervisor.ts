@@ -61,6 +61,8 @@ export interface DeploymentView {
 @Injectable()
 export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly workers = new Map<string, DeploymentWorker>();
+  /** What the state wants and this configuration cannot serve. */
+  private readonly leftAlone: DesiredDeployment[] = [];
   private readonly unsubscribe: (() => void)[] = [];
   private closing = false;
   private recovered = false;
@@ -183,6 +185,17 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     return [...this.workers.values()].some((worker) => worker.isBusy);
   }
 
+  /** Models of a backend that are wanted, or still to be let go of, those that the configuration does not have included. */
+  neededModels(backend: string): string[] {
+    const ours = [...this.workers.values()]
+      .map((worker) => worker.state)
+      .filter((state) => state.active().length > 0 || state.toRelease().length > 0);
+    return [
+      ...ours.filter((state) => state.backend === backend).map((state) => state.modelName),
+      ...this.leftAlone.filter((each) => each.model_type === backend).map((each) => each.model_name),
+    ];
+  }
+
   /** Looks at the backends of the chosen deployments. Never waits. */
   probeAll(chosen: (worker: DeploymentWorker) => boolean = () => true): void {
     if (!this.isReady) return;
@@ -293,6 +306,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   private restore(desired: DesiredDeployment): void {
     const runner = this.catalog.find(desired.model_name);
     if (runner?.backend !== desired.model_type) {
+      this.leftAlone.push(desired);
       this.logger.error(
         { desired },
         'The state wants a model that this configuration does not have, or has in another backend: left as it is',

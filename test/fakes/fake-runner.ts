@@ -76,6 +76,8 @@ export class FakeRunner extends Runner {
   findError: Error | undefined;
   findHangs = false;
   readonly removalErrors: Error[] = [];
+  /** What happens between the call of a removal and its turn. */
+  beforeRemoval: () => Promise<void> = () => Promise.resolve();
   /** Models whose server does not end by itself. */
   readonly unending = new Set<string>();
   /** Models whose server cannot be ended. */
@@ -244,6 +246,7 @@ export class FakeRunner extends Runner {
       await orAborted(new Promise(() => undefined), signal);
     }
     if (this.immortal.has(model)) throw new StopFailedError(`server-${model} could not be stopped`);
+    await this.beforeRemoval();
     if (needed().includes(model)) return false;
     return this.world.delete(model);
   }

@@ -8,6 +8,7 @@ import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { Catalog } from '../../src/models/catalog.js';
 import type { PlacementTransition } from '../../src/models/placement.js';
+import { OrphanWatch } from '../../src/models/orphans/orphan-watch.js';
 import { PlacementJournal } from '../../src/models/placement-journal.js';
 import { GpuRoom } from '../../src/models/room/gpu-room.js';
 import { ServerShutdown } from '../../src/models/shutdown.js';
@@ -77,8 +78,10 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly tenants = new GpuTenants();
   readonly lines: Record<string, unknown>[];
   readonly transitions: PlacementTransition[] = [];
+  readonly catalog: Catalog;
   readonly shutdown: ServerShutdown;
   readonly supervisor: Supervisor;
+  readonly orphans: OrphanWatch;
 
   private constructor(
     readonly runner: FakeRunner,
@@ -91,10 +94,10 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const journal = new PlacementJournal(this.clock, logger);
     journal.transitions.subscribe((transition) => this.transitions.push(transition));
     const gpus = new GpusService(this.gpus, this.clock, config);
-    const catalog = new Catalog(runners);
-    this.shutdown = new ServerShutdown(catalog, config, logger);
+    this.catalog = new Catalog(runners);
+    this.shutdown = new ServerShutdown(this.catalog, config, logger);
     this.supervisor = new Supervisor(
-      catalog,
+      this.catalog,
       store,
       journal,
       gpus,
@@ -105,6 +108,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       config,
       logger,
     );
+    this.orphans = new OrphanWatch(this.catalog, this.supervisor, this.clock, config, logger);
   }
 
   static withMemory(
@@ -112,6 +116,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       runner?: FakeRunner;
       state?: readonly DesiredDeployment[];
       restart?: Partial<Config['restart']>;
+      orphans?: Partial<Config['orphans']>;
       shutdown?: Partial<Config['shutdown']>;
       moreRunners?: readonly Runner[];
     } = {},
@@ -121,6 +126,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       ...config,
       restart: { ...config.restart, ...settings.restart },
       shutdown: { ...config.shutdown, ...settings.shutdown },
+      orphans: { ...config.orphans, ...settings.orphans },
     };
     const log = recordingLogger();
     const runner = settings.runner ?? new FakeRunner();

@@ -144,6 +144,18 @@ export const shutdownSection = z.strictObject({
     ),
 });
 
+export const orphansSection = z.strictObject({
+  policy: z
+    .enum(['remove', 'report'])
+    .describe('Servers of this service that nobody wants are removed after a grace, or only reported.'),
+  grace_seconds: z
+    .int()
+    .min(0)
+    .max(86_400)
+    .describe('Time from the first sight of an orphan to its removal, unless somebody wants it by then.'),
+  interval_seconds: z.int().min(1).max(3600).describe('Time between two looks for orphans.'),
+});
+
 export const launchersSection = z.strictObject({
   docker: z.strictObject({
     socket_path: hostPath.describe("The Docker Engine's socket."),
@@ -160,5 +172,5 @@ export const launchersSection = z.strictObject({
 });
 
 export const instanceName = safeName.describe(
-  'Name of this service on its host: only servers labelled with it are ever touched.',
+  'Name of this service on its host: only servers labelled with it are ever touched. Unique there.',
 );
