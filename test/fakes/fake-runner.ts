@@ -123,7 +123,10 @@ export class FakeRunner extends Runner {
 
   letGo(verb: Verb): void {
     this.holding.delete(verb);
-    for (const call of this.held.splice(0)) call.succeed();
+    for (const call of this.held.splice(0)) {
+      // Of one that was broken off, nothing comes any more.
+      if (this.ignoresSignals || !call.context.signal.aborted) call.succeed();
+    }
   }
 
   failNext(verb: Verb, ...errors: Error[]): void {
