@@ -70,7 +70,8 @@ describe('SIGTERM in the middle of starts and stops', () => {
     const ended = made.end('SIGTERM');
     process.kill(made.pid, 'SIGTERM');
     process.kill(made.pid, 'SIGINT');
-    // Still there for those who read, and taking no more commands.
+    // Still there for those who read, and taking no more commands once the signal has arrived.
+    await made.until(async () => (await made.get('/health/ready')).status === 503);
     expect(await made.start('MAM', 1)).toMatchObject(SHUTTING_DOWN);
     expect(await made.placements()).not.toContain('MAM@0:RUNNING');
     expect(await ended).toBe(0);
