@@ -49,6 +49,12 @@ export class StopTimeoutError extends DomainError {
   readonly kind = 'internal';
 }
 
+/** Its server was ended over the API, on purpose: it is not brought back. */
+export class EndedOverApiError extends DomainError {
+  readonly code = 'ENDED_OVER_API';
+  readonly kind = 'internal';
+}
+
 /** The server has ended, and the driver says that its processes still hold memory of the GPU; it is looked at again. */
 export class GpuMemoryHeldError extends DomainError {
   readonly code = 'GPU_MEMORY_HELD';

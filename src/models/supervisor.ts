@@ -24,21 +24,20 @@ import {
   PreflightTimeoutError,
   quoted,
   ShuttingDownError,
-  StopTimeoutError,
 } from './errors.js';
 import { parseOptions, sameOptions } from './options.js';
 import { Placement } from './placement.js';
 import { PlacementJournal } from './placement-journal.js';
 import { needOf } from './room/estimates.js';
 import { GpuRoom } from './room/gpu-room.js';
+import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
+import { untilLetGo } from './stop-answer.js';
 import { type Claim, occupantsOf } from './room/occupants.js';
 import type { Occupant } from './room/occupant.js';
 
 /** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
 const PREFLIGHT_TIMEOUT_MS = 5000;
-/** Slack, ms, over the runner's own deadline before a waiting stop is answered. */
-const STOP_ANSWER_SLACK_MS = 2000;
 
 /** What a request says of a stop. */
 interface StopRequested {
@@ -64,6 +63,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   /** What the state wants and this configuration cannot serve. */
   private readonly leftAlone: DesiredDeployment[] = [];
   private readonly unsubscribe: (() => void)[] = [];
+  private readonly serverEnd: ServerEnd;
   private closing = false;
   private recovered = false;
 
@@ -78,7 +78,15 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     @Inject(Clock) private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
+  ) {
+    this.serverEnd = new ServerEnd({
+      workers: () => [...this.workers.values()],
+      store,
+      journal,
+      clock,
+      serverNameOf: ({ state }, placement) => this.serverNameOf(state, placement),
+    });
+  }
 
   /** The state of the last run has been read, and is being brought about. */
   get isReady(): boolean {
@@ -163,16 +171,23 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
     const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId, asked));
-    const limitMs = worker.stopLimitMs(gpuId) + STOP_ANSWER_SLACK_MS;
-    const limit = deadline(limitMs);
-    const stopped = await orAborted(done, limit).catch((error: unknown) => {
-      if (error !== limit.reason) throw error;
-      throw new StopTimeoutError(
-        `${modelName} on GPU ${gpuId} was not stopped within ${Math.ceil(limitMs / 1000)} s; the stop goes on. Its status tells when it is done.`,
-        { modelName, gpuId },
-      );
-    });
+    const stopped = await untilLetGo(worker, gpuId, done);
     return this.view(worker.state, stopped);
+  }
+
+  /** `MAM@0` for all that the server of this name serves, starts or is letting go of. Never waits. */
+  placementsOn(serverName: string): string[] {
+    return this.serverEnd.placementsOn(serverName);
+  }
+
+  /**
+   * Ends a server by force, whatever it serves: its placements go to ERROR and are not brought back.
+   * @returns `MAM@0` for each of these
+   * @throws ShuttingDownError and what `ServerEnd.run` throws
+   */
+  async endServer(serverName: string, by: string): Promise<string[]> {
+    this.assertOpen();
+    return this.serverEnd.run(serverName, by);
   }
 
   /** Every deployment that has a placement. Never waits. */
@@ -222,6 +237,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const { state } = worker;
     const now = this.clock.now();
     const desired = state.toDesired();
+    // Somebody waits for the end of what failed: the start follows it.
+    const isEnding = failed !== undefined && worker.records.waiters.has(gpuId);
     await this.store.put(state.modelName, {
       ...desired,
       options: { ...options },
@@ -229,6 +246,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
         ...desired.placements.filter(
           (placement) => placement.gpu_id !== gpuId || placement.wanted === 'release',
         ),
+        ...(isEnding ? [{ gpu_id: gpuId, wanted: 'release' as const }] : []),
         { gpu_id: gpuId, wanted: 'serve' },
       ],
       ...(state.isEmpty && { created_at: now.toISOString() }),
@@ -236,7 +254,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     });
     if (state.isEmpty) state.createdAt = now;
     state.options = options;
-    const placement = failed ?? new Placement(gpuId, now);
+    if (isEnding) state.releasing.set(gpuId, failed);
+    const placement = isEnding || !failed ? new Placement(gpuId, now) : failed;
     placement.needsRelease = false;
     placement.port = this.catalog.find(state.modelName)?.expectedPort(state.modelName) ?? null;
     state.serving.set(gpuId, placement);
@@ -411,11 +430,16 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
             modelName: deployment.modelName,
             gpuId: placement.gpuId,
             pid: placement.pid,
-            serverName: placement.serverName,
+            serverName: this.serverNameOf(deployment, placement),
             instances,
           }));
       }),
     );
+  }
+
+  /** By the backend's word, or else where it is going to be. */
+  private serverNameOf({ modelName }: DeploymentState, { serverName, gpuId }: Placement): string | null {
+    return serverName ?? this.catalog.find(modelName)?.serverNameOf(modelName, gpuId) ?? null;
   }
 
   private assertOpen(): void {

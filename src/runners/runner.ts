@@ -106,6 +106,11 @@ export abstract class Runner {
     return null;
   }
 
+  /** Name of the server that serves a model on a GPU, or will; `null` where that is not known before it runs. */
+  serverNameOf(_modelName: string, _gpuId: number): string | null {
+    return null;
+  }
+
   /** What one placement asks of its GPU, by the configuration. */
   gpuNeeds(_modelName: string, _options: DeploymentOptions): GpuNeeds {
     return { memoryMiB: null, policy: 'shared' };

@@ -15,6 +15,7 @@ import {
 
 /** Main process of the server on GPU 0: beyond `pid_max`, so that no process of the host can be taken for it. */
 const FAKE_PID = 5_000_100;
+const SERVER_NAME = 'server';
 
 type Verb = 'start' | 'stop' | 'force';
 
@@ -177,6 +178,11 @@ export class FakeRunner extends Runner {
     });
   }
 
+  /** One server for all models. */
+  override serverNameOf(): string {
+    return SERVER_NAME;
+  }
+
   override drainSeconds(): number {
     return this.drain;
   }
@@ -266,7 +272,7 @@ export class FakeRunner extends Runner {
         phase: this.phases.get(gpuId) ?? this.phase ?? this.phaseOf(deployment.modelName, serves),
         pid: serves || this.serverStays ? this.pidOn(gpuId) : null,
         port: serves ? 8000 + gpuId : null,
-        serverName: serves ? 'server' : null,
+        serverName: serves ? SERVER_NAME : null,
       };
     });
   }

@@ -84,6 +84,10 @@ export class TritonRunner extends Runner {
     return modelGpuConfig(this.config, modelName).use_dedicated_server ? null : this.config.http_port;
   }
 
+  override serverNameOf(modelName: string): string {
+    return this.servers.of(modelName).name;
+  }
+
   override drainSeconds(modelName: string): number {
     return modelGpuConfig(this.config, modelName).drain_seconds;
   }
