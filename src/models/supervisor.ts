@@ -14,6 +14,7 @@ import { GpusService } from '../gpus/gpus.service.js';
 import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../runners/runner.js';
 import type { DesiredDeployment } from '../state/desired-state.js';
 import { DesiredStateStore } from '../state/desired-state.store.js';
+import { Adoption } from './adoption.js';
 import { Catalog } from './catalog.js';
 import { DeploymentState } from './deployment-state.js';
 import { DeploymentWorker } from './deployment-worker.js';
@@ -64,6 +65,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   /** What the state wants and this configuration cannot serve. */
   private readonly leftAlone: DesiredDeployment[] = [];
   private readonly unsubscribe: (() => void)[] = [];
+  private readonly adoption: Adoption;
   private closing = false;
   private recovered = false;
 
@@ -78,7 +80,14 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     @Inject(Clock) private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
+  ) {
+    this.adoption = new Adoption({
+      runners: catalog.allRunners,
+      store,
+      logger,
+      takeUp: (runner, deployment) => this.takeUp(runner, deployment),
+    });
+  }
 
   /** The state of the last run has been read, and is being brought about. */
   get isReady(): boolean {
@@ -100,6 +109,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.unsubscribe.push(() => {
       transitions.unsubscribe();
     });
+    this.adoption.begin();
     this.recovered = true;
     for (const worker of this.workers.values()) worker.wake();
   }
@@ -112,6 +122,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.closing = true;
     for (const unsubscribe of this.unsubscribe) unsubscribe();
     await this.shutdown.run(async () => {
+      await this.adoption.close();
       await Promise.all([...this.workers.values()].map((worker) => worker.close()));
       if (this.shutdown.stopsServers) this.serveNoMore();
     });
@@ -129,6 +140,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const requested = parseOptions(runner, modelName, config);
     const gpus = await this.gpus.inventory();
     assertGpuExists(gpuId, gpus);
+    if (!this.workers.has(modelName)) await this.adoption.settled(runner.backend);
     const worker = this.workerOf(runner, modelName);
     return worker.records.lock.runExclusive(async () => {
       this.assertOpen();
@@ -159,7 +171,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async stop(modelName: string, gpuId: number, asked: StopRequested = {}): Promise<DeploymentView> {
     this.assertOpen();
-    this.catalog.runnerOf(modelName, 'not_found');
+    const { backend } = this.catalog.runnerOf(modelName, 'not_found');
+    if (!this.workers.has(modelName)) await this.adoption.settled(backend);
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
     const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId, asked));
@@ -194,6 +207,11 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       ...ours.filter((state) => state.backend === backend).map((state) => state.modelName),
       ...this.leftAlone.filter((each) => each.model_type === backend).map((each) => each.model_name),
     ];
+  }
+
+  /** What runs of this backend is not all known yet: none of it is an orphan. */
+  isAdopting(backend: string): boolean {
+    return this.adoption.isDue(backend);
   }
 
   /** Looks at the backends of the chosen deployments. Never waits. */
@@ -324,6 +342,28 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     }
     state.options = options.success ? options.data : defaults;
     this.createWorker(runner, state);
+  }
+
+  /**
+   * What serves is wanted, as if the state had said so all along. A model that has a worker was known since the state
+   * was lost: what its commands say counts, not what was seen before them.
+   */
+  private async takeUp(runner: Runner, { modelName, gpuIds, options }: Deployment): Promise<void> {
+    if (this.workers.has(modelName)) return;
+    const now = this.clock.now().toISOString();
+    const desired: DesiredDeployment = {
+      model_name: modelName,
+      model_type: runner.backend,
+      options: { ...options },
+      placements: gpuIds.map((gpuId) => ({ gpu_id: gpuId, wanted: 'serve' })),
+      created_at: now,
+      updated_at: now,
+    };
+    await this.store.put(modelName, desired);
+    this.logger.warn({ desired }, 'The state was lost: a model that serves is taken up');
+    this.restore(desired);
+    this.workers.get(modelName)?.wake();
+    this.publishTenants();
   }
 
   private workerOf(runner: Runner, modelName: string): DeploymentWorker {
