@@ -68,6 +68,12 @@ export class GpusUnknownError extends DomainError {
   override readonly retry = 'always';
 }
 
+/** The state was lost, and what a backend serves cannot be told yet: a command might start or end it blindly. */
+export class AdoptionPendingError extends DomainError {
+  readonly code = 'ADOPTION_PENDING';
+  readonly kind = 'unavailable';
+}
+
 /** The service ends, and takes no more commands. */
 export class ShuttingDownError extends DomainError {
   readonly code = 'SHUTTING_DOWN';

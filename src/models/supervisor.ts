@@ -14,6 +14,7 @@ import { GpusService } from '../gpus/gpus.service.js';
 import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../runners/runner.js';
 import type { DesiredDeployment } from '../state/desired-state.js';
 import { DesiredStateStore } from '../state/desired-state.store.js';
+import { Adoption } from './adoption.js';
 import { Catalog } from './catalog.js';
 import { DeploymentState } from './deployment-state.js';
 import { DeploymentWorker } from './deployment-worker.js';
@@ -64,6 +65,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   private readonly leftAlone: DesiredDeployment[] = [];
   private readonly unsubscribe: (() => void)[] = [];
   private readonly serverEnd: ServerEnd;
+  private readonly adoption: Adoption;
   private closing = false;
   private recovered = false;
 
@@ -85,6 +87,12 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       journal,
       clock,
       serverNameOf: ({ state }, placement) => this.serverNameOf(state, placement),
+    });
+    this.adoption = new Adoption({
+      runners: catalog.allRunners,
+      store,
+      logger,
+      takeUp: (runner, deployment) => this.takeUp(runner, deployment),
     });
   }
 
@@ -108,6 +116,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.unsubscribe.push(() => {
       transitions.unsubscribe();
     });
+    this.adoption.begin();
     this.recovered = true;
     for (const worker of this.workers.values()) worker.wake();
   }
@@ -120,6 +129,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.closing = true;
     for (const unsubscribe of this.unsubscribe) unsubscribe();
     await this.shutdown.run(async () => {
+      await this.adoption.close();
       await Promise.all([...this.workers.values()].map((worker) => worker.close()));
       if (this.shutdown.stopsServers) this.serveNoMore();
     });
@@ -137,6 +147,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const requested = parseOptions(runner, modelName, config);
     const gpus = await this.gpus.inventory();
     assertGpuExists(gpuId, gpus);
+    if (!this.workers.has(modelName)) await this.adoption.settled(runner.backend);
     const worker = this.workerOf(runner, modelName);
     return worker.records.lock.runExclusive(async () => {
       this.assertOpen();
@@ -167,7 +178,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async stop(modelName: string, gpuId: number, asked: StopRequested = {}): Promise<DeploymentView> {
     this.assertOpen();
-    this.catalog.runnerOf(modelName, 'not_found');
+    const { backend } = this.catalog.runnerOf(modelName, 'not_found');
+    if (!this.workers.has(modelName)) await this.adoption.settled(backend);
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
     const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId, asked));
@@ -209,6 +221,11 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       ...ours.filter((state) => state.backend === backend).map((state) => state.modelName),
       ...this.leftAlone.filter((each) => each.model_type === backend).map((each) => each.model_name),
     ];
+  }
+
+  /** What runs of this backend is not all known yet: none of it is an orphan. */
+  isAdopting(backend: string): boolean {
+    return this.adoption.isDue(backend);
   }
 
   /** Looks at the backends of the chosen deployments. Never waits. */
@@ -343,6 +360,28 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     }
     state.options = options.success ? options.data : defaults;
     this.createWorker(runner, state);
+  }
+
+  /**
+   * What serves is wanted, as if the state had said so all along. A model that has a worker was known since the state
+   * was lost: what its commands say counts, not what was seen before them.
+   */
+  private async takeUp(runner: Runner, { modelName, gpuIds, options }: Deployment): Promise<void> {
+    if (this.workers.has(modelName)) return;
+    const now = this.clock.now().toISOString();
+    const desired: DesiredDeployment = {
+      model_name: modelName,
+      model_type: runner.backend,
+      options: { ...options },
+      placements: gpuIds.map((gpuId) => ({ gpu_id: gpuId, wanted: 'serve' })),
+      created_at: now,
+      updated_at: now,
+    };
+    await this.store.put(modelName, desired);
+    this.logger.warn({ desired }, 'The state was lost: a model that serves is taken up');
+    this.restore(desired);
+    this.workers.get(modelName)?.wake();
+    this.publishTenants();
   }
 
   private workerOf(runner: Runner, modelName: string): DeploymentWorker {

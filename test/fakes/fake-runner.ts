@@ -3,6 +3,7 @@ import { orAborted } from '../../src/common/deadline.js';
 import { StopFailedError } from '../../src/launchers/launcher.js';
 import type { RemovalManner, Unneeded } from '../../src/runners/unneeded.js';
 import {
+  type Adoptable,
   type Deployment,
   type DeploymentOptions,
   type PlacementObservation,
@@ -77,6 +78,12 @@ export class FakeRunner extends Runner {
   findError: Error | undefined;
   findHangs = false;
   readonly removalErrors: Error[] = [];
+  /** Nobody can tell what is served; a string: of a part of it. */
+  adoptionTrouble: Error | string | undefined;
+  adoptionHangs = false;
+  adoptionCalls = 0;
+  /** What models are served with, where it is not the default. */
+  readonly servedOptions = new Map<string, DeploymentOptions>();
   /** What happens between the call of a removal and its turn. */
   beforeRemoval: () => Promise<void> = () => Promise.resolve();
   /** Models whose server does not end by itself. */
@@ -223,6 +230,20 @@ export class FakeRunner extends Runner {
     const failure = this.recycleErrors.shift();
     if (failure) return Promise.reject(failure);
     return Promise.resolve(this.frozen.delete(modelName) && this.world.delete(modelName));
+  }
+
+  override async adoptable(): Promise<Adoptable> {
+    this.adoptionCalls += 1;
+    if (this.adoptionHangs) return new Promise(() => undefined);
+    if (this.adoptionTrouble instanceof Error) throw this.adoptionTrouble;
+    const deployments = [...this.world.keys()]
+      .filter((model) => this.servedOn(model).length > 0 && !this.frozen.has(model))
+      .map((modelName) => ({
+        modelName,
+        gpuIds: this.servedOn(modelName),
+        options: this.servedOptions.get(modelName) ?? this.defaultOptions(),
+      }));
+    return { deployments, ...(this.adoptionTrouble !== undefined && { unclear: this.adoptionTrouble }) };
   }
 
   async findUnneeded(needed: readonly string[], signal?: AbortSignal): Promise<readonly Unneeded[]> {
