@@ -198,7 +198,10 @@ export class TestService {
     const directory = join(this.stateDir, 'processes');
     const files = await readdir(directory).catch(() => []);
     const records = await Promise.all(
-      files.filter((file) => file.endsWith('.json')).map((file) => readFile(join(directory, file), 'utf8')),
+      files
+        .filter((file) => file.endsWith('.json'))
+        // A server may end, and its record go, between the two.
+        .map((file) => readFile(join(directory, file), 'utf8').catch(() => '')),
     );
     return records
       .map((record) => /"pid":\s*(\d+)/.exec(record)?.[1])
