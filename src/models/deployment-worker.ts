@@ -24,6 +24,7 @@ import type { PlacementJournal } from './placement-journal.js';
 import { plan, type Step } from './planner.js';
 import { Prober } from './prober.js';
 import { Releases, type StopManner } from './releases.js';
+import type { StartSlot, StartSlots } from './room/start-slots.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */
 const STEP_GRACE_MS = 5000;
@@ -40,9 +41,13 @@ export interface WorkerContext {
   readonly readGpus: () => Promise<readonly GpuSample[]>;
   /** What is placed on the GPUs has changed without a transition. */
   readonly tenantsChanged: () => void;
+  readonly slots: StartSlots;
   /** All deployments wanted of a backend. */
   readonly wantedOf: (backend: string) => RunnerContext['wanted'];
 }
+
+/** Longest timer there is: the wait for others' starts ends with theirs, each of which has its own deadline. */
+const NO_LIMIT_MS = 2 ** 31 - 1;
 
 /** A call of the runner's `start` or `stop`. */
 interface RunningStep {
@@ -374,6 +379,37 @@ export class DeploymentWorker {
       await this.startFailed(this.starting(broken), error);
       return;
     }
+    const slot = this.runner.measuresFreeMemory ? await this.slot(absent) : undefined;
+    if (this.runner.measuresFreeMemory && !slot) return;
+    try {
+      await this.startAll();
+    } finally {
+      slot?.release();
+    }
+  }
+
+  /** `undefined`: something else was wanted meanwhile, and the next pass sees what. */
+  private async slot(gpuIds: readonly number[]): Promise<StartSlot | undefined> {
+    const { slots } = this.context;
+    const { modelName } = this.state;
+    const placements = this.starting(gpuIds);
+    let slot: StartSlot | undefined;
+    let epoch = this.epoch;
+    const take = async (signal: AbortSignal): Promise<void> => {
+      epoch = this.epoch;
+      slot = await slots.take({ modelName, gpuIds }, signal, (words) => {
+        for (const placement of placements) placement.progress = words;
+      });
+    };
+    const isCurrent = (): boolean => !this.closed && this.epoch === epoch + 1; // the end of the step is one
+    await this.runStep('start', take, () => undefined, this.reportDefect.bind(this), NO_LIMIT_MS);
+    for (const placement of placements) placement.progress = undefined;
+    if (isCurrent()) return slot;
+    slot?.release();
+    return undefined;
+  }
+
+  private async startAll(): Promise<void> {
     const wanted = this.state.wanted();
     const { gpuIds } = this.state.toServe();
     const placements = this.starting(gpuIds);

@@ -4,7 +4,9 @@ import { ApiErrors } from '../common/http/api-errors.js';
 import { Catalog } from './catalog.js';
 import { ModelInstanceInfo, ModelStatusItem } from './dto/model-responses.dto.js';
 import { StartRequest, StopRequest } from './dto/start-request.dto.js';
+import { StartPlan } from './dto/start-plan.dto.js';
 import { NotPlacedError, quoted } from './errors.js';
+import { toStartPlan } from './plan-view.js';
 import { Supervisor } from './supervisor.js';
 import { toInstanceInfo, toStatusItem } from './views.js';
 
@@ -33,6 +35,25 @@ export class ModelsController {
   async start(@Body() request: StartRequest): Promise<ModelInstanceInfo> {
     return toInstanceInfo(
       await this.supervisor.start(request.model_name, request.gpu_id, request.config ?? {}),
+    );
+  }
+
+  @Post('plan')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'What a start would come to 启动预检',
+    description:
+      'The same body as a start, and the same checks: whether it would be accepted, why not, on which GPUs it fits and who is in the way. Nothing is changed or reserved. 与启动请求相同，只做检查，不产生任何改变。',
+  })
+  @ApiOkResponse({ type: StartPlan })
+  @ApiErrors({
+    400: 'The request is invalid, the model is not supported, or there is no such GPU. 请求参数无效',
+    500: 'The GPUs cannot be read. 获取GPU信息失败',
+    501: 'The GPU library is not there. 功能未实现',
+  })
+  async plan(@Body() request: StartRequest): Promise<StartPlan> {
+    return toStartPlan(
+      await this.supervisor.foresee(request.model_name, request.gpu_id, request.config ?? {}),
     );
   }
 

@@ -9,13 +9,23 @@ import { OrphanWatch } from './orphans/orphan-watch.js';
 import { OrphansController } from './orphans/orphans.controller.js';
 import { PlacementJournal } from './placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
+import { MemoryLearner } from './room/memory-learner.js';
 import { ServerShutdown } from './shutdown.js';
 import { Supervisor } from './supervisor.js';
 
 @Module({
   imports: [RunnersModule, GpusModule, StateModule],
   controllers: [ModelsController, OrphansController],
-  providers: [Catalog, PlacementJournal, GpuRoom, ServerShutdown, Supervisor, HealthPoller, OrphanWatch],
+  providers: [
+    Catalog,
+    PlacementJournal,
+    GpuRoom,
+    ServerShutdown,
+    Supervisor,
+    HealthPoller,
+    OrphanWatch,
+    MemoryLearner,
+  ],
   exports: [Supervisor],
 })
 export class ModelsModule {}

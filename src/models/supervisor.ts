@@ -5,40 +5,31 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
-import { deadline, orAborted } from '../common/deadline.js';
+import { DomainError } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
 import { GpuTenants } from '../gpus/gpu-tenants.js';
 import { GpusService } from '../gpus/gpus.service.js';
-import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../runners/runner.js';
+import type { Deployment, DeploymentOptions, Runner } from '../runners/runner.js';
 import type { DesiredDeployment } from '../state/desired-state.js';
 import { DesiredStateStore } from '../state/desired-state.store.js';
 import { Adoption } from './adoption.js';
 import { Catalog } from './catalog.js';
 import { DeploymentState } from './deployment-state.js';
 import { DeploymentWorker } from './deployment-worker.js';
-import {
-  GpuNotFoundError,
-  NotPlacedError,
-  OptionsConflictError,
-  PreflightTimeoutError,
-  quoted,
-  ShuttingDownError,
-} from './errors.js';
-import { parseOptions, sameOptions } from './options.js';
+import { NotPlacedError, quoted, ShuttingDownError } from './errors.js';
 import { Placement } from './placement.js';
 import { PlacementJournal } from './placement-journal.js';
-import { needOf } from './room/estimates.js';
 import { GpuRoom } from './room/gpu-room.js';
 import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
+import { StartSlots } from './room/start-slots.js';
+import { StartChecks } from './start-checks.js';
+import type { StartForecast } from './start-forecast.js';
 import { untilLetGo } from './stop-answer.js';
-import { type Claim, occupantsOf } from './room/occupants.js';
+import { occupantsOf } from './room/occupants.js';
 import type { Occupant } from './room/occupant.js';
-
-/** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
-const PREFLIGHT_TIMEOUT_MS = 5000;
 
 /** What a request says of a stop. */
 interface StopRequested {
@@ -64,6 +55,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   /** What the state wants and this configuration cannot serve. */
   private readonly leftAlone: DesiredDeployment[] = [];
   private readonly unsubscribe: (() => void)[] = [];
+  private readonly checks: StartChecks;
+  private readonly slots = new StartSlots();
   private readonly serverEnd: ServerEnd;
   private readonly adoption: Adoption;
   private closing = false;
@@ -81,6 +74,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
+    this.checks = new StartChecks({ catalog, gpus, wanted: (backend) => this.wanted(backend) });
     this.serverEnd = new ServerEnd({
       workers: () => [...this.workers.values()],
       store,
@@ -143,22 +137,19 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async start(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<DeploymentView> {
     this.assertOpen();
-    const runner = this.catalog.runnerOf(modelName, 'invalid');
-    const requested = parseOptions(runner, modelName, config);
-    const gpus = await this.gpus.inventory();
-    assertGpuExists(gpuId, gpus);
+    const asked = await this.checks.read(modelName, gpuId, config);
+    const { runner, gpus } = asked;
     if (!this.workers.has(modelName)) await this.adoption.settled(runner.backend);
     const worker = this.workerOf(runner, modelName);
     return worker.records.lock.runExclusive(async () => {
       this.assertOpen();
       const { state } = worker;
       const existing = state.serving.get(gpuId);
-      const options = this.optionsFor(runner, state, requested, config);
+      const options = this.checks.optionsFor(asked, state);
       if (existing?.isActive) return this.view(state, existing);
-      const gpuIds = [...new Set([...state.wanted().gpuIds, gpuId])].sort((a, b) => a - b);
-      await this.preflight(runner, { modelName, gpuIds, options }, gpus);
+      await this.checks.preflight(asked, state, options);
       const release = await this.room.reserve(
-        { modelName, gpuId, ...this.claimOf(runner, modelName, options) },
+        { modelName, gpuId, ...this.room.claimOf(runner, modelName, options) },
         gpus,
         () => this.occupants(),
       );
@@ -169,6 +160,39 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       }
       return this.view(state, state.serving.get(gpuId));
     });
+  }
+
+  /**
+   * What a start would come to, by the same checks; nothing is changed, or reserved.
+   * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, and what the GPUs throw: a start that makes no sense
+   */
+  async foresee(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<StartForecast> {
+    this.assertOpen();
+    const asked = await this.checks.read(modelName, gpuId, config);
+    const { runner, gpus } = asked;
+    const state = this.workers.get(modelName)?.state ?? this.newState(runner, modelName);
+    const isThere = state.serving.get(gpuId)?.isActive ?? false;
+    let refusal: DomainError | undefined;
+    let { options } = asked;
+    try {
+      options = this.checks.optionsFor(asked, state);
+      if (!isThere) await this.checks.preflight(asked, state, options);
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      refusal = error;
+    }
+    const claim = this.room.claimOf(runner, modelName, options);
+    const rooms = await this.room.survey({ modelName, ...claim }, gpus, () => this.occupants());
+    refusal ??= isThere ? undefined : rooms.get(gpuId)?.refusal;
+    return {
+      modelName,
+      backend: runner.backend,
+      gpuId,
+      would: refusal ? 'refuse' : isThere ? 'nothing' : 'start',
+      refusal,
+      need: claim.need,
+      gpus: rooms,
+    };
   }
 
   /**
@@ -320,24 +344,6 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     return { done };
   }
 
-  /** With nothing said, a further GPU takes the options of those that serve; otherwise they must agree. */
-  private optionsFor(
-    runner: Runner,
-    state: DeploymentState,
-    requested: DeploymentOptions,
-    given: Record<string, unknown>,
-  ): DeploymentOptions {
-    const active = state.active();
-    if (active.length === 0) return requested;
-    const wanted = { ...state.options, ...given };
-    if (sameOptions(wanted, state.options)) return state.options;
-    const gpuIds = active.map((placement) => placement.gpuId).join(', ');
-    throw new OptionsConflictError(
-      `${state.modelName} already runs on GPU ${gpuIds} with ${JSON.stringify(state.options)}, and all GPUs of a model share its options: start with the same config, or stop it first.`,
-      { backend: runner.backend },
-    );
-  }
-
   /** What the last run has left behind. What this configuration cannot serve stays on disk as it is. */
   private restore(desired: DesiredDeployment): void {
     const runner = this.catalog.find(desired.model_name);
@@ -385,13 +391,11 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private workerOf(runner: Runner, modelName: string): DeploymentWorker {
-    return (
-      this.workers.get(modelName) ??
-      this.createWorker(
-        runner,
-        new DeploymentState(modelName, runner.backend, runner.defaultOptions(modelName), this.clock.now()),
-      )
-    );
+    return this.workers.get(modelName) ?? this.createWorker(runner, this.newState(runner, modelName));
+  }
+
+  private newState(runner: Runner, modelName: string): DeploymentState {
+    return new DeploymentState(modelName, runner.backend, runner.defaultOptions(modelName), this.clock.now());
   }
 
   private createWorker(runner: Runner, state: DeploymentState): DeploymentWorker {
@@ -406,6 +410,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       tenantsChanged: () => {
         this.publishTenants();
       },
+      slots: this.slots,
       wantedOf: (backend) => () => this.wanted(backend),
     });
     this.workers.set(state.modelName, worker);
@@ -423,26 +428,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   occupants(): Occupant[] {
     return this.deployments().flatMap((state) => {
       const runner = this.catalog.runnerOf(state.modelName, 'not_found');
-      return occupantsOf(state, this.claimOf(runner, state.modelName, state.options));
-    });
-  }
-
-  private claimOf(runner: Runner, modelName: string, options: DeploymentOptions): Claim {
-    const { policy } = runner.gpuNeeds(modelName, options);
-    return { need: needOf(runner, modelName, options), policy };
-  }
-
-  private async preflight(runner: Runner, deployment: Deployment, gpus: readonly GpuRef[]): Promise<void> {
-    const signal = deadline(PREFLIGHT_TIMEOUT_MS);
-    const wanted = (): Deployment[] => this.wanted(runner.backend);
-    await orAborted(
-      runner.preflight(deployment, { signal, gpus, wanted, onProgress: () => undefined }),
-      signal,
-    ).catch((error: unknown) => {
-      if (error !== signal.reason) throw error;
-      throw new PreflightTimeoutError(
-        `The checks of a start of ${deployment.modelName} were not done within ${PREFLIGHT_TIMEOUT_MS / 1000} s. Nothing was changed: try again.`,
-      );
+      return occupantsOf(state, this.room.claimOf(runner, state.modelName, state.options));
     });
   }
 
@@ -487,12 +473,6 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     if (!this.recovered)
       throw new ShuttingDownError('This service is starting and takes no commands yet: try again.');
   }
-}
-
-function assertGpuExists(gpuId: number, gpus: readonly GpuRef[]): void {
-  if (gpus.some((gpu) => gpu.id === gpuId)) return;
-  const ids = gpus.map((gpu) => gpu.id).join(', ') || 'none';
-  throw new GpuNotFoundError(`CUDA device not found: there is no GPU ${gpuId} on this host. GPUs: ${ids}.`);
 }
 
 function notPlaced(modelName: string, gpuId: number): NotPlacedError {

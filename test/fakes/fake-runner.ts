@@ -54,6 +54,7 @@ export class FakeRunner extends Runner {
   readonly optionsSchema = z.strictObject({ instances: z.int().min(1).max(8), mode: z.string().optional() });
   startTimeoutMs = 100_000;
   stopTimeoutMs = 20_000;
+  override measuresFreeMemory = false;
 
   /** What the backend serves. */
   readonly world = new Map<string, Set<number>>();

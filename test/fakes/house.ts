@@ -11,11 +11,13 @@ import type { PlacementTransition } from '../../src/models/placement.js';
 import { OrphanWatch } from '../../src/models/orphans/orphan-watch.js';
 import { PlacementJournal } from '../../src/models/placement-journal.js';
 import { GpuRoom } from '../../src/models/room/gpu-room.js';
+import { MemoryLearner } from '../../src/models/room/memory-learner.js';
 import { ServerShutdown } from '../../src/models/shutdown.js';
 import { Supervisor } from '../../src/models/supervisor.js';
 import type { Runner } from '../../src/runners/runner.js';
 import type { DesiredDeployment } from '../../src/state/desired-state.js';
 import type { DesiredStateStore } from '../../src/state/desired-state.store.js';
+import { GpuMemoryStore } from '../../src/state/gpu-memory.store.js';
 import { FakeClock } from './fake-clock.js';
 import { FakeRunner } from './fake-runner.js';
 import { MemoryStore } from './memory-store.js';
@@ -82,6 +84,8 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly shutdown: ServerShutdown;
   readonly supervisor: Supervisor;
   readonly orphans: OrphanWatch;
+  readonly learned: GpuMemoryStore;
+  readonly learner: MemoryLearner;
 
   private constructor(
     readonly runner: FakeRunner,
@@ -96,18 +100,20 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const gpus = new GpusService(this.gpus, this.clock, config);
     this.catalog = new Catalog(runners);
     this.shutdown = new ServerShutdown(this.catalog, config, logger);
+    this.learned = new GpuMemoryStore(this.clock, { state: { dir: '/nowhere' } }, logger);
     this.supervisor = new Supervisor(
       this.catalog,
       store,
       journal,
       gpus,
       this.tenants,
-      new GpuRoom(gpus, config, logger),
+      new GpuRoom(gpus, this.learned, config, logger),
       this.shutdown,
       this.clock,
       config,
       logger,
     );
+    this.learner = new MemoryLearner(this.supervisor, gpus, this.learned, this.clock, config, logger);
     this.orphans = new OrphanWatch(this.catalog, this.supervisor, this.clock, config, logger);
   }
 

@@ -55,6 +55,11 @@ export const gpusSection = z.strictObject({
     .min(1)
     .max(600)
     .describe('Time after a server has ended until its GPU memory must be free.'),
+  learn_interval_seconds: z
+    .int()
+    .min(0)
+    .max(3600)
+    .describe('Time between two looks at what models take of GPU memory, to learn their peaks; 0: never.'),
   nvml_library: z
     .string()
     .min(1)

@@ -3,10 +3,19 @@ import type { DeploymentOptions, Runner } from '../../runners/runner.js';
 /** What one placement takes at its peak on its GPU, and how that is known. */
 export interface MemoryNeed {
   readonly memoryMiB: number | null;
-  readonly source: 'configured' | 'unknown';
+  readonly source: 'configured' | 'learned' | 'unknown';
 }
 
-export function needOf(runner: Runner, modelName: string, options: DeploymentOptions): MemoryNeed {
+/** The larger of what the configuration says and what it took earlier, MiB, under the same options. */
+export function needOf(
+  runner: Runner,
+  modelName: string,
+  options: DeploymentOptions,
+  learnedMiB: number | undefined,
+): MemoryNeed {
   const { memoryMiB } = runner.gpuNeeds(modelName, options);
+  if (learnedMiB !== undefined && learnedMiB > (memoryMiB ?? 0)) {
+    return { memoryMiB: learnedMiB, source: 'learned' };
+  }
   return { memoryMiB, source: memoryMiB === null ? 'unknown' : 'configured' };
 }

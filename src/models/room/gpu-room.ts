@@ -4,10 +4,13 @@ import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
 import { GpusService } from '../../gpus/gpus.service.js';
-import type { GpuPolicy, GpuRef } from '../../runners/runner.js';
+import type { DeploymentOptions, GpuPolicy, GpuRef, Runner } from '../../runners/runner.js';
+import { GpuMemoryStore } from '../../state/gpu-memory.store.js';
 import { assess, type Assessment, type RoomRequest } from './assessment.js';
+import { needOf } from './estimates.js';
 import { holdingsOf } from './holdings.js';
 import type { GpuHoldings, Occupant } from './occupant.js';
+import type { Claim } from './occupants.js';
 
 /** Time, ms, a driver has to answer; later, the memory counts as unknown and a start is not held up. */
 const READING_TIMEOUT_MS = 3000;
@@ -25,6 +28,7 @@ export class GpuRoom {
 
   constructor(
     private readonly gpus: GpusService,
+    private readonly learned: GpuMemoryStore,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -51,6 +55,26 @@ export class GpuRoom {
     };
     this.reservations.add(reservation);
     return () => this.reservations.delete(reservation);
+  }
+
+  /** What a placement of a model asks of its GPU. */
+  claimOf(runner: Runner, modelName: string, options: DeploymentOptions): Claim {
+    const { policy } = runner.gpuNeeds(modelName, options);
+    return { need: needOf(runner, modelName, options, this.learned.peakOf(modelName, options)), policy };
+  }
+
+  /** Whether a model has room on each GPU; nothing is reserved. */
+  async survey(
+    request: Omit<RoomRequest, 'gpuId'>,
+    gpus: readonly GpuRef[],
+    occupants: Occupants,
+  ): Promise<Map<number, Assessment>> {
+    const before = occupants();
+    const holdings = await this.read(occupants);
+    const now = this.since(before, occupants());
+    return new Map(
+      gpus.map((gpu) => [gpu.id, this.assess({ ...request, gpuId: gpu.id }, gpu, holdings, now)]),
+    );
   }
 
   private assess(

@@ -1,0 +1,25 @@
+import { z } from 'zod';
+
+/** What a model has taken of a GPU's memory at most, under one set of options. */
+const peakSchema = z.object({
+  model_name: z.string().min(1),
+  /** Canonical: see `optionsKey`. */
+  options: z.string(),
+  peak_mb: z.int().min(1),
+  /** When the peak last grew. */
+  at: z.iso.datetime(),
+});
+
+/** The file of what was learned. `version` grows with every change that an older service could not read. */
+export const gpuMemorySchema = z.object({ version: z.literal(1), peaks: z.array(peakSchema) });
+
+export type GpuMemoryPeak = z.infer<typeof peakSchema>;
+
+/** The same for the same options, in whatever order their keys are. */
+export function optionsKey(options: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(options, (_key, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+}
