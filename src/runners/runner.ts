@@ -111,6 +111,11 @@ export abstract class Runner {
     return { memoryMiB: null, policy: 'shared' };
   }
 
+  /** The GPUs that a placement on `gpuId` holds under these options, that one first. */
+  gpusOf(gpuId: number, _options: DeploymentOptions): readonly number[] {
+    return [gpuId];
+  }
+
   /** Time, seconds, that requests get before a stop that does not say itself; by the configuration. */
   drainSeconds(_modelName: string): number {
     return 0;

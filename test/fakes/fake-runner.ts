@@ -236,7 +236,7 @@ export class FakeRunner extends Runner {
   }
 
   async removeUnneeded(
-    { models }: Unneeded,
+    { serverId, models }: Unneeded,
     needed: () => readonly string[],
     manner: RemovalManner,
     signal: AbortSignal,
@@ -250,7 +250,7 @@ export class FakeRunner extends Runner {
     }
     if (this.immortal.has(model)) throw new StopFailedError(`server-${model} could not be stopped`);
     await this.beforeRemoval();
-    if (needed().includes(model)) return false;
+    if (needed().includes(model) || serverId !== `run-of-${model}`) return false;
     return this.world.delete(model);
   }
 
@@ -266,7 +266,7 @@ export class FakeRunner extends Runner {
         phase: this.phases.get(gpuId) ?? this.phase ?? this.phaseOf(deployment.modelName, serves),
         pid: serves || this.serverStays ? this.pidOn(gpuId) : null,
         port: serves ? 8000 + gpuId : null,
-        serverName: serves ? 'server' : null,
+        serverName: serves ? `server-${deployment.modelName}` : null,
       };
     });
   }
@@ -299,6 +299,7 @@ export class FakeRunner extends Runner {
     try {
       const failure = this.failures[verb].shift();
       if (failure) throw failure;
+      if (!this.ignoresSignals) context.signal.throwIfAborted();
       const call = new HeldCall(verb, deployment, gpuIds, context, takeEffect);
       if (this.holding.has(verb)) {
         this.held.push(call);

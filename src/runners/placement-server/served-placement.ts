@@ -28,7 +28,15 @@ export type ServerProgram = Pick<LaunchSpec, 'command'> &
   Partial<
     Pick<
       LaunchSpec,
-      'image' | 'pull' | 'entrypoint' | 'env' | 'mounts' | 'shmSizeBytes' | 'memoryBytes' | 'ulimits'
+      | 'image'
+      | 'pull'
+      | 'entrypoint'
+      | 'env'
+      | 'mounts'
+      | 'shmSizeBytes'
+      | 'memoryBytes'
+      | 'ulimits'
+      | 'stopSignal'
     >
   >;
 
