@@ -91,6 +91,11 @@ export abstract class Runner {
   abstract readonly models: readonly string[];
   /** What `StartRequest.config` may hold. */
   abstract readonly optionsSchema: z.ZodType<DeploymentOptions>;
+  /** The same of one model, where it depends on that. */
+  optionsSchemaOf(_modelName: string): z.ZodType<DeploymentOptions> {
+    return this.optionsSchema;
+  }
+
   /** Longest time, ms, a start or a stop takes by itself before it is an error. */
   abstract readonly startTimeoutMs: number;
   abstract readonly stopTimeoutMs: number;

@@ -116,8 +116,8 @@ export abstract class PlacementServerRunner<
   /** Options as they come out of the state or off a running server; what an earlier version did not say is the default. */
   readOptions(modelName: string, options: DeploymentOptions): Options {
     const complete = { ...this.defaultOptions(modelName), ...options };
-    const result = this.optionsSchema.safeParse(complete);
-    return result.success ? result.data : (complete as Options);
+    const result = this.optionsSchemaOf(modelName).safeParse(complete);
+    return (result.success ? result.data : complete) as Options;
   }
 
   get startTimeoutMs(): number {
