@@ -25,6 +25,9 @@ export interface ServerPort {
   readonly port: number;
 }
 
+/** What asks a server to end. */
+export type StopSignal = 'SIGTERM' | 'SIGINT';
+
 /** What to run. A launcher ignores what its way of running has no notion of (a process has no image). */
 export interface LaunchSpec {
   /** Unique on the host: container name, or name of the process record. `[a-zA-Z0-9][a-zA-Z0-9_.-]+` */
@@ -49,6 +52,8 @@ export interface LaunchSpec {
   readonly ulimits: readonly Ulimit[];
   /** Time between the polite signal and the forced one. */
   readonly stopGraceSeconds: number;
+  /** The polite signal; SIGTERM unless said here, or by the image. */
+  readonly stopSignal?: StopSignal;
 }
 
 /** What is true of a server now. */
@@ -117,7 +122,8 @@ export abstract class Launcher {
   abstract serverOf(pid: number, signal: AbortSignal): Promise<string | undefined>;
 
   /**
-   * Stops it politely, then by force after `graceSeconds`, and removes it. Resolves when its processes are gone.
+   * Stops it politely, with the signal it was launched for, then by force after `graceSeconds`, and removes it. Resolves
+   * when its processes are gone.
    * @throws StopFailedError when something of it is still there
    */
   abstract stop(name: string, graceSeconds: number, signal: AbortSignal): Promise<void>;

@@ -357,7 +357,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     }
     const state = DeploymentState.restore(desired);
     const defaults = runner.defaultOptions(state.modelName);
-    const options = runner.optionsSchema.safeParse({ ...defaults, ...desired.options });
+    const options = runner.optionsSchemaOf(state.modelName).safeParse({ ...defaults, ...desired.options });
     if (!options.success) {
       this.logger.error(
         { desired },

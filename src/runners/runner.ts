@@ -99,6 +99,11 @@ export abstract class Runner {
   abstract readonly models: readonly string[];
   /** What `StartRequest.config` may hold. */
   abstract readonly optionsSchema: z.ZodType<DeploymentOptions>;
+  /** The same of one model, where it depends on that. */
+  optionsSchemaOf(_modelName: string): z.ZodType<DeploymentOptions> {
+    return this.optionsSchema;
+  }
+
   /** Longest time, ms, a start or a stop takes by itself before it is an error. */
   abstract readonly startTimeoutMs: number;
   abstract readonly stopTimeoutMs: number;
@@ -124,6 +129,11 @@ export abstract class Runner {
   /** What one placement asks of its GPU, by the configuration. */
   gpuNeeds(_modelName: string, _options: DeploymentOptions): GpuNeeds {
     return { memoryMiB: null, policy: 'shared' };
+  }
+
+  /** The GPUs that a placement on `gpuId` holds under these options, that one first. */
+  gpusOf(gpuId: number, _options: DeploymentOptions): readonly number[] {
+    return [gpuId];
   }
 
   /** Time, seconds, that requests get before a stop that does not say itself; by the configuration. */

@@ -2,12 +2,13 @@ import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import writeFileAtomic from 'write-file-atomic';
+import { canonicalJson } from '../common/canonical-json.js';
 import { Clock } from '../common/clock.js';
 import { systemCodeOf } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
-import { type GpuMemoryPeak, gpuMemorySchema, optionsKey } from './gpu-memory.js';
+import { type GpuMemoryPeak, gpuMemorySchema } from './gpu-memory.js';
 
 const FILE_NAME = 'gpu-memory.json';
 /** Sets of options kept per model: those whose peaks grew last. */
@@ -46,7 +47,7 @@ export class GpuMemoryStore implements OnModuleInit {
 
   /** MiB; `undefined`: nothing was learned under these options. */
   peakOf(modelName: string, options: Options): number | undefined {
-    const key = optionsKey(options);
+    const key = canonicalJson(options);
     return this.peaks.find((each) => each.model_name === modelName && each.options === key)?.peak_mb;
   }
 
@@ -54,7 +55,7 @@ export class GpuMemoryStore implements OnModuleInit {
   learn(modelName: string, options: Options, memoryMiB: number): void {
     const peak = Math.ceil(memoryMiB);
     if (peak <= (this.peakOf(modelName, options) ?? 0)) return;
-    const key = optionsKey(options);
+    const key = canonicalJson(options);
     const isOf = (each: GpuMemoryPeak): boolean => each.model_name === modelName;
     const others = this.peaks.filter((each) => isOf(each) && each.options !== key);
     const at = this.clock.now().toISOString();

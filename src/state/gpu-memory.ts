@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** What a model has taken of a GPU's memory at most, under one set of options. */
 const peakSchema = z.object({
   model_name: z.string().min(1),
-  /** Canonical: see `optionsKey`. */
+  /** Canonical: see `canonicalJson`. */
   options: z.string(),
   peak_mb: z.int().min(1),
   /** When the peak last grew. */
@@ -14,12 +14,3 @@ const peakSchema = z.object({
 export const gpuMemorySchema = z.object({ version: z.literal(1), peaks: z.array(peakSchema) });
 
 export type GpuMemoryPeak = z.infer<typeof peakSchema>;
-
-/** The same for the same options, in whatever order their keys are. */
-export function optionsKey(options: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify(options, (_key, value: unknown) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
-}

@@ -20,6 +20,8 @@ export interface Programs {
   readonly polite: Partial<LaunchSpec>;
   /** Prints `ready`, then ignores SIGTERM. */
   readonly stubborn: Partial<LaunchSpec>;
+  /** Prints `ready`, ignores SIGTERM, and ends at SIGINT. */
+  readonly interruptible: Partial<LaunchSpec>;
   /** Prints `line 1` to `line 5`, one in colour, then waits. */
   readonly talkative: Partial<LaunchSpec>;
   /** Ends with exit code 7 after 300 ms. */
@@ -205,6 +207,17 @@ export function launcherContract(open: () => Promise<LauncherHarness>, timeoutMs
     expect(Date.now() - begin).toBeGreaterThan(900);
     expect(isAlive(pid)).toBe(false);
     expect(await launcher.inspect(name, never)).toBeUndefined();
+  });
+
+  contractCase('stops with the signal it was launched for, also after a restart of the service', async () => {
+    const spec = specOf(harness.programs.interruptible, { stopSignal: 'SIGINT' });
+    const { name, pid } = await launcher.launch(spec, never);
+    await untilLogged(name, 'ready');
+    await launcher.close();
+    const begin = Date.now();
+    await another().stop(name, 20, never);
+    expect(Date.now() - begin).toBeLessThan(10_000);
+    expect(isAlive(pid)).toBe(false);
   });
 
   contractCase('stopping what is already gone, or dead, is success', async () => {

@@ -16,7 +16,6 @@ import {
 
 /** Main process of the server on GPU 0: beyond `pid_max`, so that no process of the host can be taken for it. */
 const FAKE_PID = 5_000_100;
-const SERVER_NAME = 'server';
 
 type Verb = 'start' | 'stop' | 'force';
 
@@ -91,6 +90,8 @@ export class FakeRunner extends Runner {
   readonly unending = new Set<string>();
   /** Models whose server cannot be ended. */
   readonly immortal = new Set<string>();
+  /** One server for all models. */
+  isShared = false;
   /** The server goes on without the model, as one that models share. */
   serverStays = false;
 
@@ -186,9 +187,8 @@ export class FakeRunner extends Runner {
     });
   }
 
-  /** One server for all models. */
-  override serverNameOf(): string {
-    return SERVER_NAME;
+  override serverNameOf(modelName: string): string {
+    return this.isShared ? 'server' : `server-${modelName}`;
   }
 
   override drainSeconds(): number {
@@ -264,7 +264,7 @@ export class FakeRunner extends Runner {
   }
 
   async removeUnneeded(
-    { models }: Unneeded,
+    { serverId, models }: Unneeded,
     needed: () => readonly string[],
     manner: RemovalManner,
     signal: AbortSignal,
@@ -278,7 +278,7 @@ export class FakeRunner extends Runner {
     }
     if (this.immortal.has(model)) throw new StopFailedError(`server-${model} could not be stopped`);
     await this.beforeRemoval();
-    if (needed().includes(model)) return false;
+    if (needed().includes(model) || serverId !== `run-of-${model}`) return false;
     return this.world.delete(model);
   }
 
@@ -294,7 +294,7 @@ export class FakeRunner extends Runner {
         phase: this.phases.get(gpuId) ?? this.phase ?? this.phaseOf(deployment.modelName, serves),
         pid: serves || this.serverStays ? this.pidOn(gpuId) : null,
         port: serves ? 8000 + gpuId : null,
-        serverName: serves ? SERVER_NAME : null,
+        serverName: serves ? this.serverNameOf(deployment.modelName) : null,
       };
     });
   }
@@ -327,6 +327,7 @@ export class FakeRunner extends Runner {
     try {
       const failure = this.failures[verb].shift();
       if (failure) throw failure;
+      if (!this.ignoresSignals) context.signal.throwIfAborted();
       const call = new HeldCall(verb, deployment, gpuIds, context, takeEffect);
       if (this.holding.has(verb)) {
         this.held.push(call);

@@ -136,6 +136,7 @@ describe('F17: a process outlives SIGKILL', () => {
     const group = new Immune({ owner: rig.stateDir, name: 'stuck', leader, logPath: '/nowhere' });
     const began = performance.now();
     const failure: unknown = await endGroup(group, {
+      politeSignal: 'SIGTERM',
       ...{ name: 'stuck', graceMs: 100, killTimeoutMs: 200 },
       signal: never,
     }).catch((error: unknown) => error);

@@ -13,6 +13,9 @@ const WAIT = 'setInterval(() => {}, 1000);';
 const programs: Programs = {
   polite: node(WAIT),
   stubborn: node(`process.on('SIGTERM', () => {}); console.log('ready'); ${WAIT}`),
+  interruptible: node(
+    `process.on('SIGTERM', () => {}); process.on('SIGINT', () => process.exit(0)); console.log('ready'); ${WAIT}`,
+  ),
   talkative: node(
     `for (let i = 1; i < 6; i++) console.log(i === 3 ? '\\x1b[31mline 3\\x1b[0m' : 'line ' + i); ${WAIT}`,
   ),

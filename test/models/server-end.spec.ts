@@ -11,12 +11,18 @@ afterEach(() => {
 const BY = '127.0.0.1 (request r1)';
 const ENDED = `ENDED_OVER_API: ended over the API by ${BY}. It is not restarted: start it again, or stop it.`;
 
+function shared(settings: Parameters<typeof House.withMemory>[0] = {}): House {
+  const house = House.withMemory(settings);
+  house.runner.isShared = true;
+  return house;
+}
+
 /** The name of the one server of all models of the fake backend. */
 const SERVER = 'server';
 
 describe('a server that is ended over the API', () => {
   it('takes all that it serves to ERROR, on disk too, and nothing brings it back', async () => {
-    const house = await House.withMemory().boot();
+    const house = await shared().boot();
     await house.running('A', 0, 1);
     await house.running('B', 2);
     expect(house.supervisor.placementsOn(SERVER)).toEqual(['A@0', 'A@1', 'B@2']);
@@ -37,14 +43,14 @@ describe('a server that is ended over the API', () => {
   });
 
   it('stays ended after a restart of the service; a start brings it back, a stop clears it away', async () => {
-    const before = await House.withMemory().boot();
+    const before = await shared().boot();
     await before.running('A', 0, 1);
     const ended = before.supervisor.endServer(SERVER, BY);
     await settled();
     await ended;
     await before.supervisor.beforeApplicationShutdown();
     const { runner } = before;
-    const house = await House.withMemory({ runner, state: [...before.store.saved.values()] }).boot();
+    const house = await shared({ runner, state: [...before.store.saved.values()] }).boot();
     await house.probe();
     expect(house.placement('A', 0)).toEqual({ status: 'ERROR', error: ENDED });
     expect(runner.servedOn('A')).toEqual([]);
@@ -55,7 +61,7 @@ describe('a server that is ended over the API', () => {
   });
 
   it('is one whose placement still starts', async () => {
-    const house = await House.withMemory().boot();
+    const house = await shared().boot();
     house.runner.hold('start');
     await house.supervisor.start('A', 0, {});
     await settled();
@@ -70,7 +76,7 @@ describe('a server that is ended over the API', () => {
   });
 
   it('completes the stops that are under way, which stay stops', async () => {
-    const house = await House.withMemory().boot();
+    const house = await shared().boot();
     await house.running('A', 0, 1);
     house.runner.hold('stop');
     const stopped = house.supervisor.stop('A', 0);
@@ -85,7 +91,7 @@ describe('a server that is ended over the API', () => {
   });
 
   it('is ended once for all who ask at once', async () => {
-    const house = await House.withMemory().boot();
+    const house = await shared().boot();
     await house.running('A', 0);
     const ends = [1, 2, 3].map(() => house.supervisor.endServer(SERVER, BY));
     await settled();
@@ -94,7 +100,7 @@ describe('a server that is ended over the API', () => {
   });
 
   it('is followed by a start that was accepted meanwhile, whatever that finds', async () => {
-    const house = await House.withMemory().boot();
+    const house = await shared().boot();
     await house.running('A', 0);
     house.runner.hold('force');
     const ended = house.supervisor.endServer(SERVER, BY);
@@ -114,7 +120,7 @@ describe('a server that is ended over the API', () => {
   });
 
   it('that cannot be ended is said to be so; its placements say what was asked', async () => {
-    const house = await House.withMemory().boot();
+    const house = await shared().boot();
     await house.running('A', 0);
     house.runner.failNext('force', new StopFailedError('process 7 is still there'));
     const ended = house.supervisor.endServer(SERVER, BY);
@@ -128,7 +134,7 @@ describe('a server that is ended over the API', () => {
   });
 
   it('is not touched where what is wanted cannot be written', async () => {
-    const house = await House.withMemory().boot();
+    const house = await shared().boot();
     await house.running('A', 0);
     house.store.isFull = true;
     await expect(house.supervisor.endServer(SERVER, BY)).rejects.toThrow('the disk is full');
@@ -138,7 +144,7 @@ describe('a server that is ended over the API', () => {
   });
 
   it('that serves nothing is none of its business', async () => {
-    const house = await House.withMemory().boot();
+    const house = await shared().boot();
     expect(house.supervisor.placementsOn('other')).toEqual([]);
     expect(await house.supervisor.endServer('other', BY)).toEqual([]);
   });

@@ -27,6 +27,7 @@ function shell(script: string): Partial<LaunchSpec> {
 const programs: Programs = {
   polite: shell('exec sleep 600'),
   stubborn: shell(`trap '' TERM; echo ready; while :; do sleep 600; done`),
+  interruptible: shell(`trap '' TERM; trap 'exit 0' INT; echo ready; while :; do sleep 0.1; done`),
   talkative: shell(
     String.raw`for i in 1 2 3 4 5; do [ $i = 3 ] && printf '\033[31mline 3\033[0m\n' || echo line $i; done; exec sleep 600`,
   ),

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { optionsKey } from '../../src/state/gpu-memory.js';
+import { canonicalJson } from '../../src/common/canonical-json.js';
 import { GpuMemoryStore } from '../../src/state/gpu-memory.store.js';
 import { FakeClock } from '../fakes/fake-clock.js';
 import { recordingLogger } from '../fakes/house.js';
@@ -72,7 +72,7 @@ describe('what was learned of GPU memory', () => {
   });
 
   it('knows the same options by one key', () => {
-    expect(optionsKey({ b: [2, 1], a: undefined })).toBe(optionsKey({ b: [2, 1] }));
-    expect(optionsKey({ b: [2, 1] })).not.toBe(optionsKey({ b: [1, 2] }));
+    expect(canonicalJson({ b: [2, 1], a: undefined })).toBe(canonicalJson({ b: [2, 1] }));
+    expect(canonicalJson({ b: [2, 1] })).not.toBe(canonicalJson({ b: [1, 2] }));
   });
 });

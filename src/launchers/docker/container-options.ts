@@ -60,6 +60,7 @@ export function containerOptions(spec: LaunchSpec, image: string, owner: string)
     ExposedPorts: Object.fromEntries(spec.ports.map(({ port }) => [`${port}/tcp`, {}])),
     // For a `docker stop` by hand, too.
     StopTimeout: Math.ceil(spec.stopGraceSeconds),
+    ...(spec.stopSignal !== undefined && { StopSignal: spec.stopSignal }),
     HostConfig: hostConfig(spec),
   };
 }

@@ -1,11 +1,12 @@
 import { performance } from 'node:perf_hooks';
-import { StopFailedError } from '../launcher.js';
+import { StopFailedError, type StopSignal } from '../launcher.js';
 import { pause } from '../../common/pause.js';
 import type { ProcessGroup, Remains } from './process-group.js';
 
 export interface EndOptions {
   readonly name: string;
-  /** From SIGTERM to SIGKILL; 0 sends SIGKILL at once. */
+  readonly politeSignal: StopSignal;
+  /** From the polite signal to SIGKILL; 0 sends SIGKILL at once. */
   readonly graceMs: number;
   /** From SIGKILL to giving up: a process inside the kernel (a GPU driver, a dead disk) does not end before it returns. */
   readonly killTimeoutMs: number;
@@ -48,23 +49,23 @@ async function waitForEnd(
 }
 
 /**
- * Ends all processes of a server: SIGTERM to the group, and to strays once the group is gone (their server may well
+ * Ends all processes of a server: the polite signal to the group, and to strays once the group is gone (their server may well
  * end them itself), then SIGKILL to whatever is left. Resolves when none is alive.
  * @throws StopFailedError naming the pids that outlived SIGKILL; the signal's reason when it aborts
  */
 export async function endGroup(group: ProcessGroup, options: EndOptions): Promise<void> {
-  const { name, graceMs, killTimeoutMs, signal } = options;
+  const { name, politeSignal, graceMs, killTimeoutMs, signal } = options;
   signal.throwIfAborted();
   let remains = await group.remains();
   if (isEmpty(remains)) return;
 
   if (graceMs > 0) {
     let straysTold = remains.group.length === 0;
-    group.signal('SIGTERM', straysTold ? remains : { group: remains.group, strays: [] });
+    group.signal(politeSignal, straysTold ? remains : { group: remains.group, strays: [] });
     remains = await waitForEnd(group, graceMs, signal, (now) => {
       if (straysTold || now.group.length > 0) return;
       straysTold = true;
-      group.signal('SIGTERM', now);
+      group.signal(politeSignal, now);
     });
     if (isEmpty(remains)) return;
   }

@@ -29,6 +29,7 @@ async function recordFromEnvironment(row: ProcessRow, owner: string): Promise<Pr
     name,
     labels: parseLabels(environment.get(MARKER.labels)),
     command: [],
+    ...(environment.get(MARKER.stopSignal) === 'SIGINT' && { stopSignal: 'SIGINT' as const }),
     launchId,
     pid: row.pid,
     startTime: row.startTime,

@@ -13,6 +13,7 @@ export const MARKER = {
   id: 'MIC_LAUNCH_ID',
   /** JSON. */
   labels: 'MIC_LAUNCH_LABELS',
+  stopSignal: 'MIC_LAUNCH_STOP_SIGNAL',
 } as const;
 
 function gpuVariables(gpus: GpuAccess): Record<string, string> {
@@ -44,6 +45,7 @@ export function serverEnvironment(
     [MARKER.name]: spec.name,
     [MARKER.id]: marker.id,
     [MARKER.labels]: JSON.stringify(marker.labels),
+    [MARKER.stopSignal]: spec.stopSignal ?? 'SIGTERM',
   };
 }
 

@@ -165,7 +165,8 @@ export class ProcessLauncher extends Launcher {
   private async clear(name: string, graceMs: number, signal: AbortSignal): Promise<void> {
     const record = await this.servers.records.read(name);
     const group = this.servers.groupOf(name, record);
-    await endGroup(group, { name, graceMs, killTimeoutMs: this.killTimeoutMs, signal });
+    const politeSignal = record?.stopSignal ?? 'SIGTERM';
+    await endGroup(group, { name, politeSignal, graceMs, killTimeoutMs: this.killTimeoutMs, signal });
     await this.servers.forget(name, record);
   }
 }

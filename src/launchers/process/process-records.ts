@@ -10,6 +10,8 @@ const recordSchema = z.object({
   name: z.string(),
   labels: z.record(z.string(), z.string()),
   command: z.array(z.string()),
+  /** What asks it to end; left out for SIGTERM. */
+  stopSignal: z.enum(['SIGTERM', 'SIGINT']).optional().catch(undefined),
   /** Random, one per launch; the server's environment carries it. */
   launchId: z.string().min(1),
   /** `null` from the moment before the spawn until its outcome is written. */

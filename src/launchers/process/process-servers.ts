@@ -118,6 +118,7 @@ export class ProcessServers {
         name: spec.name,
         labels: { ...spec.labels },
         command: [...spec.command],
+        ...(spec.stopSignal !== undefined && { stopSignal: spec.stopSignal }),
         launchId: randomUUID(),
         pid: null,
         startTime: null,

@@ -1,6 +1,5 @@
 import { deadline } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
-import { UnusableAnswerError } from '../../common/http/http-client.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { NameLocks } from '../../launchers/name-locks.js';
@@ -21,6 +20,7 @@ import {
   type Workload,
 } from '../runner.js';
 import type { RemovalManner, Unneeded } from '../unneeded.js';
+import { unseenAs } from '../unseen.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { hasGroup, serves } from './instance-groups.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
@@ -389,11 +389,6 @@ export class TritonRunner extends Runner {
       );
     }
   }
-}
-
-/** Who talks nonsense is there, and says nothing of the model. Of who does not answer, the next probe may. */
-function unseenAs(error: unknown): PlacementPhase {
-  return error instanceof UnusableAnswerError ? 'unknown' : 'silent';
 }
 
 function phaseOf(rows: readonly IndexRow[]): [PlacementPhase, string?] {

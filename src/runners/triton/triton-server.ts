@@ -1,19 +1,15 @@
-import { Mutex } from 'async-mutex';
-import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
-import { DomainError, messageOf } from '../../common/errors.js';
+import { deadline } from '../../common/deadline.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
-import { BackendTimeoutError, type RunnerContext, ServerLostError } from '../runner.js';
-import type { RemovalManner } from '../unneeded.js';
+import { LaunchedServer } from '../launched-server.js';
+import { type RunnerContext, ServerLostError } from '../runner.js';
+import { serverUrl } from '../server-url.js';
 import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
 import { TritonMetrics } from './triton-metrics.js';
 
 const LIVE_POLL_MS = 50;
 const LIVE_PROBE_TIMEOUT_MS = 2000;
-/** Lines of a server's log that go into an error. */
-const LOG_TAIL = 20;
-const LAST_WORDS_TIMEOUT_MS = 1000;
 
 /** A server that runs, as it was found. */
 export interface RunningTriton {
@@ -33,19 +29,17 @@ export interface TritonServerRole {
 }
 
 /** One Triton server: launched when first needed, found again after a restart of this service, stopped when idle. */
-export class TritonServer {
-  /** Launch and stop, one after another. */
-  private readonly lock = new Mutex();
+export class TritonServer extends LaunchedServer {
+  protected readonly stopGraceSeconds: number;
   private seen: RunningTriton | undefined;
 
   constructor(
     readonly role: TritonServerRole,
-    private readonly launcher: Launcher,
+    launcher: Launcher,
     private readonly config: TritonConfig,
-  ) {}
-
-  get name(): string {
-    return this.role.name;
+  ) {
+    super(role.name, launcher);
+    this.stopGraceSeconds = stopGraceSeconds(config);
   }
 
   /** As it ran when it was last found: whom to ask while the launcher cannot tell. */
@@ -106,44 +100,6 @@ export class TritonServer {
     });
   }
 
-  /**
-   * Stops it unless somebody needs it by then, and says whether it did; its processes are gone then.
-   * @throws StopFailedError
-   */
-  async stopUnless(isNeeded: () => boolean, signal: AbortSignal): Promise<boolean> {
-    return this.exclusively(signal, async () => {
-      if (isNeeded()) return false;
-      await this.launcher.stop(this.name, stopGraceSeconds(this.config), signal);
-      return true;
-    });
-  }
-
-  /** Ends it by force, whoever needs it; its processes are gone then. @throws StopFailedError */
-  async end(signal: AbortSignal): Promise<void> {
-    await this.exclusively(signal, () => this.launcher.stop(this.name, 0, signal));
-  }
-
-  /**
-   * Stops the run with this id unless somebody needs it by then, and says whether it did; its processes are gone then.
-   * By force, it does not wait for a launch or a stop that may be under way.
-   * @throws StopFailedError, EngineUnavailableError
-   */
-  async stopRun(
-    id: string,
-    isNeeded: (labels: ServerInfo['labels']) => boolean,
-    manner: RemovalManner,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const stop = async (graceSeconds: number): Promise<boolean> => {
-      const info = await this.launcher.inspect(this.name, signal);
-      if (info?.id !== id || isNeeded(info.labels)) return false;
-      await this.launcher.stop(this.name, graceSeconds, signal);
-      return true;
-    };
-    if (manner === 'force') return stop(0);
-    return this.exclusively(signal, () => stop(stopGraceSeconds(this.config)));
-  }
-
   /** Ends it by force unless it answers, and says whether it did. @throws StopFailedError, EngineUnavailableError */
   async endIfSilent(signal: AbortSignal): Promise<boolean> {
     return this.exclusively(signal, async () => {
@@ -152,32 +108,6 @@ export class TritonServer {
       await this.launcher.stop(this.name, 0, signal);
       return true;
     });
-  }
-
-  /** The last lines of its log; empty when they cannot be had. */
-  async lastLines(): Promise<readonly string[]> {
-    try {
-      return await this.launcher.logs(this.name, LOG_TAIL, deadline(LAST_WORDS_TIMEOUT_MS));
-    } catch {
-      return []; // they only illustrate an error that is reported anyway
-    }
-  }
-
-  /** Why it does not run any more, as an error that carries its last words. */
-  async lost(what: string, cause?: unknown): Promise<ServerLostError> {
-    const { sentence, exitCode, log } = await this.ending();
-    return new ServerLostError(`${what}: ${sentence}`, { server: this.name, exitCode, log }, { cause });
-  }
-
-  /** How it ended, in one sentence: exit code and last words where there are any. */
-  async ending(): Promise<{ sentence: string; exitCode: number | null; log: readonly string[] }> {
-    const info = await this.inspectOrNothing();
-    if (!info) return { sentence: `${this.name} does not run`, exitCode: null, log: [] };
-    const log = await this.lastLines();
-    const code = info.exitCode === null ? '' : ` with exit code ${info.exitCode}`;
-    const reason = info.reason === undefined ? '' : ` (${info.reason})`;
-    const lastLine = log.at(-1) === undefined ? '' : `; last line: ${log.at(-1)}`;
-    return { sentence: `${this.name} ended${code}${reason}${lastLine}`, exitCode: info.exitCode, log };
   }
 
   private async answers(running: RunningTriton, signal: AbortSignal): Promise<boolean> {
@@ -190,24 +120,7 @@ export class TritonServer {
   }
 
   private async isThereOrComing(signal: AbortSignal): Promise<boolean> {
-    return this.lock.isLocked() || (await this.find(signal)) !== undefined;
-  }
-
-  private async inspectOrNothing(): Promise<ServerInfo | undefined> {
-    try {
-      return await this.launcher.inspect(this.name, deadline(LAST_WORDS_TIMEOUT_MS));
-    } catch {
-      return undefined; // that it is gone is known already
-    }
-  }
-
-  /** Launch and stop take turns; who no longer wants its turn does not wait for it. */
-  private exclusively<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const turn = this.lock.runExclusive(() => {
-      signal.throwIfAborted();
-      return work();
-    });
-    return orAborted(turn, signal);
+    return this.isBusy || (await this.find(signal)) !== undefined;
   }
 
   private async launch(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
@@ -217,29 +130,19 @@ export class TritonServer {
     return this.running(info, ports);
   }
 
-  private async untilLive(running: RunningTriton, context: RunnerContext): Promise<void> {
-    const limit = deadline(this.config.server_start_timeout_seconds * 1000, context.signal);
-    try {
-      await pollUntil(() => this.liveOrLost(running, limit), { intervalMs: LIVE_POLL_MS, signal: limit });
-    } catch (error) {
-      if (error instanceof DomainError || context.signal.aborted) throw error;
-      throw new BackendTimeoutError(
-        `${this.name} was not live within ${this.config.server_start_timeout_seconds} s (runners.triton.server_start_timeout_seconds).`,
-        { log: await this.lastLines() },
-        { cause: error },
-      );
-    }
-  }
-
-  private async liveOrLost(running: RunningTriton, limit: AbortSignal): Promise<true | undefined> {
-    try {
-      if (await running.client.isLive(deadline(LIVE_PROBE_TIMEOUT_MS, limit))) return true;
-    } catch (error) {
-      limit.throwIfAborted();
-      const now = await this.launcher.inspect(this.name, limit);
-      if (!now?.running) throw await this.lost(`Triton did not start (${messageOf(error)})`, error);
-    }
-    return undefined;
+  private untilLive({ client }: RunningTriton, { signal }: RunnerContext): Promise<void> {
+    const { server_start_timeout_seconds: limitSeconds } = this.config;
+    return this.untilUp(
+      async (limit) => (await client.isLive(deadline(LIVE_PROBE_TIMEOUT_MS, limit))) || undefined,
+      {
+        limitMs: limitSeconds * 1000,
+        pollMs: LIVE_POLL_MS,
+        late: () =>
+          `${this.name} was not live within ${limitSeconds} s (runners.triton.server_start_timeout_seconds).`,
+        program: 'Triton',
+      },
+      signal,
+    );
   }
 
   private spec(ports: TritonPorts, gpus: GpuAccess): LaunchSpec {
@@ -248,14 +151,12 @@ export class TritonServer {
   }
 
   private running(info: ServerInfo, ports: TritonPorts): RunningTriton {
-    const isAnyAddress = this.config.bind_address === '0.0.0.0' || this.config.bind_address === '::';
-    const address = isAnyAddress ? '127.0.0.1' : this.config.bind_address;
-    const host = `http://${address.includes(':') ? `[${address}]` : address}`;
+    const { bind_address: address } = this.config;
     return {
       info,
       ports,
-      client: new TritonClient(`${host}:${ports.http}`),
-      metrics: new TritonMetrics(`${host}:${ports.metrics}`),
+      client: new TritonClient(serverUrl(address, ports.http)),
+      metrics: new TritonMetrics(serverUrl(address, ports.metrics)),
     };
   }
 }

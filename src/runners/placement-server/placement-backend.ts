@@ -1,0 +1,37 @@
+import type { ServerInfo, StopSignal } from '../../launchers/launcher.js';
+import type { DeploymentOptions, GpuRef } from '../runner.js';
+import type { BeforeStop, ProbeResult, ServedPlacement, ServerProgram } from './served-placement.js';
+
+/** What a server needs of its backend. */
+export interface PlacementBackend {
+  readonly backend: string;
+  readonly stopSignal: StopSignal;
+  program(placement: ServedPlacement): ServerProgram;
+  probe(placement: ServedPlacement, signal: AbortSignal): Promise<ProbeResult>;
+  beforeStop(placement: ServedPlacement, context: BeforeStop): Promise<void>;
+  explainExit(lastLines: readonly string[]): string | undefined;
+  deviceOf(modelName: string): 'gpu' | 'cpu';
+  startTimeoutSecondsOf(modelName: string): number;
+  stopGraceSecondsOf(modelName: string): number;
+  readOptions(modelName: string, options: DeploymentOptions): DeploymentOptions;
+}
+
+/** Which placement a server is for. */
+export interface PlacementRole {
+  readonly name: string;
+  readonly modelName: string;
+  readonly gpuId: number;
+}
+
+/** What a launch has to know beyond the role. */
+export interface Wanted {
+  readonly options: DeploymentOptions;
+  /** All GPUs of the placement. */
+  readonly gpus: readonly GpuRef[];
+}
+
+/** A server that runs, as it was found. */
+export interface RunningServer {
+  readonly info: ServerInfo;
+  readonly placement: ServedPlacement;
+}

@@ -1,0 +1,59 @@
+import { bytesOf } from '../../config/sections/common.js';
+import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
+import type { GpuAccess, LaunchSpec, StopSignal } from '../../launchers/launcher.js';
+import { labelsOf } from './server-labels.js';
+import type { ServedPlacement, ServerProgram } from './served-placement.js';
+
+/** What the base knows of a server to be, besides its program. */
+export interface ServerFrame {
+  readonly name: string;
+  readonly backend: string;
+  readonly placement: ServedPlacement;
+  readonly device: 'gpu' | 'cpu';
+  readonly stopGraceSeconds: number;
+  readonly stopSignal: StopSignal;
+}
+
+/** The launch of `program` in its frame; what the program leaves open is as `config` has it. */
+export function placementLaunchSpec(
+  config: PlacementServerConfig,
+  frame: ServerFrame,
+  program: ServerProgram,
+): LaunchSpec {
+  const { backend, placement } = frame;
+  const image = program.image ?? config.image_name;
+  const shmSizeBytes = program.shmSizeBytes ?? bytesOrNothing(config.shm_size);
+  const memoryBytes = program.memoryBytes ?? bytesOrNothing(config.memory_limit);
+  return {
+    name: frame.name,
+    labels: labelsOf({ backend, ...placement }),
+    ...(image !== null && { image }),
+    pull: program.pull ?? config.pull,
+    ...(program.entrypoint !== undefined && { entrypoint: program.entrypoint }),
+    command: program.command,
+    env: { ...config.env, ...program.env },
+    ports: [{ name: 'http', port: placement.port }],
+    bindAddress: config.bind_address,
+    mounts:
+      program.mounts ??
+      config.mounts.map((mount) => ({
+        hostPath: mount.host_path,
+        serverPath: mount.server_path,
+        readOnly: mount.read_only,
+      })),
+    gpus: frame.device === 'cpu' ? { kind: 'none' } : pinned(placement),
+    ...(shmSizeBytes !== undefined && { shmSizeBytes }),
+    ...(memoryBytes !== undefined && { memoryBytes }),
+    ulimits: program.ulimits ?? config.ulimits,
+    stopGraceSeconds: frame.stopGraceSeconds,
+    stopSignal: program.stopSignal ?? frame.stopSignal,
+  };
+}
+
+function pinned({ gpus }: ServedPlacement): GpuAccess {
+  return { kind: 'devices', ids: gpus.map(({ id, uuid }) => uuid ?? String(id)) };
+}
+
+function bytesOrNothing(size: string | number | null): number | undefined {
+  return size === null ? undefined : bytesOf(size);
+}

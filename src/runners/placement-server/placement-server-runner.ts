@@ -1,0 +1,250 @@
+import type { z } from 'zod';
+import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
+import type { Launcher, StopSignal } from '../../launchers/launcher.js';
+import {
+  type Adoptable,
+  type Deployment,
+  type DeploymentOptions,
+  type GpuRef,
+  type PlacementObservation,
+  Runner,
+  type RunnerContext,
+  type StopContext,
+  type Workload,
+} from '../runner.js';
+import { settleAll } from '../settle-all.js';
+import type { RemovalManner, Unneeded } from '../unneeded.js';
+import type { Wanted } from './placement-backend.js';
+import { BEFORE_STOP_MS, type PlacementServer } from './placement-server.js';
+import { PlacementServers } from './placement-servers.js';
+import type {
+  BeforeStop,
+  ProbeResult,
+  RunnerHost,
+  ServedPlacement,
+  ServerProgram,
+} from './served-placement.js';
+
+/** From the end of a server's grace until it must be gone, over the launcher's own patience with it. */
+const STOP_SLACK_SECONDS = 20;
+
+function longest(seconds: readonly number[]): number {
+  return Math.max(0, ...seconds);
+}
+
+/**
+ * The base of backends with one server per placement. A backend extends it and says how to run its program (`program`)
+ * and how to tell that it serves (`probe`); the rest is done here: names, labels, ports, GPUs, start, stop, force,
+ * recycling, orphans, and finding servers again after a restart of this service.
+ *
+ * | the server | `probe` | phase |
+ * |---|---|---|
+ * | runs, with the wanted options | `ready` | `ready` |
+ * | runs | `starting` | `starting` |
+ * | runs, was never ready, `start_timeout_seconds` are not over | throws | `starting` |
+ * | runs, has been ready or had its time | throws | `silent`; `unknown` where the answer made no sense |
+ * | runs | `failed` | `absent`, with the error; the next start throws it |
+ * | runs, with other options | – | `absent`; the next start replaces it |
+ * | has ended (whatever is left of its children), or was never launched | – | `absent`, with how it ended |
+ * | nobody can tell (the launcher is away) | as last seen | by its answer; `unknown` without |
+ */
+export abstract class PlacementServerRunner<
+  Config extends PlacementServerConfig = PlacementServerConfig,
+  Options extends DeploymentOptions = DeploymentOptions,
+> extends Runner {
+  abstract override readonly optionsSchema: z.ZodType<Options>;
+  /** What asks a server to end. */
+  readonly stopSignal: StopSignal = 'SIGTERM';
+  private madeServers: PlacementServers | undefined;
+
+  constructor(
+    protected readonly config: Config,
+    protected readonly host: RunnerHost,
+  ) {
+    super();
+  }
+
+  get models(): readonly string[] {
+    return this.config.supported_models;
+  }
+
+  instancesPerGpu(_options: DeploymentOptions): number {
+    return 1;
+  }
+
+  /** The program that serves a placement. Pure: called for checks, too. @throws DomainError */
+  abstract program(placement: ServedPlacement<Options>): ServerProgram;
+
+  /**
+   * Asks the server whether it serves; the signal is its deadline. Called again and again while it starts, and by every
+   * look at the placement.
+   * @throws whatever keeps it from answering; UnusableAnswerError when the answer makes no sense
+   */
+  abstract probe(placement: ServedPlacement<Options>, signal: AbortSignal): Promise<ProbeResult>;
+
+  /** What the server has still to do. `null`: nothing, or it cannot tell. @throws what keeps it from answering */
+  serverWorkload(_placement: ServedPlacement<Options>, _signal: AbortSignal): Promise<Workload | null> {
+    return Promise.resolve(null);
+  }
+
+  /** Before the polite signal: to clear queues, to give memory back. That it fails or is late keeps no stop. */
+  beforeStop(_placement: ServedPlacement<Options>, _context: BeforeStop): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** The cause of an end in words, out of the last lines of the log; `undefined`: the last line is. */
+  explainExit(_lastLines: readonly string[]): string | undefined {
+    return undefined;
+  }
+
+  /** How the server of a model runs. */
+  launcherOf(_modelName: string): Launcher['kind'] {
+    return this.config.launcher;
+  }
+
+  deviceOf(_modelName: string): 'gpu' | 'cpu' {
+    return this.config.device;
+  }
+
+  startTimeoutSecondsOf(_modelName: string): number {
+    return this.config.start_timeout_seconds;
+  }
+
+  stopGraceSecondsOf(_modelName: string): number {
+    return this.config.stop_grace_seconds;
+  }
+
+  /** Options as they come out of the state or off a running server; what an earlier version did not say is the default. */
+  readOptions(modelName: string, options: DeploymentOptions): Options {
+    const complete = { ...this.defaultOptions(modelName), ...options };
+    const result = this.optionsSchemaOf(modelName).safeParse(complete);
+    return (result.success ? result.data : complete) as Options;
+  }
+
+  get startTimeoutMs(): number {
+    const needsPull =
+      this.config.pull === 'if-missing' && this.models.some((model) => this.launcherOf(model) === 'docker');
+    const seconds = this.models.map(
+      (model) => this.startTimeoutSecondsOf(model) + this.stopGraceSecondsOf(model),
+    );
+    return ((needsPull ? this.host.pullTimeoutSeconds : 0) + longest(seconds) + STOP_SLACK_SECONDS) * 1000;
+  }
+
+  get stopTimeoutMs(): number {
+    const seconds = this.models.map((model) => this.stopGraceSecondsOf(model));
+    return (longest(seconds) + STOP_SLACK_SECONDS) * 1000 + BEFORE_STOP_MS;
+  }
+
+  async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+    await settleAll(
+      deployment.gpuIds.map((gpuId) =>
+        this.server(deployment, gpuId).check(this.wanted(deployment, gpuId, context.gpus), context.signal),
+      ),
+    );
+  }
+
+  /** The servers come up side by side; one that fails does not hold up the others. */
+  async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+    await settleAll(
+      deployment.gpuIds.map((gpuId) =>
+        this.server(deployment, gpuId).ensureReady(this.wanted(deployment, gpuId, context.gpus), context),
+      ),
+    );
+  }
+
+  async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
+    await settleAll(
+      gpuIds.map((gpuId) => this.server(deployment, gpuId).stop(context.patienceMs, context.signal)),
+    );
+  }
+
+  async stopByForce(
+    deployment: Deployment,
+    gpuIds: readonly number[],
+    context: RunnerContext,
+  ): Promise<void> {
+    await settleAll(gpuIds.map((gpuId) => this.server(deployment, gpuId).end(context.signal)));
+  }
+
+  async recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
+    const ended = await settleAll(
+      deployment.gpuIds.map((gpuId) => this.server(deployment, gpuId).endIfSilent(context.signal)),
+    );
+    return ended.includes(true);
+  }
+
+  getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
+    const { options } = deployment;
+    return Promise.all(
+      deployment.gpuIds.map((gpuId) => this.server(deployment, gpuId).observe(options, signal)),
+    );
+  }
+
+  override async workload(
+    deployment: Deployment,
+    gpuIds: readonly number[],
+    signal: AbortSignal,
+  ): Promise<Workload | null> {
+    const each = await settleAll(
+      gpuIds.map(async (gpuId) => {
+        const running = await this.server(deployment, gpuId).find(signal);
+        return running ? this.serverWorkload(running.placement as ServedPlacement<Options>, signal) : null;
+      }),
+    );
+    const told = each.filter((workload) => workload !== null);
+    if (told.length === 0) return null;
+    return {
+      open: told.reduce((sum, { open }) => sum + open, 0),
+      finished: told.reduce((sum, { finished }) => sum + finished, 0),
+    };
+  }
+
+  findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
+    return this.servers.findUnneeded(needed, signal);
+  }
+
+  override adoptable(signal: AbortSignal): Promise<Adoptable> {
+    return this.servers.adoptable(signal);
+  }
+
+  override serverNameOf(modelName: string, gpuId: number): string {
+    return this.servers.nameOf(modelName, gpuId);
+  }
+
+  removeUnneeded(
+    unneeded: Unneeded,
+    needed: () => readonly string[],
+    manner: RemovalManner,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    return this.servers.removeUnneeded(unneeded, needed, manner, signal);
+  }
+
+  onChange(listener: () => void): () => void {
+    const ends = this.servers.launchers().map((launcher) =>
+      launcher.onExit(({ name }) => {
+        if (name.startsWith(`${this.config.container_name}_`)) listener();
+      }),
+    );
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** Made when first needed: what it reads of the backend is there only after the constructors. */
+  private get servers(): PlacementServers {
+    this.madeServers ??= new PlacementServers(this.config, this.host, this);
+    return this.madeServers;
+  }
+
+  private server({ modelName }: Deployment, gpuId: number): PlacementServer {
+    return this.servers.of(modelName, gpuId);
+  }
+
+  private wanted({ options }: Deployment, gpuId: number, gpus: readonly GpuRef[]): Wanted {
+    const refs = this.gpusOf(gpuId, options).map(
+      (id) => gpus.find((gpu) => gpu.id === id) ?? { id, uuid: null },
+    );
+    return { options, gpus: refs };
+  }
+}

@@ -1,0 +1,221 @@
+import { deadline, orAborted } from '../../common/deadline.js';
+import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
+import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
+import type { Launcher } from '../../launchers/launcher.js';
+import { LaunchedServer } from '../launched-server.js';
+import type { PortRange } from '../port-range.js';
+import type { DeploymentOptions, PlacementObservation, PlacementPhase } from '../runner.js';
+import { unseenAs } from '../unseen.js';
+import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
+import { PlacementIdentity } from './placement-identity.js';
+import { phaseFor, PlacementProbe } from './placement-probe.js';
+
+/** Time of the launcher to say whether the server runs; what a probe has beyond that is for the server itself. */
+const INSPECT_TIMEOUT_MS = 1000;
+const READY_POLL_MS = 200;
+/** What `beforeStop` may take over the drain. */
+export const BEFORE_STOP_MS = 5000;
+
+interface Work {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: string) => void;
+}
+
+/** The server of one placement: launched when wanted, found again after a restart of this service, stopped. */
+export class PlacementServer extends LaunchedServer {
+  private readonly probe: PlacementProbe;
+  private readonly identity: PlacementIdentity;
+  private seen: RunningServer | undefined;
+
+  constructor(
+    role: PlacementRole,
+    launcher: Launcher,
+    config: PlacementServerConfig,
+    private readonly backend: PlacementBackend,
+    private readonly ports: PortRange,
+  ) {
+    super(role.name, launcher);
+    this.identity = new PlacementIdentity(role, launcher.kind, config, backend);
+    this.probe = new PlacementProbe(backend, this.identity);
+  }
+
+  protected get stopGraceSeconds(): number {
+    return this.identity.stopGraceSeconds;
+  }
+
+  /** `undefined` when it does not run, or what runs under its name is for something else. @throws EngineUnavailableError */
+  async find(signal: AbortSignal): Promise<RunningServer | undefined> {
+    this.seen = this.identity.running(await this.launcher.inspect(this.name, signal));
+    if (this.seen) this.probe.window.saw(this.seen.info);
+    return this.seen;
+  }
+
+  /**
+   * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes.
+   * @throws what `Launcher.check` throws; PortInUseError when no port is left
+   */
+  async check(wanted: Wanted, signal: AbortSignal): Promise<void> {
+    if (await this.isThereOrComing(signal)) return;
+    const lease = await this.ports.lease(this.name, signal);
+    try {
+      await this.launcher.check(
+        this.identity.spec(this.identity.placement(wanted, lease.ports[0] ?? 0)),
+        signal,
+      );
+    } catch (error) {
+      if (!(await this.isThereOrComing(signal))) throw error;
+    } finally {
+      lease.release();
+    }
+  }
+
+  /**
+   * The server is there and ready afterwards, launched if need be; one that has been ready and does not answer now is
+   * left to those who look after it.
+   * @throws ServerLostError when it exits instead, BackendTimeoutError, what its probe finds final, and what
+   * `Launcher.launch` throws
+   */
+  async ensureReady(wanted: Wanted, work: Work): Promise<void> {
+    await this.exclusively(work.signal, async () => {
+      let running = await this.find(work.signal);
+      if (running && !this.identity.fits(running, wanted.options)) {
+        work.onProgress(`ending ${this.name}, which runs with other options`);
+        await this.stopPolitely(0, work.signal);
+        running = undefined;
+      }
+      if (running && this.probe.window.isOver(running.info, this.identity.startTimeoutMs)) {
+        const error = await this.probe.finalError(running, work.signal);
+        if (error) throw error;
+        return;
+      }
+      running ??= await this.launch(wanted, work);
+      work.onProgress(`waiting for ${this.name} to be ready`);
+      await this.untilReady(running, work.signal);
+    });
+  }
+
+  /** Ends it politely, after `beforeStop`; whatever is left of it is gone then. @throws StopFailedError */
+  async stop(patienceMs: number, signal: AbortSignal): Promise<void> {
+    await this.exclusively(signal, () => this.stopPolitely(patienceMs, signal));
+  }
+
+  /** Ends it by force if it is silent, and says whether it did. @throws StopFailedError, EngineUnavailableError */
+  async endIfSilent(signal: AbortSignal): Promise<boolean> {
+    return this.exclusively(signal, async () => {
+      const running = await this.find(signal);
+      if (!running || (await this.probe.phase(running, signal))[0] !== 'silent') return false;
+      signal.throwIfAborted();
+      await this.launcher.stop(this.name, 0, signal);
+      return true;
+    });
+  }
+
+  /** What is true of the placement now. Never throws. */
+  async observe(options: DeploymentOptions, signal: AbortSignal): Promise<PlacementObservation> {
+    let running: RunningServer | undefined;
+    try {
+      running = await this.find(deadline(INSPECT_TIMEOUT_MS, signal));
+    } catch (error) {
+      return this.observeBehindLauncher(messageOf(error), signal);
+    }
+    if (!running) return this.observation(undefined, ['absent', (await this.ending()).sentence]);
+    if (!this.identity.fits(running, options)) {
+      return this.observation(running, ['absent', `${this.name} runs with other options`]);
+    }
+    return this.observation(running, await this.probe.phase(running, signal));
+  }
+
+  protected override lastWords(log: readonly string[]): string {
+    const words = this.backend.explainExit(log);
+    return words === undefined ? super.lastWords(log) : `: ${words}`;
+  }
+
+  /** Whatever keeps the launcher from answering: the server's own word is as good, and nobody else's counts. */
+  private async observeBehindLauncher(trouble: string, signal: AbortSignal): Promise<PlacementObservation> {
+    const { seen: running } = this;
+    if (!running) return this.observation(undefined, ['unknown', trouble]);
+    try {
+      return this.observation(running, phaseFor(await this.probe.ask(running, signal)));
+    } catch (error) {
+      const phase = systemCodeOf(error) === 'ECONNREFUSED' ? 'unknown' : unseenAs(error);
+      return this.observation(running, [phase, `${trouble}; ${this.name}: ${messageOf(error)}`]);
+    }
+  }
+
+  private untilReady(running: RunningServer, signal: AbortSignal): Promise<void> {
+    const { backend } = this.backend;
+    const { info } = running;
+    const { startTimeoutMs } = this.identity;
+    let lastWord = 'none';
+    const isReady = async (limit: AbortSignal): Promise<true | DomainError | undefined> => {
+      const result = await this.probe.ask(running, limit).catch((error: unknown) => {
+        if (!limit.aborted) lastWord = messageOf(error);
+        throw error;
+      });
+      if (result.state === 'failed') return result.error;
+      // Whoever answers on that port may be somebody else.
+      const now = await this.launcher.inspect(this.name, limit);
+      if (now?.id !== info.id || !now.running) return this.lost(`${backend} did not start`);
+      if (result.state === 'starting') {
+        lastWord = result.reason ?? 'it is starting';
+        return undefined;
+      }
+      return true;
+    };
+    return this.untilUp(
+      isReady,
+      {
+        pollMs: READY_POLL_MS,
+        limitMs: this.probe.window.leftMs(info, startTimeoutMs),
+        late: () =>
+          `${this.name} was not ready within ${startTimeoutMs / 1000} s (runners.${backend}: start_timeout_seconds); last answer: ${lastWord}.`,
+        program: backend,
+      },
+      signal,
+    );
+  }
+
+  private async launch(wanted: Wanted, work: Work): Promise<RunningServer> {
+    work.onProgress(`launching ${this.name}`);
+    const lease = await this.ports.lease(this.name, work.signal);
+    try {
+      const placement = this.identity.placement(wanted, lease.ports[0] ?? 0);
+      const info = await this.launcher.launch(this.identity.spec(placement), work.signal, work.onProgress);
+      this.probe.window.saw(info);
+      this.seen = { info, placement };
+      return this.seen;
+    } finally {
+      lease.release();
+    }
+  }
+
+  /** Whatever comes of it, the stop goes on. */
+  protected override async beforeStop(patienceMs: number, signal: AbortSignal): Promise<void> {
+    const running = await this.find(signal);
+    if (!running) return;
+    const limit = deadline(patienceMs + BEFORE_STOP_MS, signal);
+    try {
+      await orAborted(this.backend.beforeStop(running.placement, { patienceMs, signal: limit }), limit);
+    } catch {
+      signal.throwIfAborted();
+    }
+  }
+
+  private async isThereOrComing(signal: AbortSignal): Promise<boolean> {
+    return this.isBusy || (await this.find(signal)) !== undefined;
+  }
+
+  private observation(
+    running: RunningServer | undefined,
+    [phase, reason]: readonly [PlacementPhase, string?],
+  ): PlacementObservation {
+    return {
+      gpuId: this.identity.role.gpuId,
+      phase,
+      ...(reason !== undefined && { reason }),
+      pid: running?.info.pid ?? null,
+      port: running?.placement.port ?? null,
+      serverName: running ? this.name : null,
+    };
+  }
+}

@@ -1,0 +1,156 @@
+import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
+import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
+import { canonicalJson } from '../../common/canonical-json.js';
+import { PortRange } from '../port-range.js';
+import type { Adoptable, DeploymentOptions } from '../runner.js';
+import type { RemovalManner, Unneeded } from '../unneeded.js';
+import type { PlacementBackend } from './placement-backend.js';
+import { PlacementServer } from './placement-server.js';
+import { labelled, portOf } from './server-labels.js';
+import type { RunnerHost } from './served-placement.js';
+
+/** What the servers need to know of their backend. */
+export interface BackendOfServers extends PlacementBackend {
+  readonly models: readonly string[];
+  launcherOf(modelName: string): Launcher['kind'];
+}
+
+/** The servers of one backend, one per placement, and what of them is needed. */
+export class PlacementServers {
+  private readonly servers = new Map<string, PlacementServer>();
+  private readonly ports: PortRange;
+
+  constructor(
+    private readonly config: PlacementServerConfig,
+    private readonly host: RunnerHost,
+    private readonly backend: BackendOfServers,
+  ) {
+    this.ports = new PortRange({
+      ...config.ports,
+      perServer: 1,
+      address: config.bind_address,
+      setting: `runners.${backend.backend}.ports`,
+      servers: (signal) => this.running(signal),
+      portsOf: (labels) => {
+        const port = portOf(labels);
+        return port === undefined ? [] : [port];
+      },
+      isPortTaken: host.isPortTaken,
+    });
+  }
+
+  /** Every launcher that a model of the configuration runs with. */
+  launchers(): readonly Launcher[] {
+    const kinds = new Set(this.backend.models.map((model) => this.backend.launcherOf(model)));
+    return [...kinds].map((kind) => this.host.launchers.get(kind));
+  }
+
+  of(modelName: string, gpuId: number): PlacementServer {
+    return this.named(this.nameOf(modelName, gpuId), modelName, gpuId, this.backend.launcherOf(modelName));
+  }
+
+  /** @throws EngineUnavailableError */
+  async findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
+    const found = await Promise.all(
+      this.launchers().map(async (launcher) => {
+        const infos = await launcher.list({ [BACKEND_LABEL]: this.backend.backend }, signal);
+        return infos.map((info) => ({ launcher: launcher.kind, info }));
+      }),
+    );
+    return found
+      .flat()
+      .filter(({ info }) => !this.isNeeded(info.name, info.labels, needed))
+      .map(({ launcher, info }) => {
+        const { name: serverName, id: serverId, pid, running } = info;
+        return { serverName, serverId, launcher, pid, running, models: modelsOf(info) };
+      });
+  }
+
+  /**
+   * What runs, and is for a model of the configuration under the name it has there; by the labels, whatever it answers.
+   * @throws EngineUnavailableError
+   */
+  async adoptable(signal: AbortSignal): Promise<Adoptable> {
+    const found = new Map<string, { options: DeploymentOptions; gpuIds: number[] }>();
+    const unclear: string[] = [];
+    for (const { name, labels } of await this.ofBackend(signal)) {
+      const server = labelled(labels);
+      if (!server || !this.backend.models.includes(server.modelName)) continue;
+      const { modelName, gpuId, options } = server;
+      if (name !== this.nameOf(modelName, gpuId)) continue;
+      const other = found.get(modelName);
+      if (!other) found.set(modelName, { options, gpuIds: [gpuId] });
+      else if (canonicalJson(other.options) === canonicalJson(options)) other.gpuIds.push(gpuId);
+      else
+        unclear.push(`${name} runs with other options than ${modelName} on GPU ${other.gpuIds.join(', ')}`);
+    }
+    return {
+      deployments: [...found].map(([modelName, { options, gpuIds }]) => ({
+        modelName,
+        options,
+        gpuIds: gpuIds.sort((a, b) => a - b),
+      })),
+      ...(unclear.length > 0 && { unclear: unclear.join('; ') }),
+    };
+  }
+
+  /** @throws StopFailedError, EngineUnavailableError */
+  async removeUnneeded(
+    unneeded: Unneeded,
+    needed: () => readonly string[],
+    manner: RemovalManner,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const launcher = this.host.launchers.get(unneeded.launcher);
+    const info = await launcher.inspect(unneeded.serverName, signal);
+    if (!info) return false;
+    const { modelName, gpuId } = labelled(info.labels) ?? { modelName: '', gpuId: -1 };
+    const server = this.named(info.name, modelName, gpuId, launcher.kind);
+    const isNeeded = (labels: ServerInfo['labels']): boolean => this.isNeeded(info.name, labels, needed());
+    return server.stopRun(unneeded.serverId, isNeeded, manner, signal);
+  }
+
+  /** Those that run. */
+  private async ofBackend(signal: AbortSignal): Promise<readonly ServerInfo[]> {
+    const lists = await Promise.all(
+      this.launchers().map((launcher) => launcher.list({ [BACKEND_LABEL]: this.backend.backend }, signal)),
+    );
+    return lists.flat().filter(({ running }) => running);
+  }
+
+  nameOf(modelName: string, gpuId: number): string {
+    return `${this.config.container_name}_${modelName}_${gpuId}`;
+  }
+
+  private named(name: string, modelName: string, gpuId: number, kind: Launcher['kind']): PlacementServer {
+    const key = [kind, name, modelName, gpuId].join(' ');
+    const existing = this.servers.get(key);
+    if (existing) return existing;
+    const launcher = this.host.launchers.get(kind);
+    const role = { name, modelName, gpuId };
+    const server = new PlacementServer(role, launcher, this.config, this.backend, this.ports);
+    this.servers.set(key, server);
+    return server;
+  }
+
+  /** A server of a needed model is none that this configuration would not find under its name. */
+  private isNeeded(name: string, labels: ServerInfo['labels'], needed: readonly string[]): boolean {
+    const model = labels[MODEL_LABEL];
+    if (model === undefined || !needed.includes(model)) return false;
+    const gpuId = labelled(labels)?.gpuId;
+    return (
+      !this.backend.models.includes(model) || (gpuId !== undefined && name === this.nameOf(model, gpuId))
+    );
+  }
+
+  /** Of every backend: ranges may overlap. The ports of the dead are free, or seen to be taken. */
+  private async running(signal: AbortSignal): Promise<readonly ServerInfo[]> {
+    const lists = await Promise.all(this.launchers().map((launcher) => launcher.list({}, signal)));
+    return lists.flat().filter(({ running }) => running);
+  }
+}
+
+function modelsOf({ labels }: ServerInfo): readonly string[] {
+  const model = labels[MODEL_LABEL];
+  return model === undefined ? [] : [model];
+}

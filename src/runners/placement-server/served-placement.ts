@@ -1,0 +1,64 @@
+import type { DomainError } from '../../common/errors.js';
+import type { Launcher, LaunchSpec } from '../../launchers/launcher.js';
+import type { DeploymentOptions, GpuRef } from '../runner.js';
+
+/** One model on the GPUs that one server has for it; the server runs, or is to be launched. */
+export interface ServedPlacement<Options extends DeploymentOptions = DeploymentOptions> {
+  readonly modelName: string;
+  /** NVML index of the placement. */
+  readonly gpuId: number;
+  /** All GPUs it holds (`Runner.gpusOf`), `gpuId` first; what the server is pinned to. */
+  readonly gpuIds: readonly number[];
+  /** The same, with their UUIDs where they were known at the launch. */
+  readonly gpus: readonly GpuRef[];
+  readonly options: Options;
+  /** TCP port of the server, the same inside and outside of a container. */
+  readonly port: number;
+  /** Address the server has to listen on. */
+  readonly listenAddress: string;
+  /** Where this service reaches it: `http://127.0.0.1:8200`. */
+  readonly baseUrl: string;
+}
+
+/**
+ * What a backend says of its program. Name, labels, port, GPUs and stop are the base's; what is left out here is as
+ * the backend's configuration section has it. `env` is laid over the section's.
+ */
+export type ServerProgram = Pick<LaunchSpec, 'command'> &
+  Partial<
+    Pick<
+      LaunchSpec,
+      | 'image'
+      | 'pull'
+      | 'entrypoint'
+      | 'env'
+      | 'mounts'
+      | 'shmSizeBytes'
+      | 'memoryBytes'
+      | 'ulimits'
+      | 'stopSignal'
+    >
+  >;
+
+/** What a server says of itself. `failed` is final: it runs, and will never serve what was asked for. */
+export type ProbeResult =
+  | { readonly state: 'ready' }
+  | { readonly state: 'starting'; readonly reason?: string }
+  | { readonly state: 'failed'; readonly error: DomainError };
+
+/** For the last chance before the polite stop. */
+export interface BeforeStop {
+  /** What is left of the drain, ms: for so long, requests under way may hold up the end of the server. */
+  readonly patienceMs: number;
+  /** Aborts when its time is over or the stop is not wanted any more. */
+  readonly signal: AbortSignal;
+}
+
+/** What a runner is given of the host. */
+export interface RunnerHost {
+  readonly launchers: { get(kind: Launcher['kind']): Launcher };
+  /** Whether something listens on a port where a server would collide with it. */
+  readonly isPortTaken: (address: string, port: number) => Promise<boolean>;
+  /** What a launch may take on top when the image has to be pulled. */
+  readonly pullTimeoutSeconds: number;
+}
