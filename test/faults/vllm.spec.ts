@@ -19,9 +19,9 @@ async function boot(
   config: ServiceSettings['config'] = {},
 ): Promise<void> {
   service = await TestService.create({
-    vllm: (ports) => ({
+    vllm: (ports, directory) => ({
       ...standinVllm(ports, models),
-      env: { STANDIN_JOURNAL: join('/tmp', `standin-${ports.from}.journal`) },
+      env: { STANDIN_JOURNAL: join(directory, 'journal') },
     }),
     config: {
       health: { fast_interval_ms: 100, slow_interval_ms: 200 },
@@ -32,9 +32,10 @@ async function boot(
   await service.boot();
 }
 
+/** What a start of a model that is started already answers: pids and ports are in no list. */
 async function placementOf(model: string): Promise<PlacementView> {
-  const { body } = await service.get<PlacementView[]>(`/api/v1/models/status/${model}`);
-  const [first] = body;
+  const { body } = await service.start(model, 0);
+  const [first] = body.placements as PlacementView[];
   if (!first) throw new Error(`${model} has no placement`);
   return first;
 }
@@ -76,7 +77,7 @@ describe('vLLM as a backend', () => {
   it('is started, serves under its own name on its own port, and leaves no process behind', async () => {
     await boot({ llama: { model: 'standin', served_model_name: 'meta/llama', max_model_len: 512 } });
     expect((await service.get('/api/v1/models/supported')).body).toMatchObject({ llama: 'vllm' });
-    const { port } = await started('llama', 1, { dtype: 'bfloat16', gpu_memory_utilization: 0.5 });
+    const { port } = await started('llama', 0, { dtype: 'bfloat16', gpu_memory_utilization: 0.5 });
     const launched = (await (await fetch(`http://127.0.0.1:${port}/launched-with`)).json()) as {
       argv: string[];
     };
@@ -86,29 +87,31 @@ describe('vLLM as a backend', () => {
         ...['--served-model-name', 'meta/llama', '--dtype', 'bfloat16', '--max-model-len', '512'],
         ...['--gpu-memory-utilization', '0.5'],
       ],
-      cuda: '1',
+      cuda: '0',
     });
     expect(await completion(port, 'meta/llama', 1)).toBe(200);
     expect(await processesOf(service.stateDir)).toHaveLength(2);
 
-    expect(await service.stop('llama', 1)).toMatchObject({ status: 200, body: { status: 'STOPPED' } });
+    expect(await service.stop('llama', 0)).toMatchObject({ status: 200, body: { status: 'STOPPED' } });
     expect(await processesOf(service.stateDir)).toEqual([]);
   });
 
-  it.each([
-    [{ dtype: 'int3' }, 'dtype'],
-    [{ gpu_memory_utilization: 1.2 }, 'gpu_memory_utilization'],
-    [{ gpu_memory_utilization: 0 }, 'gpu_memory_utilization'],
-    [{ max_model_len: '1; reboot' }, 'max_model_len'],
-    [{ gpu_ids: [0, 0] }, 'twice'],
-    [{ gpu_ids: [0, -1] }, 'gpu_ids'],
-    [{ gpu_ids: [0, 99] }, 'no GPU 99'],
-    [{ gpu_ids: [1, 2] }, 'without GPU 0'],
-    [{ extra_args: ['--trust-remote-code'] }, 'extra_args is no option of vllm'],
-  ])('refuses %j, and starts nothing', async (config, words) => {
+  it('refuses what is no option or no GPU, and starts nothing', async () => {
     await boot({ llama: { model: 'standin' } });
-    const { status, body } = await service.start('llama', 0, config);
-    expect([status, body.detail]).toEqual([400, expect.stringContaining(words)]);
+    for (const [config, words] of [
+      [{ dtype: 'int3' }, 'dtype'],
+      [{ gpu_memory_utilization: 1.2 }, 'gpu_memory_utilization'],
+      [{ gpu_memory_utilization: 0 }, 'gpu_memory_utilization'],
+      [{ max_model_len: '1; reboot' }, 'max_model_len'],
+      [{ gpu_ids: [0, 0] }, 'twice'],
+      [{ gpu_ids: [0, -1] }, 'gpu_ids'],
+      [{ gpu_ids: [0, 99] }, 'GPU 99'],
+      [{ gpu_ids: [1, 2] }, 'GPU 0'],
+      [{ extra_args: ['--trust-remote-code'] }, 'extra_args is no option of vllm'],
+    ] as const) {
+      const { status, body } = await service.start('llama', 0, config);
+      expect([status, body.detail]).toEqual([400, expect.stringContaining(words)]);
+    }
     expect(await processesOf(service.stateDir)).toEqual([]);
   });
 

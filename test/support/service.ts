@@ -33,8 +33,11 @@ export interface ServiceSettings {
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
   readonly config?: Record<string, unknown>;
-  /** `runners.vllm`, over the defaults; `ports` are given. */
-  readonly vllm?: (ports: { readonly from: number; readonly to: number }) => Record<string, unknown>;
+  /** `runners.vllm`, over the defaults. */
+  readonly vllm?: (
+    ports: { readonly from: number; readonly to: number },
+    directory: string,
+  ) => Record<string, unknown>;
   /** Of the service, over that of the test. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -94,7 +97,7 @@ export class TestService {
             settings.repository === undefined ? Object.keys(models) : await readdir(settings.repository),
           ...settings.triton,
         },
-        ...(settings.vllm && { vllm: settings.vllm({ from: vllm, to: vllm + 20 }) }),
+        ...(settings.vllm && { vllm: settings.vllm({ from: vllm, to: vllm + 20 }, directory) }),
       },
     };
     await writeFile(service.configFile, stringify(config));
