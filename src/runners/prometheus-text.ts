@@ -20,9 +20,3 @@ export function metricSamples(text: string, names: readonly string[]): MetricSam
     return names.includes(name) && Number.isFinite(number) ? [{ name, labels, value: number }] : [];
   });
 }
-
-/** The sum of all samples with these names; `undefined` where there is none. */
-export function metricSum(text: string, names: readonly string[]): number | undefined {
-  const samples = metricSamples(text, names);
-  return samples.length === 0 ? undefined : samples.reduce((sum, { value }) => sum + value, 0);
-}

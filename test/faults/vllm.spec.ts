@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { standinVllm } from '../fakes/vllm/standin-vllm.js';
@@ -7,7 +8,7 @@ import { type ServiceSettings, TestService } from '../support/service.js';
 jest.setTimeout(40_000);
 
 interface PlacementView {
-  readonly pid: number;
+  readonly pid: number | null;
   readonly port: number;
   readonly status: string;
 }
@@ -40,13 +41,19 @@ async function placementOf(model: string): Promise<PlacementView> {
   return first;
 }
 
-async function started(model: string, gpu: number, config?: Record<string, unknown>): Promise<PlacementView> {
+async function started(
+  model: string,
+  gpu: number,
+  config?: Record<string, unknown>,
+): Promise<{ pid: number; port: number }> {
   expect(await service.start(model, gpu, config)).toMatchObject({
     status: 202,
     body: { status: 'STARTING' },
   });
   await service.untilRunning(`${model}@${gpu}`);
-  return placementOf(model);
+  const { pid, port } = await placementOf(model);
+  if (pid === null) throw new Error(`${model} has no process`);
+  return { pid, port };
 }
 
 /** Status of a completion that takes `tokens` × 10 ms; 0 where it was cut off. */
@@ -150,6 +157,21 @@ describe('vLLM as a backend', () => {
     expect(await cutOff).toBe(0);
     expect((await draining).status).toBe(200);
     expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('two models that start on one GPU come up one after another, on two GPUs side by side', async () => {
+    await boot({
+      first: { model: 'standin?load_ms=700' },
+      second: { model: 'standin?load_ms=700' },
+      third: { model: 'standin?load_ms=700' },
+    });
+    await Promise.all([service.start('first', 0), service.start('second', 0), service.start('third', 1)]);
+    await service.untilRunning('first@0', 'second@0', 'third@1');
+    const journal = (await readFile(join(service.directory, 'journal'), 'utf8')).trim().split('\n');
+    const onGpu0 = journal.filter((line) => !line.endsWith('third')).map((line) => line.split(' '));
+    expect(onGpu0.map(([what]) => what)).toEqual(['loading', 'ready', 'loading', 'ready']);
+    expect(onGpu0[0]?.[1]).toBe(onGpu0[1]?.[1]);
+    expect(journal.findIndex((line) => line === 'loading third')).toBeLessThan(2);
   });
 
   it('kill -9 of the API server alone: its engine is ended before the next one starts', async () => {

@@ -12,7 +12,7 @@ export function vllmIsThere(): boolean {
   }
   const words = `vLLM's own server is not in ${DIRECTORY} (test/real/provision/provision.sh brings it there)`;
   if (process.env.REQUIRE_REAL === '1') throw new Error(words);
-  console.warn(`${words}; these tests are skipped`);
+  process.stderr.write(`${words}: the tests against it are skipped.\n`);
   return false;
 }
 
@@ -38,6 +38,6 @@ export function createRealVllm(): Promise<TestService> {
         impossible: { model: join(DIRECTORY, 'tiny-llama'), max_model_len: 100_000 },
       },
     }),
-    config: { restart: { initial_delay_ms: 100, max_attempts: 0 } },
+    config: { restart: { initial_delay_ms: 100, max_attempts: 1 } },
   });
 }

@@ -92,7 +92,7 @@ export function flagFaults(args: readonly string[]): FlagFault[] {
   const faults: FlagFault[] = [];
   for (let index = 0; index < args.length; index += 1) {
     const argument = args[index] ?? '';
-    const [flag = '', value] = split(argument);
+    const [flag, value] = split(argument);
     const fault = (message: string): void => {
       faults.push({ index, message });
     };
@@ -122,6 +122,3 @@ function refusal(flag: string): string {
     ? `${flag} is set by this service: use ${OWN[own] ?? ''}`
     : `${flag} is not allowed here; docs/backends/vllm.md lists what is`;
 }
-
-/** For the documentation. */
-export const ALLOWED_FLAGS: readonly string[] = [...SWITCHES, ...WITH_VALUE].sort();

@@ -9,7 +9,9 @@ import {
   type RunnerContext,
   type Workload,
 } from '../runner.js';
+import { settleAll } from '../settle-all.js';
 import { explainExit, LINES_TO_EXPLAIN } from './explain-exit.js';
+import { GpuTurns } from './gpu-turns.js';
 import { vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
 import { servedName, vllmProgram } from './vllm-program.js';
@@ -19,6 +21,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   readonly backend = 'vllm';
   readonly optionsSchema = vllmOptions;
   override readonly linesToExplain = LINES_TO_EXPLAIN;
+  private readonly turns = new GpuTurns();
 
   defaultOptions(modelName: string): VllmOptions {
     return defaultVllmOptions(this.find(modelName));
@@ -35,6 +38,25 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 
   override drainSeconds(modelName: string): number {
     return this.find(modelName)?.drain_seconds ?? 0;
+  }
+
+  /** Twice what a server needs by itself: one may have to wait for its turn. */
+  override get startTimeoutMs(): number {
+    return super.startTimeoutMs * 2;
+  }
+
+  /** Each on its GPUs when nobody else comes up there; what serves already needs no turn. */
+  override async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+    await settleAll(
+      deployment.gpuIds.map(async (gpuId) => {
+        const placement = { ...deployment, gpuIds: [gpuId] };
+        const start = (): Promise<void> => super.start(placement, context);
+        if (this.deviceOf(deployment.modelName) === 'cpu') return start();
+        const [seen] = await this.getStatus(placement, context.signal);
+        if (seen?.phase === 'ready') return start();
+        return this.turns.run(this.gpusOf(gpuId, deployment.options), super.startTimeoutMs, context, start);
+      }),
+    );
   }
 
   override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {

@@ -8,10 +8,13 @@
 //   models=500  /health is 200, /v1/models is not
 //   deaf=1      it does not heed SIGTERM
 // A completion takes max_tokens × 10 ms. $STANDIN_JOURNAL: a file to which it appends what it does.
+import { Buffer } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { setInterval, setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { URLSearchParams } from 'node:url';
 import { parseArgs } from 'node:util';
 
 if (process.argv[2] === 'engine') {

@@ -132,10 +132,9 @@ describe('the program', () => {
       vllmProgram({ command: ['vllm'], device: 'cpu' }, 'process', llama, placement()).env,
     ).toBeUndefined();
     const inContainer = vllmProgram({ command: ['vllm'], device: 'gpu' }, 'docker', llama, placement());
-    expect(inContainer).toEqual({
-      entrypoint: ['vllm'],
-      command: expect.arrayContaining(['serve', '--port']),
-    });
+    expect(inContainer.entrypoint).toEqual(['vllm']);
+    expect(inContainer.command.slice(0, 2)).toEqual(['serve', 'meta/llama']);
+    expect(inContainer.env).toBeUndefined();
   });
 });
 
