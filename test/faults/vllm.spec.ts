@@ -122,6 +122,24 @@ describe('vLLM as a backend', () => {
     expect(await processesOf(service.stateDir)).toEqual([]);
   });
 
+  it('one server over several GPUs is one placement, and the model takes no other', async () => {
+    await boot({ llama: { model: 'standin' } });
+    const { port } = await started('llama', 0, { gpu_ids: [2, 0] });
+    const launched = (await (await fetch(`http://127.0.0.1:${port}/launched-with`)).json()) as {
+      argv: string[];
+      cuda: string;
+    };
+    expect(launched.argv.slice(-2)).toEqual(['--tensor-parallel-size', '2']);
+    expect(launched.cuda).toBe('0,2');
+    for (const gpu of [1, 2]) {
+      const { status, body } = await service.start('llama', gpu);
+      expect([status, body.code]).toEqual([400, 'GPU_NOT_USABLE']);
+    }
+    expect(await service.placements()).toEqual(['llama@0:RUNNING']);
+    expect((await service.stop('llama', 0)).status).toBe(200);
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
   it('/health alone does not make it RUNNING', async () => {
     await boot({ llama: { model: 'standin?models=500' } });
     await service.start('llama', 0);
