@@ -17,6 +17,7 @@ import {
   stateSection,
 } from './sections/service.js';
 import { tritonSection } from './sections/triton.js';
+import { vllmSection } from './sections/vllm.js';
 
 /** The models of a backend are the keys of `models`, where it has that, or listed. */
 const catalog = z.union([
@@ -47,7 +48,12 @@ export const configSchema = z
     shutdown: shutdownSection,
     orphans: orphansSection,
     launchers: launchersSection,
-    runners: z.strictObject({ triton: tritonSection, comfyui: comfyuiSection, http: httpSection }),
+    runners: z.strictObject({
+      triton: tritonSection,
+      comfyui: comfyuiSection,
+      http: httpSection,
+      vllm: vllmSection,
+    }),
   })
   .superRefine((config, context) => {
     const owner = new Map<string, string>();

@@ -379,8 +379,9 @@ export class DeploymentWorker {
       await this.startFailed(this.starting(broken), error);
       return;
     }
-    const slot = this.runner.measuresFreeMemory ? await this.slot(absent) : undefined;
-    if (this.runner.measuresFreeMemory && !slot) return;
+    const takesTurns = this.runner.measuresFreeMemory(this.state.modelName);
+    const slot = takesTurns ? await this.slot(absent) : undefined;
+    if (takesTurns && !slot) return;
     try {
       await this.startAll();
     } finally {
@@ -389,10 +390,11 @@ export class DeploymentWorker {
   }
 
   /** `undefined`: something else was wanted meanwhile, and the next pass sees what. */
-  private async slot(gpuIds: readonly number[]): Promise<StartSlot | undefined> {
+  private async slot(absent: readonly number[]): Promise<StartSlot | undefined> {
     const { slots } = this.context;
-    const { modelName } = this.state;
-    const placements = this.starting(gpuIds);
+    const { modelName, options } = this.state;
+    const gpuIds = [...new Set(absent.flatMap((gpuId) => this.runner.gpusOf(gpuId, options)))];
+    const placements = this.starting(absent);
     let slot: StartSlot | undefined;
     let epoch = this.epoch;
     const take = async (signal: AbortSignal): Promise<void> => {

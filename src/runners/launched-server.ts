@@ -71,9 +71,9 @@ export abstract class LaunchedServer {
   }
 
   /** The last lines of its log; empty when they cannot be had. */
-  async lastLines(): Promise<readonly string[]> {
+  async lastLines(count = LOG_TAIL): Promise<readonly string[]> {
     try {
-      return await this.launcher.logs(this.name, LOG_TAIL, deadline(LAST_WORDS_TIMEOUT_MS));
+      return await this.launcher.logs(this.name, count, deadline(LAST_WORDS_TIMEOUT_MS));
     } catch {
       return []; // they only illustrate an error that is reported anyway
     }
@@ -89,14 +89,20 @@ export abstract class LaunchedServer {
   async ending(): Promise<{ sentence: string; exitCode: number | null; log: readonly string[] }> {
     const info = await this.inspectOrNothing();
     if (!info) return { sentence: `${this.name} does not run`, exitCode: null, log: [] };
-    const log = await this.lastLines();
+    const lines = await this.lastLines(Math.max(LOG_TAIL, this.linesToExplain));
+    const log = lines.slice(-LOG_TAIL);
     const code = info.exitCode === null ? '' : ` with exit code ${info.exitCode}`;
     const reason = info.reason === undefined ? '' : ` (${info.reason})`;
     return {
-      sentence: `${this.name} ended${code}${reason}${this.lastWords(log)}`,
+      sentence: `${this.name} ended${code}${reason}${this.lastWords(lines)}`,
       exitCode: info.exitCode,
       log,
     };
+  }
+
+  /** Lines of the log that `lastWords` wants. */
+  protected get linesToExplain(): number {
+    return LOG_TAIL;
   }
 
   /** Before the polite signal. */

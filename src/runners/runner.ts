@@ -107,8 +107,10 @@ export abstract class Runner {
   /** Longest time, ms, a start or a stop takes by itself before it is an error. */
   abstract readonly startTimeoutMs: number;
   abstract readonly stopTimeoutMs: number;
-  /** Its servers measure the GPU's free memory as they start: two of them must not start at once on one GPU. */
-  readonly measuresFreeMemory: boolean = false;
+  /** Its server measures the GPUs' free memory as it starts: two of them must not start at once on one GPU. */
+  measuresFreeMemory(_modelName: string): boolean {
+    return false;
+  }
 
   /** The options of a model where a start says nothing. */
   abstract defaultOptions(modelName: string): DeploymentOptions;

@@ -9,6 +9,7 @@ import { HttpRunner } from './http/http-runner.js';
 import type { RunnerHost } from './placement-server/served-placement.js';
 import { RUNNER, type Runner } from './runner.js';
 import { TritonRunner } from './triton/triton-runner.js';
+import { VllmRunner } from './vllm/vllm-runner.js';
 
 /** The RUNNER registry: every enabled backend. A new backend is one line here. */
 function createRunners({ runners, launchers: limits }: Config, launchers: LauncherRegistry): Runner[] {
@@ -30,6 +31,7 @@ function createRunners({ runners, launchers: limits }: Config, launchers: Launch
       : []),
     ...(runners.comfyui.enabled ? [new ComfyuiRunner(runners.comfyui)] : []),
     ...(runners.http.enabled ? [new HttpRunner(runners.http, host)] : []),
+    ...(runners.vllm.enabled ? [new VllmRunner(runners.vllm, host)] : []),
   ];
 }
 

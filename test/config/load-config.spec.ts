@@ -168,7 +168,7 @@ describe('a wrong configuration', () => {
       /supported_models\.0: MAM already belongs to triton/,
     ],
     ['runners: { triton: { supported_models: [A, A] } }', /supported_models\.1: A already belongs to triton/],
-    ['runners: { vllm: {} }', /^runners: .*vllm/],
+    ['runners: { tgi: {} }', /^runners: .*tgi/],
     ['runners: { triton: { model_gpu_configs: { A: { instances_per_gpu: 0 } } } }', /A\.instances_per_gpu/],
     ['runners: { triton: { gpus: "device=" } }', /^runners\.triton\.gpus/],
     ['runners: { triton: { dedicated_ports: { from: 18000, to: 18001 } } }', /dedicated_ports: a range of/],

@@ -53,7 +53,7 @@ export class FakeRunner extends Runner {
   readonly optionsSchema = z.strictObject({ instances: z.int().min(1).max(8), mode: z.string().optional() });
   startTimeoutMs = 100_000;
   stopTimeoutMs = 20_000;
-  override measuresFreeMemory = false;
+  measures = false;
 
   /** What the backend serves. */
   readonly world = new Map<string, Set<number>>();
@@ -189,6 +189,10 @@ export class FakeRunner extends Runner {
 
   override serverNameOf(modelName: string): string {
     return this.isShared ? 'server' : `server-${modelName}`;
+  }
+
+  override measuresFreeMemory(): boolean {
+    return this.measures;
   }
 
   override drainSeconds(): number {

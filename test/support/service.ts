@@ -33,6 +33,11 @@ export interface ServiceSettings {
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
   readonly config?: Record<string, unknown>;
+  /** `runners.vllm`, over the defaults. */
+  readonly vllm?: (
+    ports: { readonly from: number; readonly to: number },
+    directory: string,
+  ) => Record<string, unknown>;
   /** Of the service, over that of the test. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -56,7 +61,7 @@ export class TestService {
 
   static async create(settings: ServiceSettings = {}): Promise<TestService> {
     const directory = await mkdtemp(join(tmpdir(), 'mic-e2e-'));
-    const [port = 0, http = 0, grpc = 0, metrics = 0, dedicated = 0] = await freePorts(5);
+    const [port = 0, http = 0, grpc = 0, metrics = 0, dedicated = 0, vllm = 0] = await freePorts(6);
     const service = new TestService(
       directory,
       port,
@@ -92,6 +97,7 @@ export class TestService {
             settings.repository === undefined ? Object.keys(models) : await readdir(settings.repository),
           ...settings.triton,
         },
+        ...(settings.vllm && { vllm: settings.vllm({ from: vllm, to: vllm + 20 }, directory) }),
       },
     };
     await writeFile(service.configFile, stringify(config));

@@ -9,6 +9,7 @@ export interface PlacementBackend {
   program(placement: ServedPlacement): ServerProgram;
   probe(placement: ServedPlacement, signal: AbortSignal): Promise<ProbeResult>;
   beforeStop(placement: ServedPlacement, context: BeforeStop): Promise<void>;
+  readonly linesToExplain: number;
   explainExit(lastLines: readonly string[]): string | undefined;
   deviceOf(modelName: string): 'gpu' | 'cpu';
   startTimeoutSecondsOf(modelName: string): number;

@@ -55,6 +55,8 @@ export abstract class PlacementServerRunner<
   abstract override readonly optionsSchema: z.ZodType<Options>;
   /** What asks a server to end. */
   readonly stopSignal: StopSignal = 'SIGTERM';
+  /** Lines of a server's log that `explainExit` wants. */
+  readonly linesToExplain: number = 20;
   private madeServers: PlacementServers | undefined;
 
   constructor(

@@ -125,6 +125,10 @@ export class PlacementServer extends LaunchedServer {
     return this.observation(running, await this.probe.phase(running, signal));
   }
 
+  protected override get linesToExplain(): number {
+    return this.backend.linesToExplain;
+  }
+
   protected override lastWords(log: readonly string[]): string {
     const words = this.backend.explainExit(log);
     return words === undefined ? super.lastWords(log) : `: ${words}`;

@@ -97,7 +97,7 @@ describe('a backend that measures free memory at its start', () => {
   beforeEach(async () => {
     useFakeTime();
     runner = new FakeRunner();
-    runner.measuresFreeMemory = true;
+    runner.measures = true;
     house = await House.withMemory({ runner }).boot();
     runner.hold('start');
   });

@@ -9,6 +9,8 @@ HOOK_DIR=$WORK_DIR/bin
 TRITON_IMAGE=${MIC_REAL_TRITON_IMAGE:-nvcr.io/nvidia/tritonserver:25.04-py3}
 BROKEN_STUB_IMAGE=mic-test/triton-broken-stub:1
 NO_TRITON_IMAGE=mic-test/no-tritonserver:1
+VLLM_DIR=$WORK_DIR/vllm
+VLLM_MODEL=$VLLM_DIR/tiny-llama
 
 mkdir -p "$WORK_DIR"
 

@@ -7,7 +7,7 @@ here=$(dirname "$(readlink -f "$0")")
 
 export DEBIAN_FRONTEND=noninteractive
 packages=(docker.io iptables debootstrap libnvidia-ml1 libnvidia-ml-dev gcc libc6-dev unzip
-  busybox-static python3-pip util-linux)
+  busybox-static python3-pip python3-venv util-linux)
 
 missing() {
   local package

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings up the real parts of the real tests on a plain Debian 12 machine, as root: Docker, Triton, NVIDIA's library.
+# Brings up the real parts of the real tests on a plain Debian 12 machine, as root: Docker, Triton, vLLM, NVIDIA's
+# library.
 # Run it as often as you like: what is there already stays. MIC_REAL_DIR is where it keeps things.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -16,6 +17,7 @@ flock 9
 "$here/packages.sh"
 "$here/dockerd.sh"
 "$here/images.sh"
+"$here/vllm.sh"
 
 version_of() { dpkg-query -W -f '${Version}' "$1"; }
 id_of() { docker image inspect --format '{{.Id}}' "$1" | cut -c 8-19; }
@@ -26,6 +28,7 @@ echo "dockerd: $(docker info --format '{{.ServerVersion}}, storage {{.Driver}}')
 echo "libnvidia-ml1: $(version_of libnvidia-ml1)"
 echo "libnvidia-ml-dev: $(version_of libnvidia-ml-dev)"
 echo "gcc: $(version_of gcc)"
+echo "vLLM: $(cat "$VLLM_DIR/venv/provisioned")"
 for image in "$TRITON_IMAGE" "$BROKEN_STUB_IMAGE" "$NO_TRITON_IMAGE"; do
   echo "$image: $(id_of "$image")"
 done

@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { gpuPolicy, hostPath, safeName } from './common.js';
+import { placementServerKeys } from './placement-server.js';
+import { flagFaults } from './vllm-flags.js';
+
+/** One argument that a program cannot take for a flag. */
+const word = z
+  .string()
+  .max(1024)
+  .regex(/^[^-\p{Cc}][^\p{Cc}]*$/u, 'text on one line that does not begin with "-"');
+
+export const vllmOptionKeys = {
+  max_model_len: z
+    .int()
+    .min(1)
+    .max(100_000_000)
+    .describe('Longest context, tokens; null: as the model says.'),
+  gpu_memory_utilization: z
+    .number()
+    .gt(0)
+    .max(1)
+    .describe("Share of each GPU's total memory that the server takes; null: vLLM's own default."),
+  dtype: z
+    .enum(['auto', 'half', 'float16', 'bfloat16', 'float', 'float32'])
+    .describe('Type of weights and activations.'),
+};
+
+const vllmModel = z.strictObject({
+  model: word.describe('Path of the model as the server sees it, or its id on the hub.'),
+  served_model_name: word
+    .optional()
+    .describe("The model's name in the OpenAI API; left out, its name in this service."),
+  max_model_len: vllmOptionKeys.max_model_len.optional(),
+  gpu_memory_utilization: vllmOptionKeys.gpu_memory_utilization.optional(),
+  dtype: vllmOptionKeys.dtype.optional(),
+  extra_args: z
+    .array(z.string().regex(/^[^\0]+$/, 'text without NUL'))
+    .default([])
+    .describe('Further flags of vllm serve, of those that are allowed.'),
+  drain_seconds: z
+    .int()
+    .min(0)
+    .max(3600)
+    .optional()
+    .describe('Time requests get before a stop that does not say itself.'),
+  gpu_memory_mb: z
+    .int()
+    .min(1)
+    .max(16_777_216)
+    .optional()
+    .describe('Memory one placement takes on each GPU, MiB.'),
+  gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPUs to itself.'),
+});
+
+export type VllmModel = z.infer<typeof vllmModel>;
+
+const cachePath = hostPath.nullable();
+
+export const vllmSection = z
+  .strictObject(placementServerKeys)
+  .omit({ supported_models: true, image_name: true })
+  .extend({
+    image_name: z.string().min(1).describe('Image of the containers (docker).'),
+    command: z
+      .array(z.string().regex(/^[^\0]+$/, 'text without NUL'))
+      .min(1)
+      .describe('The program and its first arguments; "serve" and what follows are appended.'),
+    hf_cache_host_path: cachePath.describe(
+      "Directory of the host for models of the hub, mounted at /root/.cache/huggingface (docker); null for the container's own.",
+    ),
+    vllm_cache_host_path: cachePath.describe(
+      "Directory of the host for what vLLM compiles, mounted at /root/.cache/vllm (docker); null for the container's own.",
+    ),
+    models: z.record(safeName, vllmModel).describe('The models of this backend, and how each is served.'),
+  })
+  .superRefine(({ models }, context) => {
+    for (const [name, { extra_args: args }] of Object.entries(models)) {
+      for (const { index, message } of flagFaults(args)) {
+        context.addIssue({ code: 'custom', path: ['models', name, 'extra_args', index], message });
+      }
+    }
+  })
+  .transform((section) => ({
+    ...section,
+    supported_models: Object.keys(section.models),
+    mounts: [
+      ...section.mounts,
+      ...cacheMount(section.hf_cache_host_path, '/root/.cache/huggingface'),
+      ...cacheMount(section.vllm_cache_host_path, '/root/.cache/vllm'),
+    ],
+  }));
+
+export type VllmConfig = z.infer<typeof vllmSection>;
+
+function cacheMount(
+  path: string | null,
+  serverPath: string,
+): { host_path: string; server_path: string; read_only: boolean }[] {
+  return path === null ? [] : [{ host_path: path, server_path: serverPath, read_only: false }];
+}

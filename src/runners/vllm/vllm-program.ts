@@ -1,0 +1,44 @@
+import type { VllmConfig, VllmModel } from '../../config/sections/vllm.js';
+import type { Launcher } from '../../launchers/launcher.js';
+import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
+import type { VllmOptions } from './vllm-options.js';
+
+/** The server's name of the model in its OpenAI API. */
+export function servedName(modelName: string, model: VllmModel | undefined): string {
+  return model?.served_model_name ?? modelName;
+}
+
+/** `vllm serve` for a placement. Every argument is one item of a list: nothing goes through a shell. */
+export function vllmProgram(
+  { command, device }: Pick<VllmConfig, 'command' | 'device'>,
+  launcher: Launcher['kind'],
+  model: VllmModel,
+  placement: ServedPlacement<VllmOptions>,
+): ServerProgram {
+  const { options, gpuIds } = placement;
+  const serve = [
+    'serve',
+    model.model,
+    ...['--host', placement.listenAddress],
+    ...['--port', String(placement.port)],
+    ...['--served-model-name', servedName(placement.modelName, model)],
+    ...['--dtype', options.dtype],
+    ...flag('--max-model-len', options.max_model_len),
+    ...flag('--gpu-memory-utilization', options.gpu_memory_utilization),
+    ...(gpuIds.length > 1 ? ['--tensor-parallel-size', String(gpuIds.length)] : []),
+    ...model.extra_args,
+  ];
+  // Images differ in what their entry point says already: this one is the same for all of them.
+  if (launcher === 'docker') return { entrypoint: command, command: serve };
+  return {
+    command: [...command, ...serve],
+    // Of UUIDs, some versions of vLLM say "invalid literal for int()". In the order of PCI, NVML's indices are CUDA's.
+    ...(device === 'gpu' && {
+      env: { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: gpuIds.join(',') },
+    }),
+  };
+}
+
+function flag(name: string, value: number | null): string[] {
+  return value === null ? [] : [name, String(value)];
+}

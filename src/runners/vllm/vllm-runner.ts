@@ -1,0 +1,107 @@
+import { UnusableAnswerError } from '../../common/http/http-client.js';
+import type { VllmConfig, VllmModel } from '../../config/sections/vllm.js';
+import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
+import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
+import {
+  type Deployment,
+  type GpuNeeds,
+  GpuNotUsableError,
+  type RunnerContext,
+  type Workload,
+} from '../runner.js';
+import { explainExit, LINES_TO_EXPLAIN } from './explain-exit.js';
+import { vllmReadiness, vllmWorkload } from './vllm-client.js';
+import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
+import { servedName, vllmProgram } from './vllm-program.js';
+
+/** Serves language models with vLLM: one server per placement, on one GPU or, with `gpu_ids`, on several. */
+export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
+  readonly backend = 'vllm';
+  readonly optionsSchema = vllmOptions;
+  override readonly linesToExplain = LINES_TO_EXPLAIN;
+
+  defaultOptions(modelName: string): VllmOptions {
+    return defaultVllmOptions(this.find(modelName));
+  }
+
+  override gpusOf(gpuId: number, { gpu_ids: gpuIds }: Partial<VllmOptions>): readonly number[] {
+    return [gpuId, ...(gpuIds ?? []).filter((id) => id !== gpuId)];
+  }
+
+  override gpuNeeds(modelName: string): GpuNeeds {
+    const model = this.find(modelName);
+    return { memoryMiB: model?.gpu_memory_mb ?? null, policy: model?.gpu_policy ?? 'shared' };
+  }
+
+  override drainSeconds(modelName: string): number {
+    return this.find(modelName)?.drain_seconds ?? 0;
+  }
+
+  /** The free memory of its GPUs, of which it takes a share of the total. Source: vLLM, `gpu_memory_utilization`. */
+  override measuresFreeMemory(modelName: string): boolean {
+    return this.deviceOf(modelName) === 'gpu';
+  }
+
+  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+    checkGpus(deployment, context);
+    await super.preflight(deployment, context);
+  }
+
+  program(placement: ServedPlacement<VllmOptions>): ServerProgram {
+    const { modelName } = placement;
+    return vllmProgram(this.config, this.launcherOf(modelName), this.modelOf(modelName), placement);
+  }
+
+  probe({ modelName, baseUrl }: ServedPlacement<VllmOptions>, signal: AbortSignal): Promise<ProbeResult> {
+    return vllmReadiness(baseUrl, servedName(modelName, this.find(modelName)), signal);
+  }
+
+  override serverWorkload(
+    { modelName, baseUrl }: ServedPlacement<VllmOptions>,
+    signal: AbortSignal,
+  ): Promise<Workload | null> {
+    return vllmWorkload(baseUrl, servedName(modelName, this.find(modelName)), signal);
+  }
+
+  override explainExit(lastLines: readonly string[]): string | undefined {
+    return explainExit(lastLines);
+  }
+
+  private find(modelName: string): VllmModel | undefined {
+    const { models } = this.config;
+    return Object.hasOwn(models, modelName) ? models[modelName] : undefined;
+  }
+
+  /** A server of a model that the configuration no longer has is only stopped. */
+  private modelOf(modelName: string): VllmModel {
+    const model = this.find(modelName);
+    if (!model) throw new UnusableAnswerError(`${modelName} is no longer in runners.vllm.models`);
+    return model;
+  }
+}
+
+/**
+ * One server over several GPUs is one placement, of the GPU it was started on.
+ * @throws GpuNotUsableError
+ */
+function checkGpus({ modelName, gpuIds: placements, options }: Deployment, { gpus }: RunnerContext): void {
+  const { gpu_ids: gpuIds } = options as Partial<VllmOptions>;
+  if (!gpuIds) return;
+  const missing = gpuIds.find((id) => !gpus.some((gpu) => gpu.id === id));
+  if (missing !== undefined) {
+    throw new GpuNotUsableError(
+      `There is no GPU ${missing} on this host (config.gpu_ids): use some of ${gpus.map(({ id }) => id).join(', ')}.`,
+    );
+  }
+  const outside = placements.find((id) => !gpuIds.includes(id));
+  if (outside !== undefined) {
+    throw new GpuNotUsableError(
+      `config.gpu_ids of ${modelName} are ${gpuIds.join(', ')}, without GPU ${outside}: a server over several GPUs is started on one of them.`,
+    );
+  }
+  if (placements.length > 1) {
+    throw new GpuNotUsableError(
+      `${modelName} has GPUs ${gpuIds.join(', ')} already with one server (config.gpu_ids): stop it first to start it otherwise.`,
+    );
+  }
+}

@@ -1,0 +1,135 @@
+#!/usr/bin/env node
+// A stand-in for `vllm serve MODEL --host … --port … --served-model-name …`. What is true of vLLM's own server is true of
+// it: nothing listens while it loads; an engine of its own in the same process group holds the memory, outlives a kill -9
+// of the API server, and is ended by it on SIGTERM; requests under way are cut off then.
+// MODEL says how it behaves: `standin?load_ms=200&fail=memory`
+//   load_ms     until it is ready (100)
+//   fail=memory ends with the traceback of a GPU without room
+//   models=500  /health is 200, /v1/models is not
+//   deaf=1      it does not heed SIGTERM
+// A completion takes max_tokens × 10 ms. $STANDIN_JOURNAL: a file to which it appends what it does.
+import { Buffer } from 'node:buffer';
+import { spawn } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { setInterval, setTimeout } from 'node:timers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { URLSearchParams } from 'node:url';
+import { parseArgs } from 'node:util';
+
+if (process.argv[2] === 'engine') {
+  process.title = 'VLLM::EngineCore';
+  process.on('SIGTERM', () => setTimeout(() => process.exit(0), 50));
+  setInterval(() => {}, 1000);
+} else await main();
+
+async function main() {
+  const text = { type: 'string' };
+  const { values: flags, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      host: text,
+      port: text,
+      dtype: text,
+      'served-model-name': text,
+      'max-model-len': text,
+      'gpu-memory-utilization': text,
+      'tensor-parallel-size': text,
+      'max-num-seqs': text,
+      'enforce-eager': { type: 'boolean' },
+    },
+  });
+  const [command, model = ''] = positionals;
+  if (command !== 'serve') throw new Error(`not a command: ${command}`);
+  const behaviour = new URLSearchParams(model.split('?')[1] ?? '');
+  const served = flags['served-model-name'] ?? model;
+  const journal = (what) => {
+    if (process.env.STANDIN_JOURNAL) appendFileSync(process.env.STANDIN_JOURNAL, `${what} ${served}\n`);
+  };
+  journal('loading');
+  const engine = spawn(process.execPath, [process.argv[1], 'engine'], { stdio: 'inherit' });
+
+  process.on('SIGTERM', async () => {
+    if (behaviour.get('deaf') === '1') return;
+    engine.kill('SIGTERM');
+    if (engine.exitCode === null) await new Promise((resolve) => engine.once('exit', resolve));
+    process.exit(0);
+  });
+
+  await sleep(Number(behaviour.get('load_ms') ?? 100));
+  if (behaviour.get('fail') === 'memory') {
+    engine.kill('SIGKILL');
+    failForMemory();
+  }
+  journal('ready');
+
+  const counts = { running: 0, done: 0 };
+  const answer = (response, status, body) => {
+    response.statusCode = status;
+    response.end(typeof body === 'string' ? body : JSON.stringify(body));
+  };
+  createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    switch (`${request.method} ${request.url}`) {
+      case 'GET /health':
+        return answer(response, 200, '');
+      case 'GET /v1/models':
+        if (behaviour.get('models') === '500') return answer(response, 500, { error: 'EngineDeadError' });
+        return answer(response, 200, { object: 'list', data: [{ id: served, object: 'model' }] });
+      case 'GET /metrics':
+        return answer(response, 200, metrics(served, counts));
+      case 'GET /launched-with':
+        return answer(response, 200, {
+          argv: process.argv.slice(2),
+          cuda: process.env.CUDA_VISIBLE_DEVICES ?? null,
+        });
+      case 'POST /v1/completions': {
+        const body = JSON.parse(Buffer.concat(chunks).toString());
+        if (body.model !== served) return answer(response, 404, { error: { message: 'no such model' } });
+        counts.running += 1;
+        await sleep((body.max_tokens ?? 16) * 10);
+        counts.running -= 1;
+        counts.done += 1;
+        return answer(response, 200, { object: 'text_completion', choices: [{ text: 'a b c' }] });
+      }
+      default:
+        return answer(response, 404, { detail: 'Not Found' });
+    }
+  }).listen(Number(flags.port), flags.host);
+}
+
+function metrics(served, { running, done }) {
+  const labels = `{engine="0",model_name="${served}"}`;
+  const total = `{engine="0",finished_reason="length",model_name="${served}"}`;
+  return [
+    '# TYPE vllm:num_requests_running gauge',
+    `vllm:num_requests_running${labels} ${running}.0`,
+    '# TYPE vllm:num_requests_waiting gauge',
+    `vllm:num_requests_waiting${labels} 0.0`,
+    `vllm:num_requests_waiting_by_reason{engine="0",model_name="${served}",reason="capacity"} 7.0`,
+    `vllm:request_success_total${total} ${done}.0`,
+    `vllm:request_success_created${total} 1.795595340064193e+09`,
+    '',
+  ].join('\n');
+}
+
+/** As vLLM's log has it, shortened: the cause is the engine's, and the API server's own error says nothing of it. */
+function failForMemory() {
+  const engine = '(EngineCore pid=12) ERROR 11-25 08:33:15 [core.py:1510]';
+  const cause =
+    'ValueError: Free memory on device cuda:0 (3.1/23.5 GiB) on startup is less than desired GPU memory utilization ' +
+    '(0.9, 21.2 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.';
+  const frames = Array.from({ length: 20 }, (_, index) => `  File "core.py", line ${index}, in run`);
+  const lines = [
+    `${engine} EngineCore failed to start.`,
+    `${engine} Traceback (most recent call last):`,
+    ...frames.map((frame) => `${engine} ${frame}`),
+    `${engine} ${cause}`,
+    'Traceback (most recent call last):',
+    ...frames,
+    "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}",
+  ];
+  console.error(lines.join('\n'));
+  process.exit(1);
+}

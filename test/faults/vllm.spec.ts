@@ -1,0 +1,268 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { standinVllm } from '../fakes/vllm/standin-vllm.js';
+import { processesOf } from '../support/processes.js';
+import { type ServiceSettings, TestService } from '../support/service.js';
+
+jest.setTimeout(40_000);
+
+interface PlacementView {
+  readonly pid: number | null;
+  readonly port: number;
+  readonly status: string;
+}
+
+let service: TestService;
+
+async function boot(
+  models: Record<string, Record<string, unknown>>,
+  config: ServiceSettings['config'] = {},
+): Promise<void> {
+  service = await TestService.create({
+    vllm: (ports, directory) => ({
+      ...standinVllm(ports, models),
+      env: { STANDIN_JOURNAL: join(directory, 'journal') },
+    }),
+    config: {
+      health: { fast_interval_ms: 100, slow_interval_ms: 200 },
+      restart: { initial_delay_ms: 50, max_delay_ms: 100, max_attempts: 2 },
+      ...config,
+    },
+  });
+  await service.boot();
+}
+
+/** What a start of a model that is started already answers: pids and ports are in no list. */
+async function placementOf(model: string): Promise<PlacementView> {
+  const { body } = await service.start(model, 0);
+  const [first] = body.placements as PlacementView[];
+  if (!first) throw new Error(`${model} has no placement`);
+  return first;
+}
+
+async function started(
+  model: string,
+  gpu: number,
+  config?: Record<string, unknown>,
+): Promise<{ pid: number; port: number }> {
+  expect(await service.start(model, gpu, config)).toMatchObject({
+    status: 202,
+    body: { status: 'STARTING' },
+  });
+  await service.untilRunning(`${model}@${gpu}`);
+  const { pid, port } = await placementOf(model);
+  if (pid === null) throw new Error(`${model} has no process`);
+  return { pid, port };
+}
+
+/** Status of a completion that takes `tokens` × 10 ms; 0 where it was cut off. */
+function completion(port: number, model: string, tokens: number): Promise<number> {
+  return fetch(`http://127.0.0.1:${port}/v1/completions`, {
+    method: 'POST',
+    headers: { Connection: 'close', 'Content-Type': 'application/json' },
+    body: JSON.stringify({ model, prompt: 'hello', max_tokens: tokens }),
+    signal: AbortSignal.timeout(20_000),
+  }).then(
+    ({ status }) => status,
+    () => 0,
+  );
+}
+
+async function isAtWork(port: number): Promise<boolean> {
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return /^vllm:num_requests_running\S+ [1-9]/m.test(metrics);
+}
+
+afterEach(async () => {
+  const { stateDir } = service;
+  await service.dispose();
+  for (const pid of await processesOf(stateDir)) process.kill(pid, 'SIGKILL');
+});
+
+describe('vLLM as a backend', () => {
+  it('is started, serves under its own name on its own port, and leaves no process behind', async () => {
+    await boot({ llama: { model: 'standin', served_model_name: 'meta/llama', max_model_len: 512 } });
+    expect((await service.get('/api/v1/models/supported')).body).toMatchObject({ llama: 'vllm' });
+    const { port } = await started('llama', 0, { dtype: 'bfloat16', gpu_memory_utilization: 0.5 });
+    const launched = (await (await fetch(`http://127.0.0.1:${port}/launched-with`)).json()) as {
+      argv: string[];
+    };
+    expect(launched).toEqual({
+      argv: [
+        ...['serve', 'standin', '--host', '127.0.0.1', '--port', String(port)],
+        ...['--served-model-name', 'meta/llama', '--dtype', 'bfloat16', '--max-model-len', '512'],
+        ...['--gpu-memory-utilization', '0.5'],
+      ],
+      cuda: '0',
+    });
+    expect(await completion(port, 'meta/llama', 1)).toBe(200);
+    expect(await processesOf(service.stateDir)).toHaveLength(2);
+
+    expect(await service.stop('llama', 0)).toMatchObject({ status: 200, body: { status: 'STOPPED' } });
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('refuses what is no option or no GPU, and starts nothing', async () => {
+    await boot({ llama: { model: 'standin' } });
+    for (const [config, words] of [
+      [{ dtype: 'int3' }, 'dtype'],
+      [{ gpu_memory_utilization: 1.2 }, 'gpu_memory_utilization'],
+      [{ gpu_memory_utilization: 0 }, 'gpu_memory_utilization'],
+      [{ max_model_len: '1; reboot' }, 'max_model_len'],
+      [{ gpu_ids: [0, 0] }, 'twice'],
+      [{ gpu_ids: [0, -1] }, 'gpu_ids'],
+      [{ gpu_ids: [0, 99] }, 'GPU 99'],
+      [{ gpu_ids: [1, 2] }, 'GPU 0'],
+      [{ extra_args: ['--trust-remote-code'] }, 'extra_args is no option of vllm'],
+    ] as const) {
+      const { status, body } = await service.start('llama', 0, config);
+      expect([status, body.detail]).toEqual([400, expect.stringContaining(words)]);
+    }
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('one server over several GPUs is one placement, and the model takes no other', async () => {
+    await boot({ llama: { model: 'standin' } });
+    const { port } = await started('llama', 0, { gpu_ids: [2, 0] });
+    const launched = (await (await fetch(`http://127.0.0.1:${port}/launched-with`)).json()) as {
+      argv: string[];
+      cuda: string;
+    };
+    expect(launched.argv.slice(-2)).toEqual(['--tensor-parallel-size', '2']);
+    expect(launched.cuda).toBe('0,2');
+    for (const gpu of [1, 2]) {
+      const { status, body } = await service.start('llama', gpu);
+      expect([status, body.code]).toEqual([400, 'GPU_NOT_USABLE']);
+    }
+    expect(await service.placements()).toEqual(['llama@0:RUNNING']);
+    expect((await service.stop('llama', 0)).status).toBe(200);
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('/health alone does not make it RUNNING', async () => {
+    await boot({ llama: { model: 'standin?models=500' } });
+    await service.start('llama', 0);
+    await service.until(async () => {
+      const { body } = await service.get<{ progress?: string }[]>('/api/v1/models/status/llama');
+      return (await processesOf(service.stateDir)).length === 2 && body[0]?.progress !== undefined;
+    });
+    const { port } = await placementOf('llama');
+    await service.until(
+      async () => (await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined))?.status === 200,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(await service.placements()).toEqual(['llama@0:STARTING']);
+    expect((await service.stop('llama', 0)).status).toBe(200);
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('works requests off in a drain, and cuts them off by force', async () => {
+    await boot({ llama: { model: 'standin', drain_seconds: 20 } });
+    const { port } = await started('llama', 0);
+    const request = completion(port, 'llama', 100);
+    await service.until(() => isAtWork(port));
+    const stopping = service.stop('llama', 0);
+    expect(await request).toBe(200);
+    expect((await stopping).status).toBe(200);
+
+    const again = await started('llama', 0);
+    const cutOff = completion(again.port, 'llama', 1500);
+    await service.until(() => isAtWork(again.port));
+    const draining = service.stop('llama', 0);
+    await service.until(async () => (await service.desired()).length === 0);
+    expect((await service.stop('llama', 0, { force: true })).status).toBe(200);
+    expect(await cutOff).toBe(0);
+    expect((await draining).status).toBe(200);
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('two models that start on one GPU come up one after another, on two GPUs side by side', async () => {
+    await boot({
+      first: { model: 'standin?load_ms=700' },
+      second: { model: 'standin?load_ms=700' },
+      third: { model: 'standin?load_ms=700' },
+    });
+    await Promise.all([service.start('first', 0), service.start('second', 0), service.start('third', 1)]);
+    await service.untilRunning('first@0', 'second@0', 'third@1');
+    const journal = (await readFile(join(service.directory, 'journal'), 'utf8')).trim().split('\n');
+    const onGpu0 = journal.filter((line) => !line.endsWith('third')).map((line) => line.split(' '));
+    expect(onGpu0.map(([what]) => what)).toEqual(['loading', 'ready', 'loading', 'ready']);
+    expect(onGpu0[0]?.[1]).toBe(onGpu0[1]?.[1]);
+    expect(journal.findIndex((line) => line === 'loading third')).toBeLessThan(2);
+  });
+
+  it('kill -9 of the API server alone: its engine is ended before the next one starts', async () => {
+    await boot({ llama: { model: 'standin' } });
+    const { pid } = await started('llama', 0);
+    const engines = (await processesOf(service.stateDir)).filter((each) => each !== pid);
+    expect(engines).toHaveLength(1);
+    process.kill(pid, 'SIGKILL');
+    await service.until(async () => {
+      const now = await placementOf('llama');
+      return now.status === 'RUNNING' && now.pid !== null && now.pid !== pid;
+    });
+    const after = await processesOf(service.stateDir);
+    expect(after).toHaveLength(2);
+    expect(after).not.toContain(engines[0]);
+    const { port } = await placementOf('llama');
+    expect(await completion(port, 'llama', 1)).toBe(200);
+  });
+
+  it('a stop after that ends the engine, too', async () => {
+    await boot({ llama: { model: 'standin' } }, { restart: { initial_delay_ms: 30_000 } });
+    const { pid } = await started('llama', 0);
+    process.kill(pid, 'SIGKILL');
+    expect((await service.stop('llama', 0)).status).toBe(200);
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('a start that fails says the cause that the engine wrote, with the last lines of the log', async () => {
+    await boot({ llama: { model: 'standin?fail=memory' } });
+    await service.start('llama', 0);
+    const { code, message, log } = await service.untilError('llama');
+    expect(code).toBe('SERVER_LOST');
+    expect(message).toContain(
+      'ValueError: Free memory on device cuda:0 (3.1/23.5 GiB) on startup is less than',
+    );
+    expect(message).not.toContain('See root cause above');
+    expect(log?.at(-1)).toContain('Engine core initialization failed');
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('one that freezes is recycled, and nothing of it is left', async () => {
+    await boot(
+      { llama: { model: 'standin' } },
+      { liveness: { deadline_seconds: 2 }, health: { probe_timeout_ms: 500 } },
+    );
+    const { pid } = await started('llama', 0);
+    const before = await processesOf(service.stateDir);
+    process.kill(pid, 'SIGSTOP');
+    await service.until(async () => {
+      const now = await placementOf('llama');
+      return now.status === 'RUNNING' && now.pid !== null && now.pid !== pid;
+    }, 20_000);
+    const after = await processesOf(service.stateDir);
+    expect(after).toHaveLength(2);
+    expect(after.filter((each) => before.includes(each))).toEqual([]);
+  });
+
+  it('one that heeds no SIGTERM is forced after its grace', async () => {
+    await boot({ llama: { model: 'standin?deaf=1' } });
+    await started('llama', 0);
+    expect((await service.stop('llama', 0)).status).toBe(200);
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+
+  it('serves on while the service is killed, and is found again with its pid', async () => {
+    await boot({ llama: { model: 'standin' } });
+    const { pid, port } = await started('llama', 0);
+    await service.end('SIGKILL');
+    expect(await completion(port, 'llama', 1)).toBe(200);
+    await service.boot();
+    await service.untilRunning('llama@0');
+    expect(await placementOf('llama')).toMatchObject({ pid, port });
+    expect((await service.stop('llama', 0)).status).toBe(200);
+    expect(await processesOf(service.stateDir)).toEqual([]);
+  });
+});

@@ -1,0 +1,130 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { afterEach, expect, it, jest, describe } from '@jest/globals';
+import { createRealVllm, vllmIsThere } from '../support/real-vllm.js';
+import type { TestService } from '../support/service.js';
+
+jest.setTimeout(300_000);
+
+/** On two cores that other tests share, too. */
+const READY_MS = 200_000;
+
+interface PlacementView {
+  readonly pid: number | null;
+  readonly port: number;
+  readonly status: string;
+}
+
+let service: TestService;
+/** Every process seen in the group of a server. */
+const seen = new Set<number>();
+
+/** Processes, not zombies, in the process group of `leader`; vLLM's hide their environment. */
+async function groupOf(leader: number): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
+  const members = await Promise.all(
+    pids.map(async (pid) => {
+      const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+      const [state, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return group === String(leader) && state !== 'Z';
+    }),
+  );
+  const found = pids.filter((_, index) => members[index]);
+  for (const pid of found) seen.add(pid);
+  return found;
+}
+
+/** What a start of a model that is started already answers. */
+async function placement(): Promise<PlacementView> {
+  const { body } = await service.start('tiny', 0);
+  const [first] = body.placements as PlacementView[];
+  if (!first) throw new Error('no placement');
+  return first;
+}
+
+async function untilRunning(notPid?: number): Promise<{ pid: number; port: number }> {
+  let now: PlacementView = { pid: null, port: 0, status: '' };
+  await service.until(async () => {
+    now = await placement();
+    return now.status === 'RUNNING' && now.pid !== null && now.pid !== notPid;
+  }, READY_MS);
+  return { pid: now.pid ?? 0, port: now.port };
+}
+
+/** `count` completions of `tokens` tokens in one request; its status, and the tokens that came. */
+async function completion(port: number, tokens: number, count = 1): Promise<[number, number | undefined]> {
+  const response = await fetch(`http://127.0.0.1:${port}/v1/completions`, {
+    method: 'POST',
+    headers: { Connection: 'close', 'Content-Type': 'application/json' },
+    body: JSON.stringify({
+      ...{ model: 'tiny-llama', prompt: 'hello', max_tokens: tokens },
+      ...{ n: count, ignore_eos: true },
+    }),
+    signal: AbortSignal.timeout(120_000),
+  });
+  const body = (await response.json()) as { usage?: { completion_tokens: number } };
+  return [response.status, body.usage?.completion_tokens];
+}
+
+async function running(port: number): Promise<number> {
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return Number(/^vllm:num_requests_running\S+ (\S+)$/m.exec(metrics)?.[1]);
+}
+
+const withVllm = vllmIsThere() ? describe : describe.skip;
+
+withVllm("vLLM's own server, on the CPU", () => {
+  afterEach(async () => {
+    const leaders = await service.serverPids();
+    await Promise.all(leaders.map((leader) => groupOf(leader)));
+    await service.dispose();
+    for (const pid of seen) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended, as it should.
+      }
+    }
+    seen.clear();
+  });
+
+  it('starts, completes, is brought back after kill -9 of its API server, drains and stops', async () => {
+    service = await createRealVllm();
+    await service.boot();
+    expect(await service.start('tiny', 0)).toMatchObject({ status: 202, body: { status: 'STARTING' } });
+    const first = await untilRunning();
+    expect(await completion(first.port, 8)).toEqual([200, 8]);
+
+    const engines = (await groupOf(first.pid)).filter((pid) => pid !== first.pid);
+    expect(engines.length).toBeGreaterThanOrEqual(2);
+    process.kill(first.pid, 'SIGKILL');
+    let aliveAtLaunch: number[] | undefined;
+    await service.until(async () => {
+      const [pid] = await service.serverPids();
+      if (pid === undefined || pid === first.pid) return false;
+      aliveAtLaunch = await groupOf(first.pid);
+      return true;
+    }, 60_000);
+    expect(aliveAtLaunch).toEqual([]);
+    const second = await untilRunning(first.pid);
+    expect(await completion(second.port, 8)).toEqual([200, 8]);
+
+    const request = completion(second.port, 240, 128);
+    await service.until(async () => (await running(second.port)) > 0);
+    expect((await groupOf(second.pid)).length).toBeGreaterThanOrEqual(3);
+    const stopping = service.stop('tiny', 0, { drain_seconds: 60 });
+    expect(await request).toEqual([200, 240 * 128]);
+    expect(await stopping).toMatchObject({ status: 200, body: { status: 'STOPPED' } });
+    expect(await groupOf(second.pid)).toEqual([]);
+    expect(await service.serverPids()).toEqual([]);
+  });
+
+  it('that cannot start says why in its own words', async () => {
+    service = await createRealVllm();
+    await service.boot();
+    await service.start('impossible', 0);
+    const { code, message, log } = await service.untilError('impossible', READY_MS);
+    expect(code).toBe('SERVER_LOST');
+    expect(message).toMatch(/max_model_len \(100000\) is greater than the derived max_model_len/);
+    expect(log?.length).toBeGreaterThan(5);
+  });
+});

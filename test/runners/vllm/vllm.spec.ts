@@ -1,0 +1,171 @@
+import { explainExit } from '../../../src/runners/vllm/explain-exit.js';
+import { defaultVllmOptions, vllmOptions } from '../../../src/runners/vllm/vllm-options.js';
+import { vllmProgram } from '../../../src/runners/vllm/vllm-program.js';
+import type { ServedPlacement } from '../../../src/runners/placement-server/served-placement.js';
+import type { VllmOptions } from '../../../src/runners/vllm/vllm-options.js';
+import { vllmSection } from '../../../src/config/sections/vllm.js';
+import { vllmConfig } from './rig.js';
+
+function modelWith(entry: Record<string, unknown>): Record<string, unknown> {
+  return { models: { llama: { model: 'meta/llama', ...entry } } };
+}
+
+function faultsOf(entry: Record<string, unknown>): string {
+  const result = vllmSection.safeParse({ ...vllmConfig(), supported_models: undefined, ...modelWith(entry) });
+  if (result.success) return '';
+  return result.error.issues
+    .filter(({ path }) => path[0] === 'models')
+    .map(({ path, message }) => `${path.join('.')}: ${message}`)
+    .join('; ');
+}
+
+function placement(changes: Partial<ServedPlacement<VllmOptions>> = {}): ServedPlacement<VllmOptions> {
+  return {
+    modelName: 'llama',
+    gpuId: 2,
+    gpuIds: [2],
+    gpus: [{ id: 2, uuid: 'GPU-2' }],
+    options: defaultVllmOptions(undefined),
+    port: 18_600,
+    listenAddress: '127.0.0.1',
+    baseUrl: 'http://127.0.0.1:18600',
+    ...changes,
+  };
+}
+
+describe('the configuration of vLLM', () => {
+  it.each([
+    [['--enforce-eager']],
+    [['--max-num-seqs=8', '--enable-prefix-caching']],
+    [['--max-num-seqs', '8', '--seed', '1']],
+    [['--hf-overrides={"a": "--port"}']],
+    [[]],
+  ])('takes extra_args %j', (args) => {
+    expect(faultsOf({ extra_args: args })).toBe('');
+  });
+
+  it.each([
+    [['--port=1'], /extra_args\.0: --port is set by this service: use ports/],
+    [['--served_model_name', 'x'], /--served_model_name is set by this service: use served_model_name/],
+    [['-tp', '2'], /-tp is set by this service: use config\.gpu_ids/],
+    [['--api-key=x'], /--api-key is not allowed here/],
+    [['--disable-log-stats'], /--disable-log-stats is not allowed here/],
+    [['--pipeline-parallel-size=2'], /not allowed here/],
+    [['--max-num-seq=8'], /--max-num-seq is not allowed/],
+    [['--enforce-eager=true'], /--enforce-eager takes no value/],
+    [['--max-num-seqs'], /--max-num-seqs needs a value/],
+    [['--max-num-seqs', '--port=1'], /--max-num-seqs needs a value.*--port is set by this service/],
+    [['--enforce-eager', 'stray'], /extra_args\.1: stray is not allowed/],
+    [['__proto__'], /__proto__ is not allowed/],
+    [[''], /extra_args\.0/],
+    [['--seed=1\0'], /extra_args\.0/],
+  ])('refuses extra_args %j', (args, words) => {
+    expect(faultsOf({ extra_args: args })).toMatch(words);
+  });
+
+  it.each([
+    [{ model: '--trust-remote-code' }],
+    [{ model: '' }],
+    [{ model: 'a\nb' }],
+    [{ served_model_name: '-x' }],
+    [{ served_model_name: 'a\u0000b' }],
+    [{ gpu_memory_utilization: 1.01 }],
+    [{ dtype: 'fp8' }],
+    [{ drain_seconds: -1 }],
+    [{ unknown: 1 }],
+  ])('refuses a model %j', (entry) => {
+    expect(faultsOf(entry)).toMatch(/^models\.llama/);
+  });
+
+  it('has the models that it names, and mounts the caches that it names', () => {
+    const { supported_models: models, mounts } = vllmConfig({
+      ...modelWith({}),
+      hf_cache_host_path: '/srv/hf',
+      mounts: [{ host_path: '/srv/models', server_path: '/models' }],
+    });
+    expect(models).toEqual(['llama']);
+    expect(mounts).toEqual([
+      { host_path: '/srv/models', server_path: '/models', read_only: true },
+      { host_path: '/srv/hf', server_path: '/root/.cache/huggingface', read_only: false },
+    ]);
+  });
+});
+
+describe('options of a start', () => {
+  it('are by default as the entry of the model has them', () => {
+    const defaults = defaultVllmOptions({ model: 'm', extra_args: [], max_model_len: 4096, dtype: 'half' });
+    const complete = { max_model_len: 4096, gpu_memory_utilization: null, dtype: 'half', gpu_ids: null };
+    expect(vllmOptions.parse(defaults)).toEqual(complete);
+  });
+
+  it.each([
+    [{ max_model_len: 0 }],
+    [{ max_model_len: '--host' }],
+    [{ gpu_memory_utilization: Number.NaN }],
+    [{ dtype: '--host' }],
+    [{ gpu_ids: [] }],
+    [{ gpu_ids: ['0'] }],
+    [{ gpu_ids: [0, 1, 0] }],
+    [{ gpu_ids: Array.from({ length: 65 }, (_, id) => id) }],
+    [{ served_model_name: 'x' }],
+  ])('are refused: %j', (changes) => {
+    expect(vllmOptions.safeParse({ ...defaultVllmOptions(undefined), ...changes }).success).toBe(false);
+  });
+});
+
+describe('the program', () => {
+  const { models } = vllmConfig(modelWith({ extra_args: ['--seed=1'] }));
+  const { llama } = models;
+  if (!llama) throw new Error('no model');
+
+  it('over several GPUs is pinned to their indices as a process', () => {
+    const options = { ...defaultVllmOptions(llama), gpu_ids: [1, 2] };
+    const several = placement({ gpuIds: [2, 1], options });
+    const { command, env } = vllmProgram({ command: ['vllm'], device: 'gpu' }, 'process', llama, several);
+    expect(command.slice(0, 3)).toEqual(['vllm', 'serve', 'meta/llama']);
+    expect(command.slice(-3)).toEqual(['--tensor-parallel-size', '2', '--seed=1']);
+    expect(env).toEqual({ CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: '2,1' });
+  });
+
+  it('sees no GPU on a CPU, and leaves pinning to the Engine in a container', () => {
+    expect(
+      vllmProgram({ command: ['vllm'], device: 'cpu' }, 'process', llama, placement()).env,
+    ).toBeUndefined();
+    const inContainer = vllmProgram({ command: ['vllm'], device: 'gpu' }, 'docker', llama, placement());
+    expect(inContainer.entrypoint).toEqual(['vllm']);
+    expect(inContainer.command.slice(0, 2)).toEqual(['serve', 'meta/llama']);
+    expect(inContainer.env).toBeUndefined();
+  });
+});
+
+describe('why vLLM ended', () => {
+  it('is what the engine says, not that it failed', () => {
+    const lines = [
+      '(APIServer pid=1) WARNING 11-25 08:32:51 [system_utils.py:255] such as `OSError: [Errno 24] Too many`',
+      '(EngineCore pid=2) ERROR 11-25 08:33:15 [core.py:1510] Traceback (most recent call last):',
+      '(EngineCore pid=2) ERROR 11-25 08:33:15 [core.py:1510] ValueError: no room: 3.1 GiB',
+      '(APIServer pid=1) Traceback (most recent call last):',
+      '(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.',
+      "  warnings.warn('resource_tracker: There appear to be %d '",
+    ];
+    expect(explainExit(lines)).toBe('ValueError: no room: 3.1 GiB');
+    expect(explainExit(lines.slice(3))).toContain('Engine core initialization failed');
+  });
+
+  it('goes on where the error does', () => {
+    const lines = [
+      'pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig',
+      '  Value error, User-specified max_model_len (100000) is greater than 256',
+      '    For further information visit https://errors.pydantic.dev/2.14/v/value_error',
+    ];
+    expect(explainExit(lines)).toMatch(
+      /ValidationError: 1 validation error for ModelConfig Value error, User-/,
+    );
+  });
+
+  it('is unknown without an error, and never long', () => {
+    expect(explainExit([])).toBeUndefined();
+    expect(explainExit(['INFO: all is well', 'Terminated'])).toBeUndefined();
+    expect(explainExit([`ValueError: ${'x'.repeat(100_000)}`])?.length).toBeLessThan(1000);
+  });
+});

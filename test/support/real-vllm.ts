@@ -1,0 +1,43 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { TestService } from './service.js';
+
+const DIRECTORY = join(process.env.MIC_REAL_DIR ?? '/var/tmp/mic-real', 'vllm');
+const PROGRAM = join(DIRECTORY, 'venv/bin/vllm');
+
+/** Whether vLLM's own server is on this machine; without it, a test says so and is skipped, or fails under REQUIRE_REAL. */
+export function vllmIsThere(): boolean {
+  if (existsSync(join(DIRECTORY, 'venv/provisioned')) && existsSync(join(DIRECTORY, 'tiny-llama/complete'))) {
+    return true;
+  }
+  const words = `vLLM's own server is not in ${DIRECTORY} (test/real/provision/provision.sh brings it there)`;
+  if (process.env.REQUIRE_REAL === '1') throw new Error(words);
+  process.stderr.write(`${words}: the tests against it are skipped.\n`);
+  return false;
+}
+
+/** The service over vLLM's own CPU server with a tiny model, `tiny`, served as `tiny-llama`. Not booted yet. */
+export function createRealVllm(): Promise<TestService> {
+  return TestService.create({
+    vllm: (ports) => ({
+      launcher: 'process',
+      command: [PROGRAM],
+      device: 'cpu',
+      ports,
+      env: { HF_HUB_OFFLINE: '1', VLLM_NO_USAGE_STATS: '1', VLLM_CPU_KVCACHE_SPACE: '1' },
+      start_timeout_seconds: 300,
+      stop_grace_seconds: 30,
+      models: {
+        tiny: {
+          model: join(DIRECTORY, 'tiny-llama'),
+          served_model_name: 'tiny-llama',
+          max_model_len: 256,
+          dtype: 'float32',
+          extra_args: ['--enforce-eager'],
+        },
+        impossible: { model: join(DIRECTORY, 'tiny-llama'), max_model_len: 100_000 },
+      },
+    }),
+    config: { restart: { initial_delay_ms: 100, max_attempts: 1 } },
+  });
+}
