@@ -29,6 +29,14 @@ export interface Deployment {
   readonly options: DeploymentOptions;
 }
 
+/** What serves, for a service that does not know any more what was wanted. */
+export interface Adoptable {
+  /** Of a server, all or nothing. */
+  readonly deployments: readonly Deployment[];
+  /** Why there may be more; left out: there is not. */
+  readonly unclear?: string;
+}
+
 /**
  * What a backend says of a placement.
  *
@@ -111,6 +119,11 @@ export abstract class Runner {
     return null;
   }
 
+  /** Name of the server that serves a model on a GPU, or will; `null` where that is not known before it runs. */
+  serverNameOf(_modelName: string, _gpuId: number): string | null {
+    return null;
+  }
+
   /** What one placement asks of its GPU, by the configuration. */
   gpuNeeds(_modelName: string, _options: DeploymentOptions): GpuNeeds {
     return { memoryMiB: null, policy: 'shared' };
@@ -180,6 +193,15 @@ export abstract class Runner {
    * what it knows soon after the signal aborts.
    */
   abstract getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]>;
+
+  /**
+   * What serves, or is being loaded, under this service's label: models of the configuration, each on the server that the
+   * configuration means for it. The state was lost; it is wanted again then. Changes nothing.
+   * @throws EngineUnavailableError when nobody can tell
+   */
+  adoptable(_signal: AbortSignal): Promise<Adoptable> {
+    return Promise.resolve({ deployments: [] });
+  }
 
   /**
    * Every server of this service for this backend that none of the `needed` models needs, the dead included, whichever

@@ -32,6 +32,8 @@ export interface ServiceSettings {
   readonly repository?: string;
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
+  /** Sections of further backends. */
+  readonly runners?: Record<string, unknown>;
   readonly config?: Record<string, unknown>;
   /** Of the service, over that of the test. */
   readonly env?: Readonly<Record<string, string>>;
@@ -77,6 +79,7 @@ export class TestService {
       gpus: { source: 'simulated' },
       ...settings.config,
       runners: {
+        ...settings.runners,
         triton: {
           launcher: 'process',
           command: [process.execPath, join(ROOT, 'dist/demo/tritonserver/main.js')],
@@ -198,7 +201,10 @@ export class TestService {
     const directory = join(this.stateDir, 'processes');
     const files = await readdir(directory).catch(() => []);
     const records = await Promise.all(
-      files.filter((file) => file.endsWith('.json')).map((file) => readFile(join(directory, file), 'utf8')),
+      files
+        .filter((file) => file.endsWith('.json'))
+        // A server may end, and its record go, between the two.
+        .map((file) => readFile(join(directory, file), 'utf8').catch(() => '')),
     );
     return records
       .map((record) => /"pid":\s*(\d+)/.exec(record)?.[1])
