@@ -32,6 +32,8 @@ export interface ServiceSettings {
   readonly repository?: string;
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
+  /** Sections of further backends. */
+  readonly runners?: Record<string, unknown>;
   readonly config?: Record<string, unknown>;
   /** `runners.vllm`, over the defaults. */
   readonly vllm?: (
@@ -82,6 +84,7 @@ export class TestService {
       gpus: { source: 'simulated' },
       ...settings.config,
       runners: {
+        ...settings.runners,
         triton: {
           launcher: 'process',
           command: [process.execPath, join(ROOT, 'dist/demo/tritonserver/main.js')],

@@ -201,16 +201,16 @@ export abstract class PlacementServerRunner<
     };
   }
 
-  findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
-    return this.servers.findUnneeded(needed, signal);
+  override serverNameOf(modelName: string, gpuId: number): string {
+    return this.servers.nameOf(modelName, gpuId);
   }
 
   override adoptable(signal: AbortSignal): Promise<Adoptable> {
     return this.servers.adoptable(signal);
   }
 
-  override serverNameOf(modelName: string, gpuId: number): string {
-    return this.servers.nameOf(modelName, gpuId);
+  findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
+    return this.servers.findUnneeded(needed, signal);
   }
 
   removeUnneeded(
