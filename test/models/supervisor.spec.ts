@@ -273,6 +273,7 @@ describe('what is shown of a model', () => {
 
 describe('the tenants of the GPUs', () => {
   it('are the placements that run or start', async () => {
+    house.runner.isShared = true;
     await house.running('A', 0);
     await house.supervisor.start('C', 1, {});
     await settled();
