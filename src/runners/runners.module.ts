@@ -5,11 +5,17 @@ import { LauncherRegistry } from '../launchers/launcher-registry.js';
 import { LaunchersModule } from '../launchers/launchers.module.js';
 import { isPortTaken } from '../launchers/ports.js';
 import { ComfyuiRunner } from './comfyui/comfyui-runner.js';
+import type { RunnerHost } from './placement-server/served-placement.js';
 import { RUNNER, type Runner } from './runner.js';
 import { TritonRunner } from './triton/triton-runner.js';
 
 /** The RUNNER registry: every enabled backend. A new backend is one line here. */
 function createRunners({ runners, launchers: limits }: Config, launchers: LauncherRegistry): Runner[] {
+  const host: RunnerHost = {
+    launchers,
+    isPortTaken,
+    pullTimeoutSeconds: limits.docker.pull_timeout_seconds,
+  };
   return [
     ...(runners.triton.enabled
       ? [
@@ -21,7 +27,7 @@ function createRunners({ runners, launchers: limits }: Config, launchers: Launch
           ),
         ]
       : []),
-    ...(runners.comfyui.enabled ? [new ComfyuiRunner(runners.comfyui)] : []),
+    ...(runners.comfyui.enabled ? [new ComfyuiRunner(runners.comfyui, host)] : []),
   ];
 }
 

@@ -32,6 +32,8 @@ export interface ServiceSettings {
   readonly repository?: string;
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
+  /** The same of another backend: its section by its name; what needs the directory of the service is a function of it. */
+  readonly runners?: (directory: string) => Promise<Record<string, Record<string, unknown>>>;
   readonly config?: Record<string, unknown>;
   /** Of the service, over that of the test. */
   readonly env?: Readonly<Record<string, string>>;
@@ -92,6 +94,7 @@ export class TestService {
             settings.repository === undefined ? Object.keys(models) : await readdir(settings.repository),
           ...settings.triton,
         },
+        ...(await settings.runners?.(directory)),
       },
     };
     await writeFile(service.configFile, stringify(config));
