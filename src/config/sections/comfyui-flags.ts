@@ -97,7 +97,7 @@ export function flagFaults(args: readonly string[]): FlagFault[] {
   const faults: FlagFault[] = [];
   const seen: string[] = [];
   for (let index = 0; index < args.length; index += 1) {
-    const [name = '', glued] = split(args[index] ?? '');
+    const [name, glued] = split(args[index] ?? '');
     const operand = Object.hasOwn(OPERANDS, name) ? OPERANDS[name] : undefined;
     if (operand === undefined) {
       faults.push({ index, message: refusal(name) });

@@ -8,7 +8,7 @@ const WENT_ON =
  * against the flags. `undefined` where neither was the last thing that happened.
  */
 export function lastWords(lines: readonly string[]): string | undefined {
-  const usage = lines.findLast((line) => /^main\.py: error: /.test(line));
+  const usage = lines.findLast((line) => line.startsWith('main.py: error: '));
   const from = lines.lastIndexOf(TRACEBACK);
   if (from === -1) return usage;
   const after = lines.slice(from + 1);

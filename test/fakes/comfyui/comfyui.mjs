@@ -1,10 +1,12 @@
 // Plays ComfyUI 0.3.39: its flags, its HTTP API as far as the runner and the tests use it, and its ways to fail.
 // Settings are JSON: `standin.json` beside main.py, and over it the one in COMFYUI_WORKFLOW_DIR; read again for every
 // prompt.
+import { Buffer } from 'node:buffer';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import { clearTimeout, setInterval, setTimeout } from 'node:timers';
 
 const [main = '', ...args] = process.argv.slice(2);
 const log = (line) => process.stderr.write(`${line}\n`);
