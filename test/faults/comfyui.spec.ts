@@ -56,17 +56,15 @@ async function pids(): Promise<number[]> {
   return (await placements()).map(({ pid }) => pid ?? 0);
 }
 
+/** A start where it serves already changes nothing, and its answer tells all. */
 async function placements(): Promise<{ gpu_id: number; pid: number | null; port: number | null }[]> {
   const { body } = await service.call<{ placements: { gpu_id: number; pid: number; port: number }[] }>(
     'POST',
     '/api/v1/models/start',
-    { model_name: 'chane_face', gpu_id: (await service.placements()).length > 0 ? firstGpu : 0 },
+    { model_name: 'chane_face', gpu_id: 0 },
   );
   return body.placements;
 }
-
-/** A start where it serves already changes nothing, and tells all. */
-const firstGpu = 0;
 
 async function comfyui<T>(path: string, body?: unknown, port = firstPort): Promise<T> {
   const response = await fetch(`http://127.0.0.1:${port}${path}`, {

@@ -1,4 +1,5 @@
-const TRACEBACK = 'Traceback (most recent call last):';
+/** A line of Python's traceback; of a long one, the last lines of a log lack the first. */
+const TRACEBACK = /^(Traceback \(most recent call last\):$| {2}File ")/;
 /** What ComfyUI logs when it went on after a traceback: a custom node that cannot be imported, a prompt that failed. */
 const WENT_ON =
   /^(Cannot import |Import times for custom nodes|Starting server|To see the GUI|got prompt|Prompt executed)/;
@@ -9,7 +10,7 @@ const WENT_ON =
  */
 export function lastWords(lines: readonly string[]): string | undefined {
   const usage = lines.findLast((line) => line.startsWith('main.py: error: '));
-  const from = lines.lastIndexOf(TRACEBACK);
+  const from = lines.findLastIndex((line) => TRACEBACK.test(line));
   if (from === -1) return usage;
   const after = lines.slice(from + 1);
   if (after.some((line) => WENT_ON.test(line))) return usage;

@@ -191,6 +191,9 @@ describe('the last words of ComfyUI', () => {
     expect(lastWords(['Device: cpu', ...traceback, "ModuleNotFoundError: No module named 'requests'"])).toBe(
       "ModuleNotFoundError: No module named 'requests'",
     );
+    expect(lastWords([...traceback.slice(1), 'RuntimeError: Found no NVIDIA driver', 'More of it.'])).toBe(
+      'RuntimeError: Found no NVIDIA driver',
+    );
     const cuda = ['RuntimeError: CUDA error: out of memory', 'CUDA kernel errors might be reported later'];
     expect(lastWords([...traceback, ...cuda])).toBe('RuntimeError: CUDA error: out of memory');
   });
