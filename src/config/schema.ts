@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { whenValid } from './sections/common.js';
 import { comfyuiSection } from './sections/comfyui.js';
+import { httpSection } from './sections/http.js';
 import {
   gpusSection,
   healthSection,
@@ -17,10 +18,19 @@ import {
 } from './sections/service.js';
 import { tritonSection } from './sections/triton.js';
 
-/** Just the models of each backend. */
-const catalogs = z.object({
-  runners: z.record(z.string(), z.object({ supported_models: z.array(z.string()) })),
-});
+/** The models of a backend are the keys of `models`, where it has that, or listed. */
+const catalog = z.union([
+  z
+    .object({ models: z.record(z.string(), z.unknown()) })
+    .transform(({ models }) => Object.keys(models).map((model) => ({ model, path: ['models', model] }))),
+  z
+    .object({ supported_models: z.array(z.string()) })
+    .transform(({ supported_models: models }) =>
+      models.map((model, index) => ({ model, path: ['supported_models', index] })),
+    ),
+]);
+
+const backends = z.object({ runners: z.record(z.string(), z.unknown()) });
 
 /** The whole configuration, valid or refused as one. Keys are those of the YAML files. */
 export const configSchema = z
@@ -37,23 +47,23 @@ export const configSchema = z
     shutdown: shutdownSection,
     orphans: orphansSection,
     launchers: launchersSection,
-    runners: z.strictObject({ triton: tritonSection, comfyui: comfyuiSection }),
+    runners: z.strictObject({ triton: tritonSection, comfyui: comfyuiSection, http: httpSection }),
   })
   .superRefine((config, context) => {
     const owner = new Map<string, string>();
     for (const [backend, section] of Object.entries(config.runners)) {
-      section.supported_models.forEach((model, index) => {
+      for (const { model, path } of catalog.safeParse(section).data ?? []) {
         const other = owner.get(model);
         if (other !== undefined) {
           context.addIssue({
             code: 'custom',
-            path: ['runners', backend, 'supported_models', index],
+            path: ['runners', backend, ...path],
             message: `${model} already belongs to ${other}: a model has exactly one backend`,
           });
         }
         owner.set(model, backend);
-      });
+      }
     }
-  }, whenValid(catalogs));
+  }, whenValid(backends));
 
 export type Config = z.infer<typeof configSchema>;

@@ -1,25 +1,37 @@
 import type { GpuSample } from './gpu-provider.js';
 import type { GpuTenant } from './gpu-tenants.js';
 import type { GpuInfo, GpuProcessInfo } from './gpus.dto.js';
+import type { ProcessOwner } from './process-owners.js';
 
-/** Pid of a process on a GPU → main pid of the server of this service that it belongs to. */
-export type ServerPids = ReadonlyMap<number, number>;
+/** Whose a process on a GPU is. */
+export interface Attribution extends ProcessOwner {
+  /** Main pid of the server of this service that it descends from, whatever anybody else says. */
+  readonly serverPid: number | null;
+}
 
 /** A reading as the API shows it. */
-export function toGpuInfo(sample: GpuSample, tenants: readonly GpuTenant[], serverPids: ServerPids): GpuInfo {
+export function toGpuInfo(
+  sample: GpuSample,
+  tenants: readonly GpuTenant[],
+  owners: ReadonlyMap<number, Attribution>,
+): GpuInfo {
   const here = tenants.filter((tenant) => tenant.gpuId === sample.id);
   return {
     id: sample.id,
     memory_usage: percent(sample.memoryUsedMiB, sample.memoryTotalMiB),
     power_draw: oneDecimal(sample.powerDraw),
     processes: sample.processes.map((process): GpuProcessInfo => {
-      const serverPid = serverPids.get(process.pid);
+      const owner = owners.get(process.pid);
+      const served = owner ? here.filter((tenant) => isOf(tenant, owner)) : [];
       return {
         pid: process.pid,
         name: process.name,
         gpu_memory_usage: whole(process.memoryMiB),
-        model_name: serverPid === undefined ? null : modelsOf(serverPid, here),
-        managed: serverPid !== undefined,
+        model_name: listed(served.map(({ modelName }) => modelName)),
+        placement: listed(served.map(({ modelName, gpuId }) => `${modelName}@${gpuId}`)),
+        container: owner?.container ?? null,
+        owner: owner?.user ?? null,
+        managed: owner !== undefined && (owner.serverName !== null || owner.serverPid !== null),
       };
     }),
     uuid: sample.uuid,
@@ -34,8 +46,12 @@ export function toGpuInfo(sample: GpuSample, tenants: readonly GpuTenant[], serv
   };
 }
 
-function modelsOf(serverPid: number, tenants: readonly GpuTenant[]): string | null {
-  const names = tenants.filter((tenant) => tenant.pid === serverPid).map((tenant) => tenant.modelName);
+function isOf(tenant: GpuTenant, { serverName, serverPid }: Attribution): boolean {
+  if (serverPid !== null) return tenant.pid === serverPid;
+  return serverName !== null && tenant.serverName === serverName;
+}
+
+function listed(names: readonly string[]): string | null {
   return names.length === 0 ? null : [...new Set(names)].sort().join(', ');
 }
 

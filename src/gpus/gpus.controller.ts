@@ -1,11 +1,12 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiErrors } from '../common/http/api-errors.js';
-import { toGpuInfo } from './gpu-info.js';
+import { type Attribution, toGpuInfo } from './gpu-info.js';
 import type { GpuSample } from './gpu-provider.js';
 import { type GpuTenant, GpuTenants } from './gpu-tenants.js';
 import { GpuInfo } from './gpus.dto.js';
 import { GpusService } from './gpus.service.js';
+import { ProcessOwners } from './process-owners.js';
 import { nearestAncestor } from './process-parent.js';
 
 @ApiTags('GPU 和进程管理')
@@ -14,6 +15,7 @@ export class GpusController {
   constructor(
     private readonly gpus: GpusService,
     private readonly tenants: GpuTenants,
+    private readonly owners: ProcessOwners,
   ) {}
 
   @Get()
@@ -29,23 +31,22 @@ export class GpusController {
   async list(): Promise<GpuInfo[]> {
     const samples = await this.gpus.list();
     const tenants = this.tenants.list();
-    const serverPids = await serverPidsOf(samples, tenants);
-    return samples.map((sample) => toGpuInfo(sample, tenants, serverPids));
+    const owners = await this.attribute(samples, tenants);
+    return samples.map((sample) => toGpuInfo(sample, tenants, owners));
   }
-}
 
-async function serverPidsOf(
-  samples: readonly GpuSample[],
-  tenants: readonly GpuTenant[],
-): Promise<Map<number, number>> {
-  const roots = new Set(tenants.flatMap(({ pid }) => (pid === null ? [] : [pid])));
-  const found = new Map<number, number>();
-  const pids = new Set(samples.flatMap((sample) => sample.processes.map((process) => process.pid)));
-  await Promise.all(
-    [...pids].map(async (pid) => {
-      const root = await nearestAncestor(pid, roots);
-      if (root !== undefined) found.set(pid, root);
-    }),
-  );
-  return found;
+  private async attribute(
+    samples: readonly GpuSample[],
+    tenants: readonly GpuTenant[],
+  ): Promise<Map<number, Attribution>> {
+    const roots = new Set(tenants.flatMap(({ pid }) => (pid === null ? [] : [pid])));
+    const pids = new Set(samples.flatMap((sample) => sample.processes.map((process) => process.pid)));
+    const found = await Promise.all(
+      [...pids].map(async (pid): Promise<[number, Attribution]> => {
+        const [owner, serverPid] = await Promise.all([this.owners.of(pid), nearestAncestor(pid, roots)]);
+        return [pid, { ...owner, serverPid: serverPid ?? null }];
+      }),
+    );
+    return new Map(found);
+  }
 }

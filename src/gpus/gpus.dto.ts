@@ -25,7 +25,37 @@ export class GpuProcessInfo {
   })
   model_name!: string | null;
 
-  @ApiProperty({ description: 'It belongs to a server of this service. 是否由本服务管理', example: true })
+  @ApiProperty({
+    description:
+      'Placement it serves on this GPU, "model@gpu_id"; several of one shared server are separated by ", "; null for a process that serves none. 所属的部署位置',
+    type: String,
+    nullable: true,
+    example: 'MAM@0',
+  })
+  placement!: string | null;
+
+  @ApiProperty({
+    description:
+      'Name of the Docker container it runs in (its short id while the name is not known); null outside containers. 所在容器',
+    type: String,
+    nullable: true,
+    example: 'triton_server',
+  })
+  container!: string | null;
+
+  @ApiProperty({
+    description: 'Name of the user it runs as; null where that cannot be seen. 所属用户',
+    type: String,
+    nullable: true,
+    example: 'root',
+  })
+  owner!: string | null;
+
+  @ApiProperty({
+    description:
+      'It belongs to a server of this service, by container, label or launch, whatever it calls itself. 是否由本服务管理',
+    example: true,
+  })
   managed!: boolean;
 }
 

@@ -6,6 +6,8 @@ import { GpuProvider } from './gpu-provider.js';
 import { GpuTenants } from './gpu-tenants.js';
 import { GpusController } from './gpus.controller.js';
 import { GpusService } from './gpus.service.js';
+import { LaunchersModule } from '../launchers/launchers.module.js';
+import { ProcessOwners } from './process-owners.js';
 
 /** Nothing is loaded or read before the first sample: a service without a driver starts all the same. */
 async function createProvider({ gpus }: Config, tenants: GpuTenants, clock: Clock): Promise<GpuProvider> {
@@ -18,12 +20,14 @@ async function createProvider({ gpus }: Config, tenants: GpuTenants, clock: Cloc
 }
 
 @Module({
+  imports: [LaunchersModule],
   controllers: [GpusController],
   providers: [
     GpuTenants,
     GpusService,
+    ProcessOwners,
     { provide: GpuProvider, useFactory: createProvider, inject: [CONFIG, GpuTenants, Clock] },
   ],
-  exports: [GpusService, GpuTenants],
+  exports: [GpusService, GpuTenants, ProcessOwners],
 })
 export class GpusModule {}

@@ -9,6 +9,8 @@ import { ProcessLauncher } from './process/process-launcher.js';
 @Injectable()
 export class LauncherRegistry implements OnApplicationShutdown {
   private readonly launchers = new Map<Launcher['kind'], Launcher>();
+  /** Also asked about containers of others, on a host whose servers are no containers. */
+  private docker: DockerLauncher | undefined;
 
   constructor(@Inject(CONFIG) private readonly config: Config) {}
 
@@ -21,21 +23,37 @@ export class LauncherRegistry implements OnApplicationShutdown {
     return created;
   }
 
+  /** Those that some runner uses: only they have servers. */
+  inUse(): readonly Launcher[] {
+    return [...this.launchers.values()];
+  }
+
+  /** Name of any Docker container of this host; `undefined` where there is none of that id. @throws EngineUnavailableError */
+  async containerName(id: string, signal: AbortSignal): Promise<string | undefined> {
+    this.docker ??= this.createDocker();
+    return (await this.docker.container(id, signal))?.name;
+  }
+
   /** Servers go on; only what watches them ends. */
   async onApplicationShutdown(): Promise<void> {
     await Promise.all([...this.launchers.values()].map((launcher) => launcher.close()));
+  }
+
+  private createDocker(): DockerLauncher {
+    const { docker } = this.config.launchers;
+    return new DockerLauncher({
+      owner: this.config.instance_name,
+      socketPath: docker.socket_path,
+      requestTimeoutMs: docker.request_timeout_seconds * 1000,
+      pullTimeoutMs: docker.pull_timeout_seconds * 1000,
+    });
   }
 
   private create(kind: Launcher['kind']): Launcher {
     const { instance_name: owner, launchers, state } = this.config;
     switch (kind) {
       case 'docker':
-        return new DockerLauncher({
-          owner,
-          socketPath: launchers.docker.socket_path,
-          requestTimeoutMs: launchers.docker.request_timeout_seconds * 1000,
-          pullTimeoutMs: launchers.docker.pull_timeout_seconds * 1000,
-        });
+        return (this.docker ??= this.createDocker());
       case 'process':
         return new ProcessLauncher({
           owner,

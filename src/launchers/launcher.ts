@@ -115,7 +115,15 @@ export abstract class Launcher {
   ): Promise<readonly ServerInfo[]>;
 
   /**
-   * Stops it politely, with the signal it was launched for, then by force after `graceSeconds`, and removes it. Resolves when its processes are gone.
+   * Name of the server of ours that a process belongs to, be it the main process, a descendant, or what was started in its
+   * container: by cgroup and label, or by the mark of its launch, never by its own name. `undefined`: to none.
+   * @throws EngineUnavailableError when nobody can tell
+   */
+  abstract serverOf(pid: number, signal: AbortSignal): Promise<string | undefined>;
+
+  /**
+   * Stops it politely, with the signal it was launched for, then by force after `graceSeconds`, and removes it. Resolves
+   * when its processes are gone.
    * @throws StopFailedError when something of it is still there
    */
   abstract stop(name: string, graceSeconds: number, signal: AbortSignal): Promise<void>;

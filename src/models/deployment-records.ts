@@ -46,7 +46,10 @@ export class DeploymentRecords {
         const failed = this.state.serving.get(gpuId);
         if (failed?.status === 'ERROR') failed.needsRelease = false;
         const placement = this.state.releasing.get(gpuId);
-        if (!placement) continue;
+        if (!placement) {
+          if (failed) done.push(failed);
+          continue;
+        }
         this.state.releasing.delete(gpuId);
         this.context.journal.record(this.state, placement, 'released', 'the backend has let go');
         done.push(placement);

@@ -139,6 +139,13 @@ export class DeploymentWorker {
     this.wake();
   }
 
+  /** Placements were put into ERROR, and their servers are to be ended by force. */
+  endAccepted(gpuIds: readonly number[]): void {
+    this.epoch += 1;
+    if (this.releases.endAccepted(gpuIds)) this.step?.work.interrupt();
+    this.wake();
+  }
+
   /** When a stop of this GPU is done or late, ms from now. */
   stopLimitMs(gpuId: number): number {
     return this.releases.limitMs(gpuId);

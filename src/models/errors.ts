@@ -49,6 +49,12 @@ export class StopTimeoutError extends DomainError {
   readonly kind = 'internal';
 }
 
+/** Its server was ended over the API, on purpose: it is not brought back. */
+export class EndedOverApiError extends DomainError {
+  readonly code = 'ENDED_OVER_API';
+  readonly kind = 'internal';
+}
+
 /** The server has ended, and the driver says that its processes still hold memory of the GPU; it is looked at again. */
 export class GpuMemoryHeldError extends DomainError {
   readonly code = 'GPU_MEMORY_HELD';
@@ -60,6 +66,12 @@ export class GpusUnknownError extends DomainError {
   readonly code = 'GPUS_UNKNOWN';
   readonly kind = 'unavailable';
   override readonly retry = 'always';
+}
+
+/** The state was lost, and what a backend serves cannot be told yet: a command might start or end it blindly. */
+export class AdoptionPendingError extends DomainError {
+  readonly code = 'ADOPTION_PENDING';
+  readonly kind = 'unavailable';
 }
 
 /** The service ends, and takes no more commands. */

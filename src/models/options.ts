@@ -11,7 +11,9 @@ export function parseOptions(
   modelName: string,
   config: Record<string, unknown>,
 ): DeploymentOptions {
-  const result = runner.optionsSchema.safeParse({ ...runner.defaultOptions(modelName), ...config });
+  const result = runner
+    .optionsSchemaOf(modelName)
+    .safeParse({ ...runner.defaultOptions(modelName), ...config });
   if (result.success) return result.data;
   const faults = result.error.issues.map((issue) => {
     const path = ['config', ...issue.path].join('.');

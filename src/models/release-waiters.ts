@@ -5,17 +5,22 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-/** Callers that wait for the end of a stop, by GPU. */
+/** Callers that wait for the end of a stop, or of a server, by GPU. */
 export class ReleaseWaiters {
   private readonly waiters = new Map<number, Waiter[]>();
   private closed: Error | undefined;
 
-  /** Resolves with the placement that stopped; rejects with what kept it from stopping. */
+  /** Resolves with the placement that the backend has let go of; rejects with what kept it from doing so. */
   wait(gpuId: number): Promise<Placement> {
     if (this.closed) return Promise.reject(this.closed);
     return new Promise((resolve, reject) => {
       this.waiters.set(gpuId, [...(this.waiters.get(gpuId) ?? []), { resolve, reject }]);
     });
+  }
+
+  /** Somebody waits for the end of this GPU's placement. */
+  has(gpuId: number): boolean {
+    return this.waiters.has(gpuId);
   }
 
   resolve(placement: Placement): void {

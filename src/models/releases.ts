@@ -99,6 +99,18 @@ export class Releases {
     return !this.current && !this.drains.isDraining(gpuId);
   }
 
+  /**
+   * The servers of these GPUs are to be ended by force; their placements are in ERROR already.
+   * @returns whether the step under way, if there is one, has to give up its turn for it
+   */
+  endAccepted(gpuIds: readonly number[]): boolean {
+    this.backoff.reset();
+    this.notBeforeMs = 0;
+    this.drains.forget(gpuIds);
+    for (const gpuId of gpuIds) this.forced.add(gpuId);
+    return this.current?.doing !== 'forcing';
+  }
+
   /** When a stop of this GPU is done or late, ms from now. */
   limitMs(gpuId: number): number {
     const { release_timeout_seconds: proofSeconds } = this.context.config.gpus;

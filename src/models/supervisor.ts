@@ -14,6 +14,7 @@ import { GpusService } from '../gpus/gpus.service.js';
 import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../runners/runner.js';
 import type { DesiredDeployment } from '../state/desired-state.js';
 import { DesiredStateStore } from '../state/desired-state.store.js';
+import { Adoption } from './adoption.js';
 import { Catalog } from './catalog.js';
 import { DeploymentState } from './deployment-state.js';
 import { DeploymentWorker } from './deployment-worker.js';
@@ -24,21 +25,20 @@ import {
   PreflightTimeoutError,
   quoted,
   ShuttingDownError,
-  StopTimeoutError,
 } from './errors.js';
 import { parseOptions, sameOptions } from './options.js';
 import { Placement } from './placement.js';
 import { PlacementJournal } from './placement-journal.js';
 import { needOf } from './room/estimates.js';
 import { GpuRoom } from './room/gpu-room.js';
+import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
+import { untilLetGo } from './stop-answer.js';
 import { type Claim, occupantsOf } from './room/occupants.js';
 import type { Occupant } from './room/occupant.js';
 
 /** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
 const PREFLIGHT_TIMEOUT_MS = 5000;
-/** Slack, ms, over the runner's own deadline before a waiting stop is answered. */
-const STOP_ANSWER_SLACK_MS = 2000;
 
 /** What a request says of a stop. */
 interface StopRequested {
@@ -64,6 +64,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   /** What the state wants and this configuration cannot serve. */
   private readonly leftAlone: DesiredDeployment[] = [];
   private readonly unsubscribe: (() => void)[] = [];
+  private readonly serverEnd: ServerEnd;
+  private readonly adoption: Adoption;
   private closing = false;
   private recovered = false;
 
@@ -78,7 +80,21 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     @Inject(Clock) private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
+  ) {
+    this.serverEnd = new ServerEnd({
+      workers: () => [...this.workers.values()],
+      store,
+      journal,
+      clock,
+      serverNameOf: ({ state }, placement) => this.serverNameOf(state, placement),
+    });
+    this.adoption = new Adoption({
+      runners: catalog.allRunners,
+      store,
+      logger,
+      takeUp: (runner, deployment) => this.takeUp(runner, deployment),
+    });
+  }
 
   /** The state of the last run has been read, and is being brought about. */
   get isReady(): boolean {
@@ -100,6 +116,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.unsubscribe.push(() => {
       transitions.unsubscribe();
     });
+    this.adoption.begin();
     this.recovered = true;
     for (const worker of this.workers.values()) worker.wake();
   }
@@ -112,6 +129,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.closing = true;
     for (const unsubscribe of this.unsubscribe) unsubscribe();
     await this.shutdown.run(async () => {
+      await this.adoption.close();
       await Promise.all([...this.workers.values()].map((worker) => worker.close()));
       if (this.shutdown.stopsServers) this.serveNoMore();
     });
@@ -129,6 +147,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const requested = parseOptions(runner, modelName, config);
     const gpus = await this.gpus.inventory();
     assertGpuExists(gpuId, gpus);
+    if (!this.workers.has(modelName)) await this.adoption.settled(runner.backend);
     const worker = this.workerOf(runner, modelName);
     return worker.records.lock.runExclusive(async () => {
       this.assertOpen();
@@ -159,20 +178,28 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async stop(modelName: string, gpuId: number, asked: StopRequested = {}): Promise<DeploymentView> {
     this.assertOpen();
-    this.catalog.runnerOf(modelName, 'not_found');
+    const { backend } = this.catalog.runnerOf(modelName, 'not_found');
+    if (!this.workers.has(modelName)) await this.adoption.settled(backend);
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
     const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId, asked));
-    const limitMs = worker.stopLimitMs(gpuId) + STOP_ANSWER_SLACK_MS;
-    const limit = deadline(limitMs);
-    const stopped = await orAborted(done, limit).catch((error: unknown) => {
-      if (error !== limit.reason) throw error;
-      throw new StopTimeoutError(
-        `${modelName} on GPU ${gpuId} was not stopped within ${Math.ceil(limitMs / 1000)} s; the stop goes on. Its status tells when it is done.`,
-        { modelName, gpuId },
-      );
-    });
+    const stopped = await untilLetGo(worker, gpuId, done);
     return this.view(worker.state, stopped);
+  }
+
+  /** `MAM@0` for all that the server of this name serves, starts or is letting go of. Never waits. */
+  placementsOn(serverName: string): string[] {
+    return this.serverEnd.placementsOn(serverName);
+  }
+
+  /**
+   * Ends a server by force, whatever it serves: its placements go to ERROR and are not brought back.
+   * @returns `MAM@0` for each of these
+   * @throws ShuttingDownError and what `ServerEnd.run` throws
+   */
+  async endServer(serverName: string, by: string): Promise<string[]> {
+    this.assertOpen();
+    return this.serverEnd.run(serverName, by);
   }
 
   /** Every deployment that has a placement. Never waits. */
@@ -194,6 +221,11 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       ...ours.filter((state) => state.backend === backend).map((state) => state.modelName),
       ...this.leftAlone.filter((each) => each.model_type === backend).map((each) => each.model_name),
     ];
+  }
+
+  /** What runs of this backend is not all known yet: none of it is an orphan. */
+  isAdopting(backend: string): boolean {
+    return this.adoption.isDue(backend);
   }
 
   /** Looks at the backends of the chosen deployments. Never waits. */
@@ -222,6 +254,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const { state } = worker;
     const now = this.clock.now();
     const desired = state.toDesired();
+    // Somebody waits for the end of what failed: the start follows it.
+    const isEnding = failed !== undefined && worker.records.waiters.has(gpuId);
     await this.store.put(state.modelName, {
       ...desired,
       options: { ...options },
@@ -229,6 +263,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
         ...desired.placements.filter(
           (placement) => placement.gpu_id !== gpuId || placement.wanted === 'release',
         ),
+        ...(isEnding ? [{ gpu_id: gpuId, wanted: 'release' as const }] : []),
         { gpu_id: gpuId, wanted: 'serve' },
       ],
       ...(state.isEmpty && { created_at: now.toISOString() }),
@@ -236,7 +271,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     });
     if (state.isEmpty) state.createdAt = now;
     state.options = options;
-    const placement = failed ?? new Placement(gpuId, now);
+    if (isEnding) state.releasing.set(gpuId, failed);
+    const placement = isEnding || !failed ? new Placement(gpuId, now) : failed;
     placement.needsRelease = false;
     placement.port = this.catalog.find(state.modelName)?.expectedPort(state.modelName) ?? null;
     state.serving.set(gpuId, placement);
@@ -315,7 +351,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     }
     const state = DeploymentState.restore(desired);
     const defaults = runner.defaultOptions(state.modelName);
-    const options = runner.optionsSchema.safeParse({ ...defaults, ...desired.options });
+    const options = runner.optionsSchemaOf(state.modelName).safeParse({ ...defaults, ...desired.options });
     if (!options.success) {
       this.logger.error(
         { desired },
@@ -324,6 +360,28 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     }
     state.options = options.success ? options.data : defaults;
     this.createWorker(runner, state);
+  }
+
+  /**
+   * What serves is wanted, as if the state had said so all along. A model that has a worker was known since the state
+   * was lost: what its commands say counts, not what was seen before them.
+   */
+  private async takeUp(runner: Runner, { modelName, gpuIds, options }: Deployment): Promise<void> {
+    if (this.workers.has(modelName)) return;
+    const now = this.clock.now().toISOString();
+    const desired: DesiredDeployment = {
+      model_name: modelName,
+      model_type: runner.backend,
+      options: { ...options },
+      placements: gpuIds.map((gpuId) => ({ gpu_id: gpuId, wanted: 'serve' })),
+      created_at: now,
+      updated_at: now,
+    };
+    await this.store.put(modelName, desired);
+    this.logger.warn({ desired }, 'The state was lost: a model that serves is taken up');
+    this.restore(desired);
+    this.workers.get(modelName)?.wake();
+    this.publishTenants();
   }
 
   private workerOf(runner: Runner, modelName: string): DeploymentWorker {
@@ -411,11 +469,16 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
             modelName: deployment.modelName,
             gpuId: placement.gpuId,
             pid: placement.pid,
-            serverName: placement.serverName,
+            serverName: this.serverNameOf(deployment, placement),
             instances,
           }));
       }),
     );
+  }
+
+  /** By the backend's word, or else where it is going to be. */
+  private serverNameOf({ modelName }: DeploymentState, { serverName, gpuId }: Placement): string | null {
+    return serverName ?? this.catalog.find(modelName)?.serverNameOf(modelName, gpuId) ?? null;
   }
 
   private assertOpen(): void {

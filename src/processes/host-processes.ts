@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { systemCodeOf } from '../common/errors.js';
 import { type ProcessIdentity, type ProcessRow, rowOf, startedBefore } from '../common/process-identity.js';
 import { ProcessPermissionError } from './errors.js';
@@ -37,6 +38,12 @@ export class HostProcesses {
     const facts = await this.system.facts(pid);
     if (!facts && this.existence(pid) === 'not_ours') throw new ProcessPermissionError(pid);
     return facts;
+  }
+
+  /** Every pid that this service can see. Linux; elsewhere none. */
+  async pids(): Promise<readonly number[]> {
+    const entries = await readdir('/proc').catch(() => []); // no /proc: nobody to be seen in it
+    return entries.filter((entry) => /^\d+$/.test(entry)).map(Number);
   }
 
   /** Parent, grandparent and so on, nearest first. */

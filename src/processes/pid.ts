@@ -25,3 +25,20 @@ export function parsePid(text: string): number {
   if (pid <= MAX_PID) return pid;
   throw new PidInvalidError(text);
 }
+
+/** `dry_run` is neither true nor false. */
+export class DryRunInvalidError extends DomainError {
+  readonly code = 'DRY_RUN_INVALID';
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('dry_run takes true or false: with true, nothing is ended, and the answer says what would be.');
+  }
+}
+
+/** Left out: false. @throws DryRunInvalidError: what was meant to be tried must not be done */
+export function parseDryRun(value: unknown): boolean {
+  if (value === undefined || value === 'false') return false;
+  if (value === 'true') return true;
+  throw new DryRunInvalidError();
+}

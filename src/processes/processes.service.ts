@@ -7,6 +7,8 @@ import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
 import { GpuTenants } from '../gpus/gpu-tenants.js';
 import { GpusService } from '../gpus/gpus.service.js';
+import { type ProcessOwner, ProcessOwners } from '../gpus/process-owners.js';
+import { Supervisor } from '../models/supervisor.js';
 import { describeCommand } from './command-line.js';
 import { type EndedBy, endProcess, type Pace } from './end-process.js';
 import { ProcessForbiddenError, ProcessNotFoundError, ProcessOutOfScopeError } from './errors.js';
@@ -22,10 +24,24 @@ export interface Requester {
 }
 
 export interface EndedProcess {
-  readonly endedBy: EndedBy;
-  /** Models that it served, as a server of this service. */
-  readonly models: readonly string[];
+  readonly endedBy: EndedBy | 'end of its server';
+  /** The server of this service that it belonged to. */
+  readonly serverName: string | null;
+  /** `MAM@0` for all that the server served: in ERROR now, and not brought back. */
+  readonly placements: readonly string[];
 }
+
+/** What an end of a process would hit. */
+export interface Prospect {
+  readonly serverName: string | null;
+  readonly container: string | null;
+  readonly user: string | null;
+  readonly processes: readonly { readonly pid: number; readonly name: string }[];
+  readonly placements: readonly string[];
+}
+
+/** Ends whole servers, with all that they serve. */
+export type ServerEnds = Pick<Supervisor, 'endServer' | 'placementsOn'>;
 
 /** Ends processes: decides whether it may, then does it once, however many ask. */
 @Injectable()
@@ -37,6 +53,8 @@ export class ProcessesService {
     private readonly host: HostProcesses,
     private readonly gpus: GpusService,
     private readonly tenants: GpuTenants,
+    private readonly owners: ProcessOwners,
+    @Inject(Supervisor) private readonly servers: ServerEnds,
     clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -45,39 +63,82 @@ export class ProcessesService {
   }
 
   /**
-   * Ends the process that has `pid` now. Resolves when it is gone.
+   * Ends the process that has `pid` now; where a server of this service serves with it, the whole server, by force.
+   * Resolves when it is gone.
    * @throws ProcessNotFoundError, ProcessForbiddenError, ProcessOutOfScopeError, ProcessPermissionError,
-   *   ProcessNotKilledError, and what the GPUs throw where the scope asks for them
+   *   ProcessNotKilledError, what the GPUs throw where the scope asks for them, and what `Supervisor.endServer` throws
    */
   async end(pid: number, requester: Requester): Promise<EndedProcess> {
-    const facts = await this.permitted(pid);
-    const models = this.modelsOf(pid);
-    const log = this.logger.child({ process: this.summary(facts), models, ...requester });
+    const { facts, owner } = await this.permitted(pid);
+    const { serverName } = owner;
+    const isServing = serverName !== null && this.servers.placementsOn(serverName).length > 0;
+    const log = this.logger.child({ process: this.summary(facts), server: serverName, ...requester });
     log.warn(`Ending process ${pid} (${facts.name}) on request`);
     try {
-      const endedBy = await this.endOnce(facts);
-      log.warn({ endedBy }, `Ended process ${pid} (${facts.name})`);
-      return { endedBy, models };
+      const ended: EndedProcess = isServing
+        ? await this.endServer(serverName, requester)
+        : { endedBy: await this.endOnce(facts), serverName, placements: [] };
+      log.warn(
+        { endedBy: ended.endedBy, placements: ended.placements },
+        `Ended process ${pid} (${facts.name})`,
+      );
+      return ended;
     } catch (error) {
       log.warn({ reason: messageOf(error) }, `Did not end process ${pid} (${facts.name})`);
       throw error;
     }
   }
 
-  private async permitted(pid: number): Promise<ProcessFacts> {
+  /** What `end` would hit, with the same refusals; nothing is done. @throws as `end` before its first signal */
+  async foresee(pid: number): Promise<Prospect> {
+    const { facts, owner } = await this.permitted(pid);
+    const { serverName, container, user } = owner;
+    const placements = serverName === null ? [] : this.servers.placementsOn(serverName);
+    const itself = { pid, name: facts.name };
+    const processes =
+      serverName !== null && placements.length > 0 ? await this.processesOf(serverName) : [itself];
+    return { serverName, container, user, processes, placements };
+  }
+
+  private async endServer(serverName: string, { from, request }: Requester): Promise<EndedProcess> {
+    const by = `${from ?? 'somebody'} (request ${String(request)})`;
+    const placements = await this.servers.endServer(serverName, by);
+    return { endedBy: 'end of its server', serverName, placements };
+  }
+
+  private async processesOf(serverName: string): Promise<Prospect['processes']> {
+    const found: { pid: number; name: string }[] = [];
+    for (const pid of await this.host.pids()) {
+      if ((await this.owners.of(pid)).serverName !== serverName) continue;
+      const facts = await this.host.facts(pid);
+      if (facts?.alive) found.push({ pid, name: facts.name });
+    }
+    return found;
+  }
+
+  private async permitted(pid: number): Promise<{ facts: ProcessFacts; owner: ProcessOwner }> {
     const facts = await this.host.facts(pid);
     if (!facts) throw new ProcessNotFoundError(`There is no process ${pid}.`, { pid });
     const ancestors = await this.host.ancestorsOf(process.pid);
     const refusal = refusalOf(facts, { pid: process.pid, ancestors });
     if (refusal?.kind === 'absent') throw new ProcessNotFoundError(refusal.reason, { pid });
     if (refusal?.kind === 'forbidden') throw new ProcessForbiddenError(refusal.reason, { pid });
+    const owner = await this.ownerOf(pid);
     const reason = await outOfScope(pid, this.config.processes.scope, {
-      ancestors: () => this.host.ancestorsOf(pid),
-      tenants: () => this.tenants.list(),
+      isManaged: owner.serverName !== null,
       gpus: () => this.gpus.list(),
     });
     if (reason !== undefined) throw new ProcessOutOfScopeError(reason, { pid });
-    return facts;
+    return { facts, owner };
+  }
+
+  /** Where those who know servers do not answer, the main process that it descends from tells its server. */
+  private async ownerOf(pid: number): Promise<ProcessOwner> {
+    const owner = await this.owners.of(pid);
+    if (owner.serverName !== null) return owner;
+    const line = [pid, ...(await this.host.ancestorsOf(pid))];
+    const tenant = this.tenants.list().find((each) => each.pid !== null && line.includes(each.pid));
+    return { ...owner, serverName: tenant?.serverName ?? null };
   }
 
   /** Requests for the same process share one end: one SIGTERM, one grace. Nobody's hanging up ends it early. */
@@ -90,11 +151,6 @@ export class ProcessesService {
     const end = endProcess(facts, options, this.host, this.pace).finally(() => this.underWay.delete(key));
     this.underWay.set(key, end);
     return end;
-  }
-
-  private modelsOf(pid: number): readonly string[] {
-    const served = this.tenants.list().filter((tenant) => tenant.pid === pid);
-    return [...new Set(served.map((tenant) => tenant.modelName))];
   }
 
   private summary({ pid, name, userId, command }: ProcessFacts): Record<string, unknown> {

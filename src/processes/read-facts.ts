@@ -4,19 +4,12 @@ import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { systemCodeOf } from '../common/errors.js';
 import { rowOf } from '../common/process-identity.js';
+import { effectiveUserOf, statusField } from '../common/process-user.js';
 import type { ProcessFacts } from './process-facts.js';
 
 type OwnFacts = Pick<ProcessFacts, 'threadGroupId' | 'name' | 'userId' | 'executable' | 'command'>;
 
 const execFileAsync = promisify(execFile);
-
-/** A number of `/proc/<pid>/status`. `column` counts the values of the line from 0. */
-function statusField(status: string, key: string, column: number): number {
-  const line = status.split('\n').find((each) => each.startsWith(`${key}:`));
-  const value = Number(line?.split(/\s+/)[column + 1]);
-  if (Number.isNaN(value)) throw new Error(`/proc/<pid>/status has no ${key}`);
-  return value;
-}
 
 async function executableOf(pid: number): Promise<string | null> {
   try {
@@ -39,7 +32,7 @@ export async function factsFromProc(pid: number): Promise<OwnFacts | undefined> 
     ]);
     return {
       threadGroupId: statusField(status, 'Tgid', 0),
-      userId: statusField(status, 'Uid', 1),
+      userId: effectiveUserOf(status),
       name: name.replace(/\n$/, ''),
       executable,
       command: command

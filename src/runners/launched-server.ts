@@ -14,7 +14,7 @@ export interface UpWait {
   readonly limitMs: number;
   readonly pollMs: number;
   /** Sentence of the BackendTimeoutError. */
-  readonly late: string;
+  readonly late: () => string;
   /** Who did not start, for the ServerLostError. */
   readonly program: string;
 }
@@ -155,7 +155,7 @@ export abstract class LaunchedServer {
       outcome = await pollUntil(upOrLost, { intervalMs: pollMs, signal: limit });
     } catch (error) {
       if (error instanceof DomainError || signal.aborted) throw error;
-      throw new BackendTimeoutError(late, { log: await this.lastLines() }, { cause: error });
+      throw new BackendTimeoutError(late(), { log: await this.lastLines() }, { cause: error });
     }
     if (outcome !== true) throw outcome;
   }

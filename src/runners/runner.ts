@@ -33,6 +33,14 @@ export interface Deployment {
   readonly options: DeploymentOptions;
 }
 
+/** What serves, for a service that does not know any more what was wanted. */
+export interface Adoptable {
+  /** Of a server, all or nothing. */
+  readonly deployments: readonly Deployment[];
+  /** Why there may be more; left out: there is not. */
+  readonly unclear?: string;
+}
+
 /**
  * What a backend says of a placement.
  *
@@ -95,6 +103,11 @@ export abstract class Runner {
   abstract readonly models: readonly string[];
   /** What `StartRequest.config` may hold. */
   abstract readonly optionsSchema: z.ZodType<DeploymentOptions>;
+  /** The same of one model, where it depends on that. */
+  optionsSchemaOf(_modelName: string): z.ZodType<DeploymentOptions> {
+    return this.optionsSchema;
+  }
+
   /** Longest time, ms, a start or a stop takes by itself before it is an error. */
   abstract readonly startTimeoutMs: number;
   abstract readonly stopTimeoutMs: number;
@@ -107,6 +120,11 @@ export abstract class Runner {
 
   /** The port under which a model will be served, where that is known before its server runs. */
   expectedPort(_modelName: string): number | null {
+    return null;
+  }
+
+  /** Name of the server that serves a model on a GPU, or will; `null` where that is not known before it runs. */
+  serverNameOf(_modelName: string, _gpuId: number): string | null {
     return null;
   }
 
@@ -179,6 +197,15 @@ export abstract class Runner {
    * what it knows soon after the signal aborts.
    */
   abstract getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]>;
+
+  /**
+   * What serves, or is being loaded, under this service's label: models of the configuration, each on the server that the
+   * configuration means for it. The state was lost; it is wanted again then. Changes nothing.
+   * @throws EngineUnavailableError when nobody can tell
+   */
+  adoptable(_signal: AbortSignal): Promise<Adoptable> {
+    return Promise.resolve({ deployments: [] });
+  }
 
   /**
    * Every server of this service for this backend that none of the `needed` models needs, the dead included, whichever

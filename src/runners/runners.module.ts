@@ -5,6 +5,7 @@ import { LauncherRegistry } from '../launchers/launcher-registry.js';
 import { LaunchersModule } from '../launchers/launchers.module.js';
 import { isPortTaken } from '../launchers/ports.js';
 import { ComfyuiRunner } from './comfyui/comfyui-runner.js';
+import { HttpRunner } from './http/http-runner.js';
 import type { RunnerHost } from './placement-server/served-placement.js';
 import { RUNNER, type Runner } from './runner.js';
 import { TritonRunner } from './triton/triton-runner.js';
@@ -28,6 +29,7 @@ function createRunners({ runners, launchers: limits }: Config, launchers: Launch
         ]
       : []),
     ...(runners.comfyui.enabled ? [new ComfyuiRunner(runners.comfyui, host)] : []),
+    ...(runners.http.enabled ? [new HttpRunner(runners.http, host)] : []),
   ];
 }
 

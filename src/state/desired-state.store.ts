@@ -1,14 +1,21 @@
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import writeFileAtomic from 'write-file-atomic';
+import { z } from 'zod';
 import { DomainError, messageOf, systemCodeOf } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
-import { type DesiredDeployment, desiredStateSchema } from './desired-state.js';
+import {
+  type AdoptionProgress,
+  type DesiredDeployment,
+  desiredStateSchema,
+  STATE_VERSION,
+} from './desired-state.js';
 
 const FILE_NAME = 'desired-state.json';
+const ASIDE = `${FILE_NAME}.unreadable-`;
 
 /** What was asked for cannot be made to survive a crash, so it is not accepted. */
 export class StateWriteError extends DomainError {
@@ -29,6 +36,7 @@ export class StateReadError extends DomainError {
 @Injectable()
 export class DesiredStateStore {
   private deployments = new Map<string, DesiredDeployment>();
+  private adopting: AdoptionProgress | undefined;
   private pending: Promise<void> | undefined;
   private writing: Promise<void> = Promise.resolve();
   private readonly file: string;
@@ -42,7 +50,7 @@ export class DesiredStateStore {
 
   /**
    * Reads the state of the last run. A file that makes no sense is set aside beside itself, and said loudly: what
-   * runs is left running.
+   * runs is to be taken up then, also by a later run of the service, until `putAdoption` says that it is done.
    * @throws StateReadError
    */
   async load(): Promise<readonly DesiredDeployment[]> {
@@ -51,7 +59,7 @@ export class DesiredStateStore {
       await mkdir(this.config.state.dir, { recursive: true });
       text = await readFile(this.file, 'utf8');
     } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return [];
+      if (systemCodeOf(error) === 'ENOENT') return this.withoutFile();
       throw new StateReadError(
         `Cannot read the state in ${this.config.state.dir}: ${messageOf(error)}. Set state.dir (MIC_STATE_DIR) to a directory this service may write.`,
         {},
@@ -61,10 +69,17 @@ export class DesiredStateStore {
     const state = parseState(text);
     if (state instanceof Error) {
       await this.quarantine(state);
+      this.adopting = { done: [] };
       return [];
     }
-    this.deployments = new Map(state.map((deployment) => [deployment.model_name, deployment]));
+    this.adopting = state.adoption;
+    this.deployments = new Map(state.deployments.map((deployment) => [deployment.model_name, deployment]));
     return [...this.deployments.values()];
+  }
+
+  /** `undefined`: the state of the last run was whole, or all that ran has been taken up. */
+  get adoption(): AdoptionProgress | undefined {
+    return this.adopting;
   }
 
   /**
@@ -74,15 +89,33 @@ export class DesiredStateStore {
   async put(modelName: string, deployment: DesiredDeployment | undefined): Promise<void> {
     const previous = this.deployments.get(modelName);
     this.set(modelName, deployment);
+    // Another writer of the same model cannot come between: the supervisor holds the model's lock.
+    await this.saveOr(
+      () => {
+        this.set(modelName, previous);
+      },
+      { modelName },
+    );
+  }
+
+  /** Resolves once it is on disk. @throws StateWriteError; the progress is then as it was before */
+  async putAdoption(adoption: AdoptionProgress | undefined): Promise<void> {
+    const previous = this.adopting;
+    this.adopting = adoption;
+    await this.saveOr(() => {
+      this.adopting = previous;
+    });
+  }
+
+  private async saveOr(undo: () => void, facts: Record<string, unknown> = {}): Promise<void> {
     this.pending ??= this.writeNext();
     try {
       await this.pending;
     } catch (error) {
-      // Another writer of the same model cannot have come between: the supervisor holds the model's lock.
-      this.set(modelName, previous);
+      undo();
       throw new StateWriteError(
         `Cannot write the state to ${this.file}: ${messageOf(error)}. Nothing was changed; free space or mend the directory.`,
-        { modelName },
+        facts,
         { cause: error },
       );
     }
@@ -96,15 +129,32 @@ export class DesiredStateStore {
   private writeNext(): Promise<void> {
     const write = this.writing.then(async () => {
       this.pending = undefined;
-      const state = { version: 1, deployments: [...this.deployments.values()] };
+      const state = {
+        version: STATE_VERSION,
+        ...(this.adopting && { adoption: this.adopting }),
+        deployments: [...this.deployments.values()],
+      };
       await writeFileAtomic(this.file, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
     });
     this.writing = write.catch(() => undefined); // each writer sees its own failure; the next one tries anew
     return write;
   }
 
+  /** There was none yet; or the last run has ended between setting one aside and writing its own. */
+  private async withoutFile(): Promise<readonly DesiredDeployment[]> {
+    const aside = (await readdir(this.config.state.dir)).filter((name) => name.startsWith(ASIDE));
+    if (aside.length > 0) {
+      this.adopting = { done: [] };
+      this.logger.error(
+        { file: this.file, aside },
+        'There is no state file but one that was set aside: what it wanted is not known any more',
+      );
+    }
+    return [];
+  }
+
   private async quarantine(fault: Error): Promise<void> {
-    const aside = `${this.file}.unreadable-${new Date().toISOString().replaceAll(':', '-')}`;
+    const aside = `${join(this.config.state.dir, ASIDE)}${new Date().toISOString().replaceAll(':', '-')}`;
     try {
       await rename(this.file, aside);
     } catch (error) {
@@ -116,14 +166,29 @@ export class DesiredStateStore {
     }
     this.logger.error(
       { file: this.file, aside, fault: fault.message },
-      'The state file makes no sense and was set aside: what it wanted is not known any more',
+      fault instanceof NewerVersionError
+        ? 'The state file is from a newer version of this service and was set aside: what runs is taken up from the backends'
+        : 'The state file makes no sense and was set aside: what runs is taken up from the backends',
     );
   }
 }
 
-function parseState(text: string): DesiredDeployment[] | Error {
+/** Written by a service that knows more than this one. */
+class NewerVersionError extends Error {
+  constructor(version: number) {
+    super(
+      `it is from a newer version of this service: its format is ${version}, this one reads ${STATE_VERSION}`,
+    );
+  }
+}
+
+const versionSchema = z.object({ version: z.int().gt(STATE_VERSION) });
+
+function parseState(text: string): z.infer<typeof desiredStateSchema> | Error {
   try {
-    return desiredStateSchema.parse(JSON.parse(text)).deployments;
+    const value: unknown = JSON.parse(text);
+    const newer = versionSchema.safeParse(value);
+    return newer.success ? new NewerVersionError(newer.data.version) : desiredStateSchema.parse(value);
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }

@@ -30,9 +30,19 @@ const desiredDeploymentSchema = z.object({
   updated_at: z.iso.datetime(),
 });
 
-/** The state file. `version` grows with every change that an older service could not read. */
+/** An earlier state was set aside: what runs is taken up from the backends. `done`: those of which all is. */
+const adoptionSchema = z.object({ done: z.array(z.string()) });
+
+export type AdoptionProgress = z.infer<typeof adoptionSchema>;
+
+/** Grows with every change of the state file that an older service could not read. */
+export const STATE_VERSION = 1;
+
+/** The state file. */
 export const desiredStateSchema = z.object({
-  version: z.literal(1),
+  version: z.literal(STATE_VERSION),
+  /** Left out: nothing is to be taken up. */
+  adoption: adoptionSchema.optional(),
   deployments: z.array(desiredDeploymentSchema),
 });
 

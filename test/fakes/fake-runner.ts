@@ -3,6 +3,7 @@ import { orAborted } from '../../src/common/deadline.js';
 import { StopFailedError } from '../../src/launchers/launcher.js';
 import type { RemovalManner, Unneeded } from '../../src/runners/unneeded.js';
 import {
+  type Adoptable,
   type Deployment,
   type DeploymentOptions,
   type PlacementObservation,
@@ -15,6 +16,7 @@ import {
 
 /** Main process of the server on GPU 0: beyond `pid_max`, so that no process of the host can be taken for it. */
 const FAKE_PID = 5_000_100;
+const SERVER_NAME = 'server';
 
 type Verb = 'start' | 'stop' | 'force';
 
@@ -76,6 +78,12 @@ export class FakeRunner extends Runner {
   findError: Error | undefined;
   findHangs = false;
   readonly removalErrors: Error[] = [];
+  /** Nobody can tell what is served; a string: of a part of it. */
+  adoptionTrouble: Error | string | undefined;
+  adoptionHangs = false;
+  adoptionCalls = 0;
+  /** What models are served with, where it is not the default. */
+  readonly servedOptions = new Map<string, DeploymentOptions>();
   /** What happens between the call of a removal and its turn. */
   beforeRemoval: () => Promise<void> = () => Promise.resolve();
   /** Models whose server does not end by itself. */
@@ -177,6 +185,11 @@ export class FakeRunner extends Runner {
     });
   }
 
+  /** One server for all models. */
+  override serverNameOf(): string {
+    return SERVER_NAME;
+  }
+
   override drainSeconds(): number {
     return this.drain;
   }
@@ -217,6 +230,20 @@ export class FakeRunner extends Runner {
     const failure = this.recycleErrors.shift();
     if (failure) return Promise.reject(failure);
     return Promise.resolve(this.frozen.delete(modelName) && this.world.delete(modelName));
+  }
+
+  override async adoptable(): Promise<Adoptable> {
+    this.adoptionCalls += 1;
+    if (this.adoptionHangs) return new Promise(() => undefined);
+    if (this.adoptionTrouble instanceof Error) throw this.adoptionTrouble;
+    const deployments = [...this.world.keys()]
+      .filter((model) => this.servedOn(model).length > 0 && !this.frozen.has(model))
+      .map((modelName) => ({
+        modelName,
+        gpuIds: this.servedOn(modelName),
+        options: this.servedOptions.get(modelName) ?? this.defaultOptions(),
+      }));
+    return { deployments, ...(this.adoptionTrouble !== undefined && { unclear: this.adoptionTrouble }) };
   }
 
   async findUnneeded(needed: readonly string[], signal?: AbortSignal): Promise<readonly Unneeded[]> {
@@ -266,7 +293,7 @@ export class FakeRunner extends Runner {
         phase: this.phases.get(gpuId) ?? this.phase ?? this.phaseOf(deployment.modelName, serves),
         pid: serves || this.serverStays ? this.pidOn(gpuId) : null,
         port: serves ? 8000 + gpuId : null,
-        serverName: serves ? `server-${deployment.modelName}` : null,
+        serverName: serves ? SERVER_NAME : null,
       };
     });
   }

@@ -119,6 +119,8 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       orphans?: Partial<Config['orphans']>;
       shutdown?: Partial<Config['shutdown']>;
       moreRunners?: readonly Runner[];
+      /** The state was set aside. */
+      stateLost?: boolean;
     } = {},
   ): House {
     const config = testConfig();
@@ -131,6 +133,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const log = recordingLogger();
     const runner = settings.runner ?? new FakeRunner();
     const store = new MemoryStore(restarting, log.logger, settings.state);
+    if (settings.stateLost === true) store.taking = { done: [] };
     return new House(runner, store, restarting, log, [runner, ...(settings.moreRunners ?? [])]);
   }
 

@@ -1,12 +1,14 @@
 import type { Logger } from '../../src/common/logging/logger.js';
 import type { Config } from '../../src/config/schema.js';
-import type { DesiredDeployment } from '../../src/state/desired-state.js';
+import type { AdoptionProgress, DesiredDeployment } from '../../src/state/desired-state.js';
 import { DesiredStateStore, StateWriteError } from '../../src/state/desired-state.store.js';
 
 /** The desired state without a disk; it can be full. */
 export class MemoryStore extends DesiredStateStore {
   readonly saved = new Map<string, DesiredDeployment>();
   isFull = false;
+  /** The state of the last run was set aside. */
+  taking: AdoptionProgress | undefined;
 
   constructor(config: Config, logger: Logger, initial: readonly DesiredDeployment[] = []) {
     super(config, logger);
@@ -22,6 +24,16 @@ export class MemoryStore extends DesiredStateStore {
     if (this.isFull) throw new StateWriteError('Cannot write the state: the disk is full.');
     if (deployment) this.saved.set(modelName, structuredClone(deployment));
     else this.saved.delete(modelName);
+  }
+
+  override get adoption(): AdoptionProgress | undefined {
+    return this.taking;
+  }
+
+  override async putAdoption(adoption: AdoptionProgress | undefined): Promise<void> {
+    await Promise.resolve();
+    if (this.isFull) throw new StateWriteError('Cannot write the state: the disk is full.');
+    this.taking = adoption;
   }
 
   /** `{ "A": ["0 serve", "1 release"] }` */

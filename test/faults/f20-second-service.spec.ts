@@ -17,17 +17,19 @@ afterEach(async () => {
   for (const directory of directories.splice(0)) await rm(directory, { recursive: true, force: true });
 });
 
-/** Runs the service until it ends by itself; one that stays is killed, and its code is null. */
-async function run(env: Record<string, string>): Promise<{ code: number | null; stderr: string }> {
+/** Runs the service until it ends by itself; one that stays until `enough` is killed, and its code is null. */
+async function run(
+  env: Record<string, string>,
+  enough = AbortSignal.timeout(8000),
+): Promise<{ code: number | null; stderr: string }> {
   const child = spawn(process.execPath, ['dist/server.js'], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const limit = setTimeout(() => child.kill('SIGKILL'), 8000);
+  enough.addEventListener('abort', () => child.kill('SIGKILL'));
   await once(child, 'close');
-  clearTimeout(limit);
   return { code: child.exitCode, stderr };
 }
 
@@ -81,10 +83,23 @@ describe('a second service on a state directory', () => {
     service = await TestService.create();
     const config = service.configFile;
     const ports = await freePorts(3);
-    const ends = await Promise.all(ports.map((port) => run({ MIC_CONFIG: config, MIC_PORT: String(port) })));
+    const twoHaveEnded = new AbortController();
+    const limit = setTimeout(() => {
+      twoHaveEnded.abort();
+    }, 30_000);
+    let ended = 0;
+    const ends = await Promise.all(
+      ports.map(async (port) => {
+        const end = await run({ MIC_CONFIG: config, MIC_PORT: String(port) }, twoHaveEnded.signal);
+        ended += 1;
+        if (ended === 2) twoHaveEnded.abort();
+        return end;
+      }),
+    );
+    clearTimeout(limit);
     expect(ends.map(({ code }) => code).sort()).toEqual([1, 1, null]);
     for (const end of ends.filter(({ code }) => code === 1)) expectRefusal(end, /is in use by /);
-  }, 20_000);
+  }, 45_000);
 });
 
 describe('a boot that cannot be', () => {

@@ -1,7 +1,10 @@
 import { GpuTenants, type GpuTenant } from '../../src/gpus/gpu-tenants.js';
-import { toGpuInfo } from '../../src/gpus/gpu-info.js';
+import { pino } from 'pino';
+import { type Attribution, toGpuInfo } from '../../src/gpus/gpu-info.js';
 import { GpusController } from '../../src/gpus/gpus.controller.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
+import { ProcessOwners } from '../../src/gpus/process-owners.js';
+import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
 import { nearestAncestor } from '../../src/gpus/process-parent.js';
 import { configWith, FakeClock, ManualProvider, sample } from './rig.js';
 
@@ -9,7 +12,8 @@ function tenant(over: Partial<GpuTenant> = {}): GpuTenant {
   return { modelName: 'MAM', gpuId: 0, pid: 100, serverName: 'triton_server', instances: 8, ...over };
 }
 
-const noServers = new Map<number, number>();
+const noServers = new Map<number, Attribution>();
+const NOBODY = { serverName: null, container: null, user: null, serverPid: null };
 
 describe('a GPU in the API', () => {
   it("has the seed's fields, rounded, and more", () => {
@@ -54,17 +58,37 @@ describe('a GPU in the API', () => {
       tenant({ modelName: 'elsewhere', gpuId: 1 }),
       tenant({ modelName: 'other', gpuId: 1, pid: 200 }),
     ];
-    const serverPids = new Map([
-      [100, 100],
-      [101, 100],
-      [200, 200],
+    const owners = new Map<number, Attribution>([
+      [100, { ...NOBODY, serverPid: 100, user: 'root' }],
+      [101, { ...NOBODY, serverPid: 100 }],
+      [200, { ...NOBODY, serverPid: 200 }],
+      [300, { ...NOBODY, container: 'training', user: 'alice' }],
     ]);
-    expect(toGpuInfo(sample({ processes }), tenants, serverPids).processes).toEqual([
-      { pid: 100, name: 'p100', gpu_memory_usage: 100, model_name: 'FastFitAll, MAM', managed: true },
-      { pid: 101, name: 'p101', gpu_memory_usage: 101, model_name: 'FastFitAll, MAM', managed: true },
-      { pid: 200, name: 'p200', gpu_memory_usage: 200, model_name: null, managed: true },
-      { pid: 300, name: 'p300', gpu_memory_usage: 300, model_name: null, managed: false },
+    const nothing = { model_name: null, placement: null, container: null, owner: null };
+    const both = { model_name: 'FastFitAll, MAM', placement: 'FastFitAll@0, MAM@0', managed: true };
+    expect(toGpuInfo(sample({ processes }), tenants, owners).processes).toEqual([
+      { pid: 100, name: 'p100', gpu_memory_usage: 100, ...nothing, ...both, owner: 'root' },
+      { pid: 101, name: 'p101', gpu_memory_usage: 101, ...nothing, ...both },
+      { pid: 200, name: 'p200', gpu_memory_usage: 200, ...nothing, managed: true },
+      {
+        pid: 300,
+        name: 'p300',
+        gpu_memory_usage: 300,
+        ...nothing,
+        container: 'training',
+        owner: 'alice',
+        managed: false,
+      },
     ]);
+  });
+
+  it('goes by the server’s name where a process descends from nobody that is known', () => {
+    const processes = [{ pid: 7, name: 'VLLM::EngineCore', memoryMiB: 10 }];
+    const of = (serverName: string) => new Map([[7, { ...NOBODY, serverName }]]);
+    const [ours] = toGpuInfo(sample({ processes }), [tenant()], of('triton_server')).processes;
+    expect(ours).toMatchObject({ model_name: 'MAM', placement: 'MAM@0', managed: true });
+    const [orphan] = toGpuInfo(sample({ processes }), [tenant()], of('forgotten')).processes;
+    expect(orphan).toMatchObject({ model_name: null, placement: null, managed: true });
   });
 });
 
@@ -89,7 +113,13 @@ describe('GET /api/v1/gpus', () => {
     const tenants = new GpuTenants();
     // This test's own parent stands for a server: a process whose parent is certain.
     tenants.replace([tenant({ pid: process.ppid })]);
-    const controller = new GpusController(new GpusService(provider, new FakeClock(), configWith()), tenants);
+    const config = configWith();
+    const owners = new ProcessOwners(new LauncherRegistry(config), new FakeClock(), pino({ enabled: false }));
+    const controller = new GpusController(
+      new GpusService(provider, new FakeClock(), config),
+      tenants,
+      owners,
+    );
     const answer = controller.list();
     provider.gives(sample({ processes: [{ pid: process.pid, name: 'node', memoryMiB: null }] }));
     expect(await answer).toMatchObject([

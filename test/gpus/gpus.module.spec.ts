@@ -1,6 +1,8 @@
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { Test } from '@nestjs/testing';
+import { pino } from 'pino';
 import { CommonModule } from '../../src/common/common.module.js';
+import { LoggingModule } from '../../src/common/logging/logging.module.js';
 import { ConfigModule } from '../../src/config/config.module.js';
 import type { Config } from '../../src/config/schema.js';
 import { GpuProvider } from '../../src/gpus/gpu-provider.js';
@@ -10,7 +12,12 @@ import { NvmlGpuProvider } from '../../src/gpus/nvml/nvml-gpu-provider.js';
 import { configWith } from './rig.js';
 
 async function moduleWith(gpus: Partial<Config['gpus']>) {
-  const imports = [ConfigModule.forRoot(configWith(gpus)), CommonModule, GpusModule];
+  const imports = [
+    ConfigModule.forRoot(configWith(gpus)),
+    LoggingModule.forRoot(pino({ enabled: false })),
+    CommonModule,
+    GpusModule,
+  ];
   return (await Test.createTestingModule({ imports }).compile()).createNestApplication({ logger: false });
 }
 

@@ -126,18 +126,55 @@ describe('DELETE /api/v1/processes/{pid}', () => {
 
   it('says what else there is to know', async () => {
     const { pid } = await children.start(SCRIPTS.stubborn);
+    expect((await end(pid)).body).toEqual({
+      pid,
+      status: 'killed',
+      message: 'It did not end on SIGTERM within 0.2 s, and was ended by SIGKILL.',
+    });
+  });
+
+  it('names what its server served, and says that it stays down', async () => {
+    const { pid } = await children.start(SCRIPTS.polite);
     tenants.replace(
       [0, 1].map((gpuId) => ({ modelName: 'MAM', gpuId, pid, serverName: 'triton', instances: 1 })),
     );
+    const foreseen = await remove(`/api/v1/processes/${pid}?dry_run=true`);
     const { body } = await end(pid);
     tenants.replace([]);
+    expect(foreseen).toEqual({
+      status: 200,
+      body: {
+        pid,
+        status: 'dry_run',
+        message:
+          'The server triton would be ended by force; MAM@0, MAM@1 would be in ERROR and not restarted.',
+        placements: ['MAM@0', 'MAM@1'],
+        processes: [],
+        container: null,
+        owner: null,
+      },
+    });
     expect(body).toEqual({
       pid,
       status: 'killed',
       message:
-        'It did not end on SIGTERM within 0.2 s, and was ended by SIGKILL. It served MAM and will be brought back: POST /api/v1/models/stop stops a model.',
+        'The server triton was ended by force. MAM@0, MAM@1: in ERROR (ENDED_OVER_API) and not restarted; start it again, or stop it.',
+      placements: ['MAM@0', 'MAM@1'],
     });
   });
+
+  it.each(['yes', '1', 'TRUE', '', 'true%00', 'true&dry_run=false'])(
+    '400 for dry_run=%s, and nobody is signalled: what was to be tried must not be done',
+    async (text) => {
+      const { pid } = await children.start(SCRIPTS.polite);
+      const before = sent.length;
+      await expect(remove(`/api/v1/processes/${pid}?dry_run=${text}`)).resolves.toMatchObject({
+        status: 400,
+        body: { code: 'DRY_RUN_INVALID' },
+      });
+      expect(sent).toHaveLength(before);
+    },
+  );
 
   it('goes on when the client hangs up', async () => {
     const { pid, ended } = await children.start(SCRIPTS.stubborn);

@@ -31,7 +31,8 @@ describe('real processes', () => {
     const { service, log } = rig(system());
     await expect(service.end(pid, { from: '10.0.0.9', request: 'r1' })).resolves.toEqual({
       endedBy: 'SIGTERM',
-      models: [],
+      serverName: null,
+      placements: [],
     });
     await expect(ended).resolves.toEqual([null, 'SIGTERM']);
     expect(log).toHaveLength(2);
@@ -104,17 +105,69 @@ describe('real processes', () => {
     await expect(service.end(4_194_304, NOBODY)).rejects.toThrow(ProcessNotFoundError);
   });
 
-  it('children of a server are in the scope of servers, their cousins are not', async () => {
+  it('processes of a server are in the scope of servers and end with all of it, their cousins are not', async () => {
     const { pid: server, line } = await children.start(SCRIPTS.negligentParent);
     const child = Number(line);
     children.own(child);
     const { pid: other } = await children.start(SCRIPTS.polite);
-    const { service, tenants } = rig(system(), { scope: 'managed' });
+    const { service, servers, tenants } = rig(system(), { scope: 'managed' });
     tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: server, serverName: 'triton', instances: 1 }]);
     await expect(service.end(other, NOBODY)).rejects.toThrow(ProcessOutOfScopeError);
-    await expect(service.end(child, NOBODY)).resolves.toMatchObject({ models: [] });
-    await expect(service.end(server, NOBODY)).resolves.toMatchObject({ models: ['MAM'] });
-    expect(sent.map((each) => each.pid)).toEqual([child, server]);
+    const ended = { endedBy: 'end of its server', serverName: 'triton', placements: ['MAM@0'] };
+    await expect(service.end(child, NOBODY)).resolves.toEqual(ended);
+    await expect(service.end(server, NOBODY)).resolves.toEqual(ended);
+    const by = '127.0.0.1 (request test)';
+    expect(servers.ended).toEqual([`triton by ${by}`, `triton by ${by}`]);
+    // No process is singled out: that is for the server's own end.
+    expect(sent).toEqual([]);
+  });
+
+  it('one that its server’s owner knows, though its parent is gone, ends with the server', async () => {
+    const { pid } = await children.start(SCRIPTS.polite);
+    const { service, servers, owners, tenants } = rig(system());
+    owners.told.set(pid, { serverName: 'triton', container: 'triton', user: 'root' });
+    tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: null, serverName: 'triton', instances: 1 }]);
+    await expect(service.end(pid, NOBODY)).resolves.toMatchObject({ placements: ['MAM@0'] });
+    servers.failure = new Error('stuck');
+    await expect(service.end(pid, NOBODY)).rejects.toThrow('stuck');
+  });
+
+  it('one of a server that serves nothing is ended by itself', async () => {
+    const { pid, ended } = await children.start(SCRIPTS.polite);
+    const { service, servers, owners } = rig(system());
+    owners.told.set(pid, { serverName: 'forgotten', container: null, user: null });
+    await expect(service.end(pid, NOBODY)).resolves.toEqual({
+      endedBy: 'SIGTERM',
+      serverName: 'forgotten',
+      placements: [],
+    });
+    await ended;
+    expect(servers.ended).toEqual([]);
+  });
+
+  it('a dry run says what would be hit, refuses what would be refused, and signals nobody', async () => {
+    const { pid } = await children.start(SCRIPTS.polite);
+    const { service, servers, owners, tenants } = rig(system());
+    await expect(service.foresee(pid)).resolves.toEqual({
+      serverName: null,
+      container: null,
+      user: null,
+      processes: [{ pid, name: 'sleep' }],
+      placements: [],
+    });
+    owners.told.set(pid, { serverName: 'triton', container: 'c', user: 'root' });
+    tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: null, serverName: 'triton', instances: 1 }]);
+    await expect(service.foresee(pid)).resolves.toEqual({
+      serverName: 'triton',
+      container: 'c',
+      user: 'root',
+      processes: [{ pid, name: 'sleep' }],
+      placements: ['MAM@0'],
+    });
+    await expect(service.foresee(process.pid)).rejects.toThrow(ProcessForbiddenError);
+    await expect(service.foresee(4_194_304)).rejects.toThrow(ProcessNotFoundError);
+    expect(sent).toEqual([]);
+    expect(servers.ended).toEqual([]);
   });
 
   it('`ps` tells what /proc tells', async () => {

@@ -8,8 +8,10 @@ import type { Config } from '../../src/config/schema.js';
 import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
+import { type ProcessOwner, ProcessOwners } from '../../src/gpus/process-owners.js';
+import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
 import { HostProcesses, type SystemCalls } from '../../src/processes/host-processes.js';
-import { ProcessesService } from '../../src/processes/processes.service.js';
+import { ProcessesService, type ServerEnds } from '../../src/processes/processes.service.js';
 import type { ProcessFacts } from '../../src/processes/process-facts.js';
 import { readFacts } from '../../src/processes/read-facts.js';
 
@@ -89,8 +91,38 @@ class FixedGpus extends GpuProvider {
   }
 }
 
+/** Servers that end when they are told to, in the tests' words only. */
+class ToldServers implements ServerEnds {
+  readonly ended: string[] = [];
+  failure: Error | undefined;
+
+  constructor(private readonly tenants: GpuTenants) {}
+
+  placementsOn(serverName: string): string[] {
+    const here = this.tenants.list().filter((tenant) => tenant.serverName === serverName);
+    return here.map(({ modelName, gpuId }) => `${modelName}@${gpuId}`);
+  }
+
+  endServer(serverName: string, by: string): Promise<string[]> {
+    if (this.failure) return Promise.reject(this.failure);
+    this.ended.push(`${serverName} by ${by}`);
+    return Promise.resolve(this.placementsOn(serverName));
+  }
+}
+
+/** Nobody is in a container, and none was launched here. */
+export class ToldOwners extends ProcessOwners {
+  readonly told = new Map<number, ProcessOwner>();
+
+  override of(pid: number): Promise<ProcessOwner> {
+    return Promise.resolve(this.told.get(pid) ?? { serverName: null, container: null, user: null });
+  }
+}
+
 export interface Rig {
   readonly service: ProcessesService;
+  readonly owners: ToldOwners;
+  readonly servers: ToldServers;
   readonly tenants: GpuTenants;
   readonly config: Config;
   readonly logger: Logger;
@@ -118,8 +150,11 @@ export function rig(
   const clock = new SystemClock();
   const tenants = new GpuTenants();
   const gpus = new GpusService(new FixedGpus(samples), clock, config);
-  const service = new ProcessesService(new HostProcesses(system), gpus, tenants, clock, config, logger);
-  return { service, tenants, config, logger, log };
+  const owners = new ToldOwners(new LauncherRegistry(config), clock, logger);
+  const servers = new ToldServers(tenants);
+  const host = new HostProcesses(system);
+  const service = new ProcessesService(host, gpus, tenants, owners, servers, clock, config, logger);
+  return { service, tenants, owners, servers, config, logger, log };
 }
 
 export const NOBODY = { from: '127.0.0.1', request: 'test' };

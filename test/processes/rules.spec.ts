@@ -1,5 +1,4 @@
 import { parsePsLine, parseStat } from '../../src/common/process-identity.js';
-import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
 import { describeCommand } from '../../src/processes/command-line.js';
 import { parsePid, PidInvalidError } from '../../src/processes/pid.js';
 import type { ProcessFacts } from '../../src/processes/process-facts.js';
@@ -68,38 +67,26 @@ describe('which processes are never ended', () => {
 });
 
 describe('which processes are in scope', () => {
-  const tenants = new GpuTenants();
-  tenants.replace([
-    { modelName: 'MAM', gpuId: 0, pid: 500, serverName: 'triton', instances: 1 },
-    { modelName: 'MAM', gpuId: 1, pid: null, serverName: null, instances: 1 },
-  ]);
   const onGpu = { pid: 600, name: 'python3', memoryMiB: null };
   const gpus = [gpu(), gpu({ id: 1, processes: [onGpu] })];
 
-  it.each<[Scope, string, number, number[], boolean]>([
-    ['any', 'any process', 4242, [1], true],
-    ['gpu', 'a process on a GPU', 600, [1], true],
-    ['gpu', 'a server', 500, [1], true],
-    ['gpu', 'another', 4242, [600, 1], false],
-    ['managed', 'a server', 500, [1], true],
-    ['managed', 'a child of a server', 501, [500, 1], true],
-    ['managed', 'a grandchild of a server', 502, [501, 500, 1], true],
-    ['managed', 'a process on a GPU', 600, [1], false],
-    ['managed', 'the parent of a server', 400, [1], false],
-  ])('%s: %s', async (scope, _what, pid, ancestors, expected) => {
-    const reason = await outOfScope(pid, scope, {
-      ancestors: () => Promise.resolve(ancestors),
-      tenants: () => tenants.list(),
-      gpus: () => Promise.resolve(gpus),
-    });
+  it.each<[Scope, string, number, boolean, boolean]>([
+    ['any', 'any process', 4242, false, true],
+    ['gpu', 'a process on a GPU', 600, false, true],
+    ['gpu', 'a process of a server', 500, true, true],
+    ['gpu', 'another', 4242, false, false],
+    ['managed', 'a process of a server', 500, true, true],
+    ['managed', 'a process on a GPU', 600, false, false],
+    ['managed', 'another', 400, false, false],
+  ])('%s: %s', async (scope, _what, pid, isManaged, expected) => {
+    const reason = await outOfScope(pid, scope, { isManaged, gpus: () => Promise.resolve(gpus) });
     expect(reason === undefined).toBe(expected);
     if (reason !== undefined) expect(reason).toContain(`processes.scope is "${scope}"`);
   });
 
   it('says which GPUs could not be read', async () => {
     const reason = await outOfScope(4242, 'gpu', {
-      ancestors: () => Promise.resolve([]),
-      tenants: () => [],
+      isManaged: false,
       gpus: () => Promise.resolve([gpu(), gpu({ id: 3, error: 'GPU is lost' })]),
     });
     expect(reason).toContain('that could be read (not: 3)');
@@ -109,10 +96,10 @@ describe('which processes are in scope', () => {
     const unused = (): never => {
       throw new Error('asked');
     };
-    const surroundings = { ancestors: unused, tenants: () => tenants.list(), gpus: unused };
-    await expect(outOfScope(4242, 'any', surroundings)).resolves.toBeUndefined();
-    await expect(outOfScope(500, 'gpu', surroundings)).resolves.toBeUndefined();
-    await expect(outOfScope(500, 'managed', surroundings)).resolves.toBeUndefined();
+    const managed = { isManaged: true, gpus: unused };
+    await expect(outOfScope(4242, 'any', { isManaged: false, gpus: unused })).resolves.toBeUndefined();
+    await expect(outOfScope(500, 'gpu', managed)).resolves.toBeUndefined();
+    await expect(outOfScope(500, 'managed', managed)).resolves.toBeUndefined();
   });
 });
 

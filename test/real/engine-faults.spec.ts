@@ -36,11 +36,14 @@ async function boot(config: Record<string, unknown> = {}): Promise<TestService> 
   return service;
 }
 
-async function bootBehindGate(): Promise<SocketGate> {
+async function bootBehindGate(config: Record<string, unknown> = {}): Promise<SocketGate> {
   const path = join('/tmp', `mic-gate-${process.pid}-${Math.trunc(performance.now())}.sock`);
   gate = new SocketGate(path, '/var/run/docker.sock');
   await gate.open();
-  const mic = await boot({ launchers: { docker: { socket_path: path, request_timeout_seconds: 5 } } });
+  const mic = await boot({
+    launchers: { docker: { socket_path: path, request_timeout_seconds: 5 } },
+    ...config,
+  });
   await mic.boot();
   await mic.start('MAM', 0);
   await mic.untilRunning('MAM@0');
@@ -133,6 +136,23 @@ withEngine('F6: the Engine goes away', () => {
     await service.until(async () => (await service.placements()).join() === 'MAM@0:RUNNING', 40_000);
     expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
     expect(await containersOf(service.instanceName)).toHaveLength(1);
+  });
+
+  it('its event stream breaks: nothing changes, and a death meanwhile is seen without a probe', async () => {
+    const engine = await bootBehindGate({ health: { slow_interval_ms: 600_000 } });
+    const [before] = await containersOf(service.instanceName);
+    engine.breakConnections();
+    await docker.getContainer(before?.Id ?? '').kill();
+    await service.until(async () => (await service.placements()).join() === 'MAM@0:STARTING', 2000);
+    await service.untilRunning('MAM@0');
+    const after = await containersOf(service.instanceName);
+    expect(after).toHaveLength(1);
+    expect(after[0]?.Id).not.toBe(before?.Id);
+
+    engine.breakConnections();
+    await service.until(async () => (await service.start('MAM', 0)).status === 202);
+    expect(await service.placements()).toEqual(['MAM@0:RUNNING']);
+    expect((await containersOf(service.instanceName)).map(({ Id }) => Id)).toEqual([after[0]?.Id]);
   });
 
   // Stops the Engine for real, so only one that the provisioning script has started.

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { once } from 'node:events';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { containersOf, docker, engineAnswers, removeContainersOf } from '../support/docker.js';
 import { createRealTriton, TRITON_IMAGE } from '../support/real-triton.js';
 import type { TestService } from '../support/service.js';
@@ -26,6 +28,22 @@ async function loadsOf(model: string): Promise<number> {
   const [container] = await containersOf(mic.instanceName);
   const log = await docker.getContainer(container?.Id ?? '').logs({ stdout: true, stderr: true });
   return log.toString().split(`successfully loaded '${model}'`).length - 1;
+}
+
+/** What a Triton serves, and on which GPUs, by its own word: `MAM@0`; sorted. */
+async function servedAt(port: number): Promise<string[]> {
+  const base = `http://127.0.0.1:${port}/v2`;
+  const index = await fetch(`${base}/repository/index`, { method: 'POST' });
+  const rows = (await index.json()) as { name: string; state?: string }[];
+  const ready = rows.filter(({ state }) => state === 'READY').map(({ name }) => name);
+  const placements = await Promise.all(
+    ready.map(async (model) => {
+      const config = await fetch(`${base}/models/${model}/config`);
+      const { instance_group: groups } = (await config.json()) as { instance_group: { name: string }[] };
+      return groups.map(({ name }) => `${model}@${name.replace('gpu_', '')}`);
+    }),
+  );
+  return placements.flat().sort();
 }
 
 async function errorOf(model: string): Promise<{ code: string; message: string } | undefined> {
@@ -64,8 +82,28 @@ withEngine('kill -9 of the service, with real Triton', () => {
   });
 });
 
-withEngine('F4: real Triton dies again and again', () => {
-  it('is brought back ever more rarely, then its model is an ERROR that says how it died', async () => {
+withEngine('F4: real Triton dies', () => {
+  it('with two models on several GPUs: seen within 1 s, and RUNNING again with one load each', async () => {
+    await boot();
+    await mic.start('MAM', 0);
+    await mic.start('SlowInfer', 1);
+    await mic.start('MAM', 2);
+    await mic.untilRunning('MAM@0', 'MAM@2', 'SlowInfer@1');
+    const [before] = await containersOf(mic.instanceName);
+    await docker.getContainer(before?.Id ?? '').kill();
+    await mic.until(
+      async () => (await mic.placements()).every((placement) => placement.endsWith('STARTING')),
+      1000,
+    );
+    await mic.untilRunning('MAM@0', 'MAM@2', 'SlowInfer@1');
+    const after = await containersOf(mic.instanceName);
+    expect(after).toHaveLength(1);
+    expect(after[0]?.Id).not.toBe(before?.Id);
+    expect([await loadsOf('MAM'), await loadsOf('SlowInfer')]).toEqual([1, 1]);
+    expect(await servedAt(mic.tritonPorts.http)).toEqual(['MAM@0', 'MAM@2', 'SlowInfer@1']);
+  });
+
+  it('again and again: is brought back ever more rarely, then its model is an ERROR that says how it died', async () => {
     await boot({}, { restart: { initial_delay_ms: 200, max_attempts: 2 } });
     await mic.start('MAM', 0);
     const killed: number[] = [];
@@ -83,6 +121,57 @@ withEngine('F4: real Triton dies again and again', () => {
     const [first = 0, second = 0, third = 0] = killed;
     expect(third - second).toBeGreaterThan(second - first);
     expect((await errorOf('MAM'))?.message).toMatch(/exit code 137/);
+  });
+});
+
+withEngine('F7: loads of real Triton fail', () => {
+  it('are ERROR in its words; the other model serves on; each starts after its repair', async () => {
+    await boot();
+    await mic.start('MAM', 0);
+    await mic.untilRunning('MAM@0');
+    const file = (...path: string[]): string => join(mic.repository, ...path);
+    const template = await readFile(file('HungLoad/config.pbtxt.template'), 'utf8');
+    await writeFile(
+      file('HungLoad/config.pbtxt.template'),
+      template.replace('max_batch_size: 0', 'max_batch_size: "many"'),
+    );
+    // Its version; of a missing model.py alone, Triton's Python backend says so after 30 s.
+    await rm(file('SlowInfer/1'), { recursive: true });
+    const answers: number[] = [];
+    const over = new AbortController();
+    const client = (async () => {
+      while (!over.signal.aborted) answers.push((await mic.infer('MAM', [1, 2, 3, 4])).status);
+    })();
+    try {
+      for (const [index, model] of ['Broken', 'SlowInfer', 'HungLoad'].entries()) {
+        expect((await mic.start(model, index + 1)).status).toBe(202);
+      }
+      // A Python error, a file that is missing, a configuration that is broken.
+      expect((await mic.untilError('Broken', 30_000)).message).toContain('its weights are missing');
+      const missing = await mic.untilError('SlowInfer', 30_000);
+      expect(missing.message).toMatch(/^Triton could not load SlowInfer: .+/);
+      expect(missing.log?.join('\n')).toMatch(/SlowInfer.*version/);
+      const broken = await mic.untilError('HungLoad', 30_000);
+      expect(broken.message).toMatch(/^Triton could not load HungLoad: .+/);
+      expect(broken.log?.join('\n')).toContain('Expected integer, got: "many"');
+      expect(await mic.placements()).toEqual(['MAM@0:RUNNING']);
+
+      for (const model of ['Broken', 'SlowInfer', 'HungLoad']) {
+        await cp(file('MAM/1'), file(model, '1'), { recursive: true });
+      }
+      await writeFile(file('HungLoad/config.pbtxt.template'), template);
+      for (const [index, model] of ['Broken', 'SlowInfer', 'HungLoad'].entries()) {
+        expect((await mic.start(model, index + 1)).body).toMatchObject({ status: 'STARTING' });
+      }
+      await mic.untilRunning('Broken@1', 'HungLoad@3', 'MAM@0', 'SlowInfer@2');
+    } finally {
+      over.abort();
+      await client;
+    }
+    expect((await mic.infer('Broken', [1, 2, 3, 4])).output).toEqual([3, 5, 7, 9]);
+    expect(await loadsOf('MAM')).toBe(1);
+    expect(new Set(answers)).toEqual(new Set([200]));
+    expect(await containersOf(mic.instanceName)).toHaveLength(1);
   });
 });
 
@@ -201,16 +290,17 @@ withEngine('F15: 200 commands at once, real Triton', () => {
         (await mic.placements()).join() === desired.map((placement) => `${placement}:RUNNING`).join(),
       120_000,
     );
-    const shared = new Set(
-      desired.map((placement) => placement.split('@')[0]).filter((model) => model !== 'SlowInfer'),
-    );
-    const ready = (await mic.tritonIndex()).filter(({ state }) => state === 'READY').map(({ name }) => name);
-    expect(new Set(ready)).toEqual(shared);
+    const own = desired.filter((placement) => placement.startsWith('SlowInfer@'));
+    const shared = desired.filter((placement) => !own.includes(placement));
+    if (shared.length > 0) expect(await servedAt(mic.tritonPorts.http)).toEqual(shared);
+    if (own[0] !== undefined) {
+      // A start of what runs changes nothing, and tells the port.
+      const { port } = (await mic.start('SlowInfer', Number(own[0].split('@')[1]))).body;
+      expect(await servedAt(Number(port))).toEqual(own);
+    }
     const expected = [
-      ...(shared.size > 0 ? [`/${containerName()}`] : []),
-      ...(desired.some((placement) => placement.startsWith('SlowInfer'))
-        ? [`/${containerName()}_SlowInfer`]
-        : []),
+      ...(shared.length > 0 ? [`/${containerName()}`] : []),
+      ...(own.length > 0 ? [`/${containerName()}_SlowInfer`] : []),
     ];
     expect((await containersOf(mic.instanceName)).flatMap(({ Names }) => Names).sort()).toEqual(expected);
   });

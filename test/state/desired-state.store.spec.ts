@@ -198,6 +198,54 @@ describe('a state file that makes no sense', () => {
     await expect(onDisk()).resolves.toEqual([A]);
   });
 
+  it('from a newer version is said to be that', async () => {
+    await writeFile(file, JSON.stringify({ version: 7, deployments: [A], more: true }));
+    const { store, lines } = open();
+    await store.load();
+    expect(lines).toHaveLength(1);
+    expect(lines[0]?.msg).toContain('from a newer version of this service');
+    expect(lines[0]?.fault).toContain('its format is 7, this one reads 1');
+  });
+
+  it('leaves word, for every run of the service to come, that what runs is to be taken up, until it is', async () => {
+    await writeFile(file, 'garbage');
+    const first = open().store;
+    expect(first.adoption).toBeUndefined();
+    await first.load();
+    expect(first.adoption).toEqual({ done: [] });
+    // Nothing but the file set aside tells a second run.
+    const second = open();
+    await second.store.load();
+    expect(second.store.adoption).toEqual({ done: [] });
+    expect(second.lines).toMatchObject([{ level: 50 }]);
+    expect(second.lines[0]?.msg).toContain('one that was set aside');
+    await second.store.put('A', A);
+    await second.store.putAdoption({ done: ['triton'] });
+    const third = open();
+    await expect(third.store.load()).resolves.toEqual([A]);
+    expect(third.store.adoption).toEqual({ done: ['triton'] });
+    expect(third.lines).toEqual([]);
+    await third.store.putAdoption(undefined);
+    const fourth = open().store;
+    await expect(fourth.load()).resolves.toEqual([A]);
+    expect(fourth.adoption).toBeUndefined();
+  });
+
+  it('is not forgotten because the word of its end cannot be written', async () => {
+    await writeFile(file, 'garbage');
+    const { store } = open();
+    await store.load();
+    await mkdir(file);
+    await expect(store.putAdoption(undefined)).rejects.toThrow(StateWriteError);
+    expect(store.adoption).toEqual({ done: [] });
+  });
+
+  it('is none that is missing: of that nothing is to be taken up', async () => {
+    const { store } = open();
+    await store.load();
+    expect(store.adoption).toBeUndefined();
+  });
+
   it('holds no model twice: the last one counts', async () => {
     const later = { ...A, placements: [] };
     await writeFile(file, JSON.stringify({ version: 1, deployments: [A, later] }));

@@ -34,6 +34,10 @@ export class GatedLauncher extends Launcher {
     return this.there().list(labels, signal);
   }
 
+  async serverOf(pid: number, signal: AbortSignal): Promise<string | undefined> {
+    return this.there().serverOf(pid, signal);
+  }
+
   async stop(name: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
     await this.there().stop(name, graceSeconds, signal);
   }

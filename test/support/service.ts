@@ -32,8 +32,8 @@ export interface ServiceSettings {
   readonly repository?: string;
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
-  /** The same of another backend: its section by its name; what needs the directory of the service is a function of it. */
-  readonly runners?: (directory: string) => Promise<Record<string, Record<string, unknown>>>;
+  /** Sections of further backends; what needs the directory of the service is a function of it. */
+  readonly runners?: Record<string, unknown> | ((directory: string) => Promise<Record<string, unknown>>);
   readonly config?: Record<string, unknown>;
   /** Of the service, over that of the test. */
   readonly env?: Readonly<Record<string, string>>;
@@ -79,6 +79,7 @@ export class TestService {
       gpus: { source: 'simulated' },
       ...settings.config,
       runners: {
+        ...(typeof settings.runners === 'function' ? await settings.runners(directory) : settings.runners),
         triton: {
           launcher: 'process',
           command: [process.execPath, join(ROOT, 'dist/demo/tritonserver/main.js')],
@@ -94,7 +95,6 @@ export class TestService {
             settings.repository === undefined ? Object.keys(models) : await readdir(settings.repository),
           ...settings.triton,
         },
-        ...(await settings.runners?.(directory)),
       },
     };
     await writeFile(service.configFile, stringify(config));
@@ -201,7 +201,10 @@ export class TestService {
     const directory = join(this.stateDir, 'processes');
     const files = await readdir(directory).catch(() => []);
     const records = await Promise.all(
-      files.filter((file) => file.endsWith('.json')).map((file) => readFile(join(directory, file), 'utf8')),
+      files
+        .filter((file) => file.endsWith('.json'))
+        // A server may end, and its record go, between the two.
+        .map((file) => readFile(join(directory, file), 'utf8').catch(() => '')),
     );
     return records
       .map((record) => /"pid":\s*(\d+)/.exec(record)?.[1])

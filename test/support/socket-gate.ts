@@ -35,6 +35,11 @@ export class SocketGate {
     await once(this.server, 'listening');
   }
 
+  /** Whoever is connected is no longer, and may connect again at once. */
+  breakConnections(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
   async shut(): Promise<void> {
     const { server } = this;
     if (!server) return;

@@ -39,20 +39,29 @@ const ulimit = z.strictObject({
 export const placementServerKeys = {
   enabled: z.boolean().describe('Offer this backend.'),
   launcher: z.enum(['docker', 'process']).describe('How servers run.'),
-  image_name: z.string().min(1).nullable().describe('Image of the containers (docker).'),
-  pull: z.enum(['never', 'if-missing']).describe('What to do when the image is not on the host (docker).'),
+  image_name: z.string().min(1).nullable().default(null).describe('Image of the containers (docker).'),
+  pull: z
+    .enum(['never', 'if-missing'])
+    .default('never')
+    .describe('What to do when the image is not on the host (docker).'),
   container_name: safeName
     .min(2)
     .max(60)
     .describe('Begins the name of every server: <container_name>_<model>_<gpu_id>.'),
-  bind_address: z.string().min(1).describe("Address the servers' ports listen on."),
+  bind_address: z.string().min(1).default('127.0.0.1').describe("Address the servers' ports listen on."),
   ports: serverPorts.describe('Ports for the servers, one each; below 32768.'),
-  device: z.enum(['gpu', 'cpu']).describe('gpu: a server sees the GPUs of its placement. cpu: it sees none.'),
-  env: serverEnv.describe('Environment of the servers.'),
-  mounts: serverMounts.describe('Directories of the host that the containers see (docker).'),
-  shm_size: byteSize.nullable().describe("Shared memory of a container; null for Docker's default."),
-  memory_limit: byteSize.nullable().describe('Memory limit of a container; null for none.'),
-  ulimits: z.array(ulimit).describe('Limits of a container.'),
+  device: z
+    .enum(['gpu', 'cpu'])
+    .default('gpu')
+    .describe('gpu: a server sees the GPUs of its placement. cpu: it sees none.'),
+  env: serverEnv.default({}).describe('Environment of the servers.'),
+  mounts: serverMounts.default([]).describe('Directories of the host that the containers see (docker).'),
+  shm_size: byteSize
+    .nullable()
+    .default(null)
+    .describe("Shared memory of a container; null for Docker's default."),
+  memory_limit: byteSize.nullable().default(null).describe('Memory limit of a container; null for none.'),
+  ulimits: z.array(ulimit).default([]).describe('Limits of a container.'),
   start_timeout_seconds: z
     .int()
     .min(1)

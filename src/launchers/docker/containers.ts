@@ -104,7 +104,7 @@ export class Containers {
     );
   }
 
-  private isOurs(container: ContainerInspectInfo): boolean {
+  isOurs(container: ContainerInspectInfo): boolean {
     return container.Config.Labels[OWNER_LABEL] === this.owner;
   }
 

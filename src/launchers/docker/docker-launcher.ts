@@ -1,3 +1,4 @@
+import { containerIdOf } from '../../common/container-id.js';
 import { ExitListeners } from '../exit-listeners.js';
 import {
   Launcher,
@@ -86,6 +87,21 @@ export class DockerLauncher extends Launcher {
   async list(labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<readonly ServerInfo[]> {
     const found = await this.containers.list(labels, signal);
     return found.map((container) => this.told(serverInfoOf(container)));
+  }
+
+  async serverOf(pid: number, signal: AbortSignal): Promise<string | undefined> {
+    const id = await containerIdOf(pid);
+    const container = id === undefined ? undefined : await this.container(id, signal);
+    return container?.isOurs === true ? container.name : undefined;
+  }
+
+  /** Any container of this host, by its id. @throws EngineUnavailableError */
+  async container(
+    id: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly name: string; readonly isOurs: boolean } | undefined> {
+    const found = await this.containers.findById(id, signal);
+    return found && { name: serverInfoOf(found).name, isOurs: this.containers.isOurs(found) };
   }
 
   async stop(name: string, graceSeconds: number, signal: AbortSignal): Promise<void> {

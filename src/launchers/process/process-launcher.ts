@@ -90,6 +90,11 @@ export class ProcessLauncher extends Launcher {
     return Promise.all(wanted.map((record) => this.servers.infoOf(record)));
   }
 
+  async serverOf(pid: number, signal: AbortSignal): Promise<string | undefined> {
+    await this.ready(signal);
+    return this.servers.nameOf(pid);
+  }
+
   async stop(name: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
     if (!isServerName(name)) return;
     await this.ready(signal);

@@ -2,15 +2,17 @@ import { randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { Logger } from '@nestjs/common';
 import { messageOf } from '../../common/errors.js';
+import { rowOf } from '../../common/process-identity.js';
 import type { ExitListeners } from '../exit-listeners.js';
 import { type LaunchSpec, OWNER_LABEL, type ServerInfo } from '../launcher.js';
 import type { NameLocks } from '../name-locks.js';
 import { isAliveRecord, recordOrphans } from './find-orphans.js';
-import { serverEnvironment } from './process-environment.js';
+import { MARKER, serverEnvironment } from './process-environment.js';
 import { ProcessGroup } from './process-group.js';
 import { ProcessLogs } from './process-log.js';
 import { type ProcessRecord, ProcessRecords } from './process-records.js';
 import { type ProcessEnd, ProcessWatch } from './process-watch.js';
+import { environmentOf } from './process-table.js';
 import { spawnServer } from './spawn-server.js';
 
 interface Options {
@@ -61,6 +63,19 @@ export class ProcessServers {
   groupOf(name: string, record: ProcessRecord | undefined): ProcessGroup {
     const leader = record ? identityOf(record) : null;
     return new ProcessGroup({ owner: this.options.stateDir, name, leader, logPath: this.logs.pathOf(name) });
+  }
+
+  /** The server that `pid` belongs to: by the mark of its launch, or by the main process whose group it is in. */
+  async nameOf(pid: number): Promise<string | undefined> {
+    const environment = await environmentOf(pid);
+    const name = environment.get(MARKER.name);
+    if (environment.get(MARKER.owner) === this.options.stateDir && name !== undefined) return name;
+    const row = await rowOf(pid);
+    if (!row) return undefined;
+    const records = await this.records.list();
+    const leader = records.find((record) => record.pid === row.groupId);
+    // A group's id is reused like a pid: only its leader's start time is proof.
+    return leader && (await isAliveRecord(leader)) ? leader.name : undefined;
   }
 
   /** What is true of the server of `record` now. A living one is watched from then on. */

@@ -23,6 +23,8 @@ interface Context {
   readonly config: Config['orphans'];
   /** Models of the backend that are wanted, or still to be let go of. */
   readonly needed: () => readonly string[];
+  /** The state was lost, and what runs is not all taken up: nobody knows what is wanted. */
+  readonly isAdopting: () => boolean;
 }
 
 /** The orphans of one backend: looks for them, and removes those that stay orphans for the grace. */
@@ -43,7 +45,7 @@ export class BackendOrphans {
 
   /** Looks when it is time to: at the interval, or as soon as a grace is over. One look at a time. */
   async tick(signal: AbortSignal): Promise<void> {
-    if (this.isLooking || this.now < this.lookNotBefore) return;
+    if (this.isLooking || this.now < this.lookNotBefore || this.context.isAdopting()) return;
     this.isLooking = true;
     try {
       await this.look(signal);

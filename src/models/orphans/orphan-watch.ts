@@ -36,6 +36,7 @@ export class OrphanWatch implements BeforeApplicationShutdown {
           logger,
           config: config.orphans,
           needed: () => supervisor.neededModels(runner.backend),
+          isAdopting: () => supervisor.isAdopting(runner.backend),
         }),
     );
   }

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import type { Launcher, StopSignal } from '../../launchers/launcher.js';
 import {
+  type Adoptable,
   type Deployment,
   type DeploymentOptions,
   type GpuRef,
@@ -116,8 +117,8 @@ export abstract class PlacementServerRunner<
   /** Options as they come out of the state or off a running server; what an earlier version did not say is the default. */
   readOptions(modelName: string, options: DeploymentOptions): Options {
     const complete = { ...this.defaultOptions(modelName), ...options };
-    const result = this.optionsSchema.safeParse(complete);
-    return result.success ? result.data : (complete as Options);
+    const result = this.optionsSchemaOf(modelName).safeParse(complete);
+    return (result.success ? result.data : complete) as Options;
   }
 
   get startTimeoutMs(): number {
@@ -196,6 +197,14 @@ export abstract class PlacementServerRunner<
       open: told.reduce((sum, { open }) => sum + open, 0),
       finished: told.reduce((sum, { finished }) => sum + finished, 0),
     };
+  }
+
+  override serverNameOf(modelName: string, gpuId: number): string {
+    return this.servers.nameOf(modelName, gpuId);
+  }
+
+  override adoptable(signal: AbortSignal): Promise<Adoptable> {
+    return this.servers.adoptable(signal);
   }
 
   findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {

@@ -8,13 +8,11 @@ import type { DeploymentOptions, PlacementObservation, PlacementPhase } from '..
 import { unseenAs } from '../unseen.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
 import { PlacementIdentity } from './placement-identity.js';
-import type { ProbeResult } from './served-placement.js';
-import { StartupWindow } from './startup-window.js';
+import { phaseFor, PlacementProbe } from './placement-probe.js';
 
 /** Time of the launcher to say whether the server runs; what a probe has beyond that is for the server itself. */
 const INSPECT_TIMEOUT_MS = 1000;
 const READY_POLL_MS = 200;
-const PROBE_TIMEOUT_MS = 5000;
 /** What `beforeStop` may take over the drain. */
 export const BEFORE_STOP_MS = 5000;
 
@@ -25,7 +23,7 @@ interface Work {
 
 /** The server of one placement: launched when wanted, found again after a restart of this service, stopped. */
 export class PlacementServer extends LaunchedServer {
-  private readonly window = new StartupWindow();
+  private readonly probe: PlacementProbe;
   private readonly identity: PlacementIdentity;
   private seen: RunningServer | undefined;
 
@@ -38,6 +36,7 @@ export class PlacementServer extends LaunchedServer {
   ) {
     super(role.name, launcher);
     this.identity = new PlacementIdentity(role, launcher.kind, config, backend);
+    this.probe = new PlacementProbe(backend, this.identity);
   }
 
   protected get stopGraceSeconds(): number {
@@ -47,7 +46,7 @@ export class PlacementServer extends LaunchedServer {
   /** `undefined` when it does not run, or what runs under its name is for something else. @throws EngineUnavailableError */
   async find(signal: AbortSignal): Promise<RunningServer | undefined> {
     this.seen = this.identity.running(await this.launcher.inspect(this.name, signal));
-    if (this.seen) this.window.saw(this.seen.info);
+    if (this.seen) this.probe.window.saw(this.seen.info);
     return this.seen;
   }
 
@@ -84,8 +83,8 @@ export class PlacementServer extends LaunchedServer {
         await this.stopPolitely(0, work.signal);
         running = undefined;
       }
-      if (running && this.window.isOver(running.info, this.identity.startTimeoutMs)) {
-        const error = await this.finalError(running, work.signal);
+      if (running && this.probe.window.isOver(running.info, this.identity.startTimeoutMs)) {
+        const error = await this.probe.finalError(running, work.signal);
         if (error) throw error;
         return;
       }
@@ -104,7 +103,7 @@ export class PlacementServer extends LaunchedServer {
   async endIfSilent(signal: AbortSignal): Promise<boolean> {
     return this.exclusively(signal, async () => {
       const running = await this.find(signal);
-      if (!running || (await this.phaseOf(running, signal))[0] !== 'silent') return false;
+      if (!running || (await this.probe.phase(running, signal))[0] !== 'silent') return false;
       signal.throwIfAborted();
       await this.launcher.stop(this.name, 0, signal);
       return true;
@@ -123,7 +122,7 @@ export class PlacementServer extends LaunchedServer {
     if (!this.identity.fits(running, options)) {
       return this.observation(running, ['absent', `${this.name} runs with other options`]);
     }
-    return this.observation(running, await this.phaseOf(running, signal));
+    return this.observation(running, await this.probe.phase(running, signal));
   }
 
   protected override lastWords(log: readonly string[]): string {
@@ -136,62 +135,40 @@ export class PlacementServer extends LaunchedServer {
     const { seen: running } = this;
     if (!running) return this.observation(undefined, ['unknown', trouble]);
     try {
-      return this.observation(running, phaseFor(await this.probe(running, signal)));
+      return this.observation(running, phaseFor(await this.probe.ask(running, signal)));
     } catch (error) {
       const phase = systemCodeOf(error) === 'ECONNREFUSED' ? 'unknown' : unseenAs(error);
       return this.observation(running, [phase, `${trouble}; ${this.name}: ${messageOf(error)}`]);
     }
   }
 
-  private async phaseOf(running: RunningServer, signal: AbortSignal): Promise<[PlacementPhase, string?]> {
-    try {
-      const result = await this.probe(running, signal);
-      if (result.state === 'ready') this.window.wasReady(running.info);
-      return phaseFor(result);
-    } catch (error) {
-      const phase = this.window.isOver(running.info, this.identity.startTimeoutMs)
-        ? unseenAs(error)
-        : 'starting';
-      return [phase, messageOf(error)];
-    }
-  }
-
-  private async finalError(running: RunningServer, signal: AbortSignal): Promise<DomainError | undefined> {
-    try {
-      const result = await this.probe(running, signal);
-      return result.state === 'failed' ? result.error : undefined;
-    } catch {
-      signal.throwIfAborted();
-      return undefined; // it is silent: not a matter of the start
-    }
-  }
-
-  /** Some heed no signal. */
-  private probe({ placement }: RunningServer, signal: AbortSignal): Promise<ProbeResult> {
-    const limit = deadline(PROBE_TIMEOUT_MS, signal);
-    return orAborted(this.backend.probe(placement, limit), limit);
-  }
-
   private untilReady(running: RunningServer, signal: AbortSignal): Promise<void> {
     const { backend } = this.backend;
     const { info } = running;
     const { startTimeoutMs } = this.identity;
+    let lastWord = 'none';
     const isReady = async (limit: AbortSignal): Promise<true | DomainError | undefined> => {
-      const result = await this.probe(running, limit);
+      const result = await this.probe.ask(running, limit).catch((error: unknown) => {
+        if (!limit.aborted) lastWord = messageOf(error);
+        throw error;
+      });
       if (result.state === 'failed') return result.error;
       // Whoever answers on that port may be somebody else.
       const now = await this.launcher.inspect(this.name, limit);
       if (now?.id !== info.id || !now.running) return this.lost(`${backend} did not start`);
-      if (result.state !== 'ready') return undefined;
-      this.window.wasReady(info);
+      if (result.state === 'starting') {
+        lastWord = result.reason ?? 'it is starting';
+        return undefined;
+      }
       return true;
     };
     return this.untilUp(
       isReady,
       {
         pollMs: READY_POLL_MS,
-        limitMs: this.window.leftMs(info, startTimeoutMs),
-        late: `${this.name} was not ready within ${startTimeoutMs / 1000} s (runners.${backend}: start_timeout_seconds).`,
+        limitMs: this.probe.window.leftMs(info, startTimeoutMs),
+        late: () =>
+          `${this.name} was not ready within ${startTimeoutMs / 1000} s (runners.${backend}: start_timeout_seconds); last answer: ${lastWord}.`,
         program: backend,
       },
       signal,
@@ -204,7 +181,7 @@ export class PlacementServer extends LaunchedServer {
     try {
       const placement = this.identity.placement(wanted, lease.ports[0] ?? 0);
       const info = await this.launcher.launch(this.identity.spec(placement), work.signal, work.onProgress);
-      this.window.saw(info);
+      this.probe.window.saw(info);
       this.seen = { info, placement };
       return this.seen;
     } finally {
@@ -240,18 +217,5 @@ export class PlacementServer extends LaunchedServer {
       port: running?.placement.port ?? null,
       serverName: running ? this.name : null,
     };
-  }
-}
-
-function phaseFor(result: ProbeResult): [PlacementPhase, string?] {
-  switch (result.state) {
-    case 'ready':
-      return ['ready'];
-    case 'starting':
-      return result.reason === undefined ? ['starting'] : ['starting', result.reason];
-    case 'failed':
-      return ['absent', result.error.message];
-    default:
-      return result satisfies never;
   }
 }

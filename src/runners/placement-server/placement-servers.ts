@@ -1,6 +1,7 @@
 import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
 import { PortRange } from '../port-range.js';
+import type { Adoptable } from '../runner.js';
 import type { RemovalManner, Unneeded } from '../unneeded.js';
 import type { PlacementBackend } from './placement-backend.js';
 import { PlacementServer } from './placement-server.js';
@@ -11,6 +12,11 @@ import type { RunnerHost } from './served-placement.js';
 export interface BackendOfServers extends PlacementBackend {
   readonly models: readonly string[];
   launcherOf(modelName: string): Launcher['kind'];
+}
+
+interface Listed {
+  readonly launcher: Launcher['kind'];
+  readonly info: ServerInfo;
 }
 
 /** The servers of one backend, one per placement, and what of them is needed. */
@@ -47,16 +53,34 @@ export class PlacementServers {
     return this.named(this.nameOf(modelName, gpuId), modelName, gpuId, this.backend.launcherOf(modelName));
   }
 
+  nameOf(modelName: string, gpuId: number): string {
+    return `${this.config.container_name}_${modelName}_${gpuId}`;
+  }
+
+  /** What runs for models of the configuration, by the labels. @throws EngineUnavailableError */
+  async adoptable(signal: AbortSignal): Promise<Adoptable> {
+    const { backend, models } = this.backend;
+    const infos = await this.list({ [BACKEND_LABEL]: backend }, signal);
+    const found = infos
+      .filter(({ info }) => info.running)
+      .flatMap(({ info }) => {
+        const server = labelled(info.labels);
+        return server && info.name === this.nameOf(server.modelName, server.gpuId) ? [server] : [];
+      })
+      .sort((a, b) => a.gpuId - b.gpuId);
+    const deployments = models.flatMap((modelName) => {
+      const own = found.filter((each) => each.modelName === modelName);
+      const [first] = own;
+      // All GPUs of a model share its options: one that runs with others is started anew with these.
+      return first ? [{ modelName, gpuIds: own.map(({ gpuId }) => gpuId), options: first.options }] : [];
+    });
+    return { deployments };
+  }
+
   /** @throws EngineUnavailableError */
   async findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
-    const found = await Promise.all(
-      this.launchers().map(async (launcher) => {
-        const infos = await launcher.list({ [BACKEND_LABEL]: this.backend.backend }, signal);
-        return infos.map((info) => ({ launcher: launcher.kind, info }));
-      }),
-    );
+    const found = await this.list({ [BACKEND_LABEL]: this.backend.backend }, signal);
     return found
-      .flat()
       .filter(({ info }) => !this.isNeeded(info.name, info.labels, needed))
       .map(({ launcher, info }) => {
         const { name: serverName, id: serverId, pid, running } = info;
@@ -78,10 +102,6 @@ export class PlacementServers {
     const server = this.named(info.name, modelName, gpuId, launcher.kind);
     const isNeeded = (labels: ServerInfo['labels']): boolean => this.isNeeded(info.name, labels, needed());
     return server.stopRun(unneeded.serverId, isNeeded, manner, signal);
-  }
-
-  private nameOf(modelName: string, gpuId: number): string {
-    return `${this.config.container_name}_${modelName}_${gpuId}`;
   }
 
   private named(name: string, modelName: string, gpuId: number, kind: Launcher['kind']): PlacementServer {
@@ -107,8 +127,18 @@ export class PlacementServers {
 
   /** Of every backend: ranges may overlap. The ports of the dead are free, or seen to be taken. */
   private async running(signal: AbortSignal): Promise<readonly ServerInfo[]> {
-    const lists = await Promise.all(this.launchers().map((launcher) => launcher.list({}, signal)));
-    return lists.flat().filter(({ running }) => running);
+    const all = await this.list({}, signal);
+    return all.map(({ info }) => info).filter(({ running }) => running);
+  }
+
+  private async list(labels: ServerInfo['labels'], signal: AbortSignal): Promise<Listed[]> {
+    const lists = await Promise.all(
+      this.launchers().map(async (launcher) => {
+        const infos = await launcher.list(labels, signal);
+        return infos.map((info) => ({ launcher: launcher.kind, info }));
+      }),
+    );
+    return lists.flat();
   }
 }
 

@@ -1,6 +1,6 @@
 import type { TritonModelConfig } from './triton-client.js';
 
-type InstanceGroups = Pick<TritonModelConfig, 'instance_group'>;
+export type InstanceGroups = Pick<TritonModelConfig, 'instance_group'>;
 
 /** Where the instances of one placement run: a GPU by the index the server sees, or the CPU. */
 export interface InstancePlace {
@@ -26,6 +26,24 @@ export function instanceGroupText(places: readonly InstancePlace[], count: numbe
       : `  { name: "${groupName(gpuId)}" count: ${count} kind: KIND_GPU gpus: [ ${visibleIndex} ] }`,
   );
   return `instance_group [\n${groups.join(',\n')}\n]\n`;
+}
+
+/** Of a `config.pbtxt` that `instanceGroupText` has written. */
+export function groupsInText(text: string): InstanceGroups {
+  const groups = [...text.matchAll(/\{ name: "(gpu_\d+)" count: (\d+) /g)];
+  return { instance_group: groups.map(([, name = '', count]) => ({ name, count: Number(count) })) };
+}
+
+/** GPUs that the model is placed on, ascending, and its instances on each; `undefined`: on none that we know of. */
+export function placesOf(config: InstanceGroups): { gpuIds: number[]; count: number } | undefined {
+  const groups = config.instance_group.flatMap(({ name, count }) => {
+    const gpuId = /^gpu_(\d+)$/.exec(name)?.[1];
+    return gpuId === undefined ? [] : [{ gpuId: Number(gpuId), count }];
+  });
+  const [first] = groups;
+  if (!first) return undefined;
+  const gpuIds = [...new Set(groups.map(({ gpuId }) => gpuId))].sort((a, b) => a - b);
+  return { gpuIds, count: first.count };
 }
 
 /** The placement is served with this many instances, by what Triton says of its own configuration. */

@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { topLevelFields } from './config-template.js';
-import { instanceGroupText, type InstancePlace } from './instance-groups.js';
+import {
+  groupsInText,
+  type InstanceGroups,
+  instanceGroupText,
+  type InstancePlace,
+} from './instance-groups.js';
 
 const TEMPLATE = 'config.pbtxt.template';
 const CONFIG = 'config.pbtxt';
@@ -44,6 +49,12 @@ export class ModelRepository {
     } catch (error) {
       throw failed(model, `${path} cannot be written: ${messageOf(error)}`, error);
     }
+  }
+
+  /** What was written for the model's last load; `undefined`: nothing is there. */
+  async written(model: string): Promise<InstanceGroups | undefined> {
+    const text = await readIfThere(join(this.root, model, CONFIG));
+    return text === undefined ? undefined : groupsInText(text);
   }
 
   /** @throws ModelConfigError */

@@ -5,6 +5,7 @@ import { TRITON } from './launch-spec.js';
 import type { TritonServer } from './triton-server.js';
 import type { TritonServers } from './triton-servers.js';
 import type { TritonClient } from './triton-client.js';
+import { loadedModels } from './loaded-models.js';
 
 /** Time of a server to say what it has loaded. */
 const INDEX_TIMEOUT_MS = 2000;
@@ -58,7 +59,7 @@ export class TritonInventory {
     const limit = deadline(INDEX_TIMEOUT_MS, signal);
     try {
       const client = (await this.serverNamed(serverName).find(limit))?.client;
-      return client ? (await this.loaded(client, limit)).map(({ name }) => name) : [];
+      return client ? (await loadedModels(client, limit)).map(({ name }) => name) : [];
     } catch {
       signal.throwIfAborted();
       return null; // it may be frozen, or just come up: it is unneeded all the same
@@ -78,7 +79,7 @@ export class TritonInventory {
     try {
       const client = (await this.serverNamed(place.serverName).find(limit))?.client;
       if (!client) return [];
-      const rows = await this.loaded(client, limit);
+      const rows = await loadedModels(client, limit);
       const isSpare = (model: string): boolean =>
         this.models.includes(model) && !this.isNeeded({ ...place, model }, needed);
       const others = rows.filter(({ name }) => !isSpare(name));
@@ -89,18 +90,6 @@ export class TritonInventory {
       signal.throwIfAborted();
       return []; // the next look will tell
     }
-  }
-
-  private async loaded(
-    client: TritonClient,
-    signal: AbortSignal,
-  ): Promise<{ name: string; state: string }[]> {
-    const rows = await client.index(signal);
-    const loaded = rows.filter(({ state }) => state === 'READY' || state === 'LOADING');
-    // One row per version: a model that is loading in any is loading.
-    const byName = new Map<string, string>();
-    for (const { name, state = '' } of loaded) if (byName.get(name) !== 'LOADING') byName.set(name, state);
-    return [...byName].map(([name, state]) => ({ name, state }));
   }
 }
 

@@ -1,12 +1,10 @@
 import { callHttp } from '../../common/http/http-client.js';
+import { metricSamples } from '../prometheus-text.js';
 import type { Workload } from '../runner.js';
 import { TritonProtocolError } from './triton-client.js';
 
 const PENDING = 'nv_inference_pending_request_count';
 const DONE = ['nv_inference_request_success', 'nv_inference_request_failure'];
-
-/** `name{label="value",…} 12`; a value may have an exponent, and a timestamp may follow. */
-const SAMPLE = /^([a-z_]+)\{([^}]*)\} +([0-9.]+(?:e\+?[0-9]+)?)(?: +[0-9]+)?$/;
 
 /** Triton's metrics port. */
 export class TritonMetrics {
@@ -27,14 +25,11 @@ export class TritonMetrics {
 /** The workload of `model` in a Prometheus text; `null` where it is not counted. */
 export function workloadIn(text: string, model: string): Workload | null {
   const own = `model="${model}"`;
-  let open: number | undefined;
-  let finished = 0;
-  for (const line of text.split('\n')) {
-    if (!line.startsWith('nv_inference_')) continue;
-    const [, name = '', labels = '', value] = SAMPLE.exec(line) ?? [];
-    if (!labels.split(',').includes(own) || !Number.isFinite(Number(value))) continue;
-    if (name === PENDING) open = (open ?? 0) + Number(value);
-    else if (DONE.includes(name)) finished += Number(value);
-  }
-  return open === undefined ? null : { open, finished };
+  const samples = metricSamples(text, [PENDING, ...DONE]).filter(({ labels }) =>
+    labels.split(',').includes(own),
+  );
+  const sumOf = (names: readonly string[]): number =>
+    samples.filter(({ name }) => names.includes(name)).reduce((sum, { value }) => sum + value, 0);
+  const isCounted = samples.some(({ name }) => name === PENDING);
+  return isCounted ? { open: sumOf([PENDING]), finished: sumOf(DONE) } : null;
 }

@@ -5,6 +5,7 @@ import type { Launcher } from '../../launchers/launcher.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import { StopFailedError } from '../../launchers/launcher.js';
 import {
+  type Adoptable,
   BackendTimeoutError,
   type Deployment,
   type DeploymentOptions,
@@ -27,6 +28,7 @@ import { ModelRepository } from './model-repository.js';
 import type { IndexRow } from './triton-client.js';
 import { modelGpuConfig, type TritonOptions, tritonOptionsSchema } from './triton-options.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
+import { TritonAdoption } from './triton-adoption.js';
 import { TritonInventory } from './triton-inventory.js';
 import { TritonServers } from './triton-servers.js';
 import { unloadFully } from './unload.js';
@@ -47,6 +49,7 @@ export class TritonRunner extends Runner {
   private readonly visibility: GpuVisibility;
   private readonly servers: TritonServers;
   private readonly inventory: TritonInventory;
+  private readonly adoption: TritonAdoption;
   /** A load, or the unload of a model that nobody needs, one after another per model. */
   private readonly turns = new NameLocks();
   /** Models whose last load was answered: of any other, a load may still be under way in Triton. */
@@ -67,6 +70,7 @@ export class TritonRunner extends Runner {
     this.visibility = new GpuVisibility(config.gpus);
     this.servers = new TritonServers(config, launcher, isPortTaken);
     this.inventory = new TritonInventory(launcher, this.servers, this.models);
+    this.adoption = new TritonAdoption(launcher, this.servers, this.models, this.repository);
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
@@ -82,6 +86,10 @@ export class TritonRunner extends Runner {
 
   override expectedPort(modelName: string): number | null {
     return modelGpuConfig(this.config, modelName).use_dedicated_server ? null : this.config.http_port;
+  }
+
+  override serverNameOf(modelName: string): string {
+    return this.servers.of(modelName).name;
   }
 
   override drainSeconds(modelName: string): number {
@@ -148,6 +156,10 @@ export class TritonRunner extends Runner {
 
   recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
     return this.serverOf(deployment).endIfSilent(context.signal);
+  }
+
+  override adoptable(signal: AbortSignal): Promise<Adoptable> {
+    return this.adoption.find(signal);
   }
 
   findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {

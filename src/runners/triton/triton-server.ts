@@ -137,7 +137,8 @@ export class TritonServer extends LaunchedServer {
       {
         limitMs: limitSeconds * 1000,
         pollMs: LIVE_POLL_MS,
-        late: `${this.name} was not live within ${limitSeconds} s (runners.triton.server_start_timeout_seconds).`,
+        late: () =>
+          `${this.name} was not live within ${limitSeconds} s (runners.triton.server_start_timeout_seconds).`,
         program: 'Triton',
       },
       signal,

@@ -77,6 +77,7 @@ class Host extends Launcher {
   check = () => Promise.resolve();
   launch = () => Promise.reject(new Error('nothing is launched here'));
   logs = () => Promise.resolve([]);
+  serverOf = () => Promise.resolve(undefined);
   onExit = () => () => undefined;
   close = () => Promise.resolve();
 }

@@ -51,6 +51,7 @@ class OneHost extends Launcher {
   list = (): Promise<readonly ServerInfo[]> => Promise.resolve([]);
   stop = (): Promise<void> => Promise.resolve();
   logs = (): Promise<readonly string[]> => Promise.resolve([]);
+  serverOf = (): Promise<undefined> => Promise.resolve(undefined);
   onExit = () => (): void => undefined;
   close = (): Promise<void> => Promise.resolve();
 }

@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
+import { bytesOf } from '../../config/sections/common.js';
+import type { HttpConfig, HttpModel } from '../../config/sections/http.js';
+import { httpOptionSchema } from '../../config/sections/http-options.js';
+import type { Launcher } from '../../launchers/launcher.js';
+import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
+import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
+import { metricSum } from '../prometheus-text.js';
+import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
+import { httpProgram } from './http-program.js';
+
+/** Serves models from any HTTP server with a health path, by YAML alone. */
+export class HttpRunner extends PlacementServerRunner<HttpConfig> {
+  readonly backend = 'http';
+  readonly optionsSchema = z.record(z.string(), z.unknown());
+
+  override optionsSchemaOf(modelName: string): z.ZodType<DeploymentOptions> {
+    const model = this.find(modelName);
+    if (!model) return this.optionsSchema;
+    const options = Object.entries(model.options);
+    return z.strictObject(
+      Object.fromEntries(options.map(([name, option]) => [name, httpOptionSchema(option)])),
+    );
+  }
+
+  defaultOptions(modelName: string): DeploymentOptions {
+    const options = Object.entries(this.find(modelName)?.options ?? {});
+    return Object.fromEntries(options.map(([name, option]) => [name, option.default]));
+  }
+
+  override gpuNeeds(modelName: string): GpuNeeds {
+    const model = this.find(modelName);
+    return { memoryMiB: model?.gpu_memory_mb ?? null, policy: model?.gpu_policy ?? 'shared' };
+  }
+
+  override drainSeconds(modelName: string): number {
+    return this.find(modelName)?.drain_seconds ?? 0;
+  }
+
+  override launcherOf(modelName: string): Launcher['kind'] {
+    return this.find(modelName)?.launcher ?? this.config.launcher;
+  }
+
+  override deviceOf(modelName: string): 'gpu' | 'cpu' {
+    return this.find(modelName)?.device ?? this.config.device;
+  }
+
+  override startTimeoutSecondsOf(modelName: string): number {
+    return this.find(modelName)?.start_timeout_seconds ?? this.config.start_timeout_seconds;
+  }
+
+  override stopGraceSecondsOf(modelName: string): number {
+    return this.find(modelName)?.stop_grace_seconds ?? this.config.stop_grace_seconds;
+  }
+
+  program(placement: ServedPlacement): ServerProgram {
+    const model = this.modelOf(placement.modelName);
+    const { shm_size: shm, memory_limit: memory, mounts } = model;
+    return {
+      ...httpProgram(model, this.launcherOf(placement.modelName), placement),
+      ...(model.pull !== undefined && { pull: model.pull }),
+      ...(shm !== undefined && { shmSizeBytes: bytesOf(shm) }),
+      ...(memory !== undefined && { memoryBytes: bytesOf(memory) }),
+      ...(model.stop_signal !== undefined && { stopSignal: model.stop_signal }),
+      ...(mounts && {
+        mounts: mounts.map((mount) => ({
+          hostPath: mount.host_path,
+          serverPath: mount.server_path,
+          readOnly: mount.read_only,
+        })),
+      }),
+    };
+  }
+
+  async probe({ modelName, baseUrl }: ServedPlacement, signal: AbortSignal): Promise<ProbeResult> {
+    const { health_path: path, health_json: expected } = this.modelOf(modelName);
+    const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}${path}`, signal });
+    if (status < 200 || status > 299) return { state: 'starting', reason: `GET ${path} answered ${status}` };
+    const difference = expected && differenceOf(body, expected, path);
+    return difference === undefined ? { state: 'ready' } : { state: 'starting', reason: difference };
+  }
+
+  override async serverWorkload(
+    { modelName, baseUrl }: ServedPlacement,
+    signal: AbortSignal,
+  ): Promise<Workload | null> {
+    const { drain } = this.modelOf(modelName);
+    if (!drain) return null;
+    const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}${drain.path}`, signal });
+    if (status !== 200) throw new UnusableAnswerError(`GET ${drain.path} answered ${status}`);
+    const open = metricSum(body, drain.metrics);
+    if (open === undefined) return null;
+    return { open, finished: metricSum(body, drain.finished_metrics ?? []) ?? 0 };
+  }
+
+  private find(modelName: string): HttpModel | undefined {
+    const { models } = this.config;
+    return Object.hasOwn(models, modelName) ? models[modelName] : undefined;
+  }
+
+  /** A server of a model that the configuration no longer has is only stopped. */
+  private modelOf(modelName: string): HttpModel {
+    const model = this.find(modelName);
+    if (!model) throw new UnusableAnswerError(`${modelName} is no longer in runners.http.models`);
+    return model;
+  }
+}
+
+/** What of the expected keys the JSON does not say. @throws UnusableAnswerError when it is none */
+function differenceOf(
+  body: string,
+  expected: NonNullable<HttpModel['health_json']>,
+  path: string,
+): string | undefined {
+  const parsed = z.record(z.string(), z.unknown()).safeParse(parseJson(body, path));
+  const found = parsed.success ? parsed.data : {};
+  const key = Object.keys(expected).find(
+    (each) => !Object.hasOwn(found, each) || found[each] !== expected[each],
+  );
+  return key === undefined ? undefined : `GET ${path} does not say ${key}: ${JSON.stringify(expected[key])}`;
+}
+
+function parseJson(body: string, path: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new UnusableAnswerError(`GET ${path} answered no JSON`);
+  }
+}

@@ -1,0 +1,62 @@
+import { deadline, orAborted } from '../../common/deadline.js';
+import { type DomainError, messageOf } from '../../common/errors.js';
+import type { PlacementPhase } from '../runner.js';
+import { unseenAs } from '../unseen.js';
+import type { PlacementBackend, RunningServer } from './placement-backend.js';
+import type { PlacementIdentity } from './placement-identity.js';
+import type { ProbeResult } from './served-placement.js';
+import { StartupWindow } from './startup-window.js';
+
+const PROBE_TIMEOUT_MS = 5000;
+
+/** Asks the server of one placement how it is, and makes a phase of the answer, or of its want. */
+export class PlacementProbe {
+  readonly window = new StartupWindow();
+
+  constructor(
+    private readonly backend: PlacementBackend,
+    private readonly identity: PlacementIdentity,
+  ) {}
+
+  /** In time, whether or not the backend heeds the signal. @throws what keeps it from answering */
+  async ask({ info, placement }: RunningServer, signal: AbortSignal): Promise<ProbeResult> {
+    const limit = deadline(PROBE_TIMEOUT_MS, signal);
+    const result = await orAborted(this.backend.probe(placement, limit), limit);
+    if (result.state === 'ready') this.window.wasReady(info);
+    return result;
+  }
+
+  /** Who was never ready and has time left is coming up, as long as it does not answer. */
+  async phase(running: RunningServer, signal: AbortSignal): Promise<[PlacementPhase, string?]> {
+    try {
+      return phaseFor(await this.ask(running, signal));
+    } catch (error) {
+      const isOver = this.window.isOver(running.info, this.identity.startTimeoutMs);
+      return [isOver ? unseenAs(error) : 'starting', messageOf(error)];
+    }
+  }
+
+  /** What it finds final, if it says so. @throws the signal's reason */
+  async finalError(running: RunningServer, signal: AbortSignal): Promise<DomainError | undefined> {
+    try {
+      const result = await this.ask(running, signal);
+      return result.state === 'failed' ? result.error : undefined;
+    } catch {
+      signal.throwIfAborted();
+      return undefined; // it is silent: not a matter of the start
+    }
+  }
+}
+
+export function phaseFor(result: ProbeResult): [PlacementPhase, string?] {
+  switch (result.state) {
+    case 'ready':
+      return ['ready'];
+    case 'starting':
+      return result.reason === undefined ? ['starting'] : ['starting', result.reason];
+    case 'failed':
+      return ['absent', result.error.message];
+    default:
+      return result satisfies never;
+  }
+}
