@@ -9,6 +9,9 @@ export interface GpuIdentity {
   /** NVML index: PCI bus order. */
   readonly id: number;
   readonly uuid: string | null;
+  /** Product name. */
+  readonly name: string | null;
+  readonly memoryTotalMiB: number | null;
 }
 
 /** The GPUs of this host. However many ask, one reading at a time is under way, and it serves all of them. */
@@ -79,12 +82,18 @@ export class GpusService implements OnApplicationShutdown {
     this.abort = new AbortController();
     const samples = await this.provider.sample(this.abort.signal);
     this.last = { samples, at: this.clock.monotonicMs() };
-    this.known = samples.map(({ id, uuid }) => ({ id, uuid: uuid ?? this.knownUuid(id) }));
+    this.known = samples.map((now) => this.identityOf(now));
     return samples;
   }
 
   /** A GPU that cannot be read just now is still the one it was. */
-  private knownUuid(id: number): string | null {
-    return this.known?.find((gpu) => gpu.id === id)?.uuid ?? null;
+  private identityOf({ id, uuid, name, memoryTotalMiB }: GpuSample): GpuIdentity {
+    const before = this.known?.find((gpu) => gpu.id === id);
+    return {
+      id,
+      uuid: uuid ?? before?.uuid ?? null,
+      name: name ?? before?.name ?? null,
+      memoryTotalMiB: memoryTotalMiB ?? before?.memoryTotalMiB ?? null,
+    };
   }
 }

@@ -30,7 +30,7 @@ export class ModelsController {
     400: 'The request is invalid, the model is not supported, or there is no such GPU. 请求参数无效',
     409: 'It cannot start next to what is there. 冲突',
     500: 'The start is refused: engine, port, image or model template. Nothing has changed. 启动失败',
-    501: "The model's backend cannot start models in this version. 功能未实现",
+    501: "The model's backend is not configured. 后端未配置",
   })
   async start(@Body() request: StartRequest): Promise<ModelInstanceInfo> {
     return toInstanceInfo(

@@ -6,6 +6,10 @@ import type { RemovalManner, Unneeded } from './unneeded.js';
 export interface GpuRef {
   readonly id: number;
   readonly uuid: string | null;
+  /** Product name, where known. */
+  readonly name?: string | null;
+  /** Where known. */
+  readonly memoryTotalMiB?: number | null;
 }
 
 /** Whether a GPU or a model takes others beside it. */

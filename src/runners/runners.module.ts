@@ -29,7 +29,7 @@ function createRunners({ runners, launchers: limits }: Config, launchers: Launch
           ),
         ]
       : []),
-    ...(runners.comfyui.enabled ? [new ComfyuiRunner(runners.comfyui)] : []),
+    ...(runners.comfyui.enabled ? [new ComfyuiRunner(runners.comfyui, host)] : []),
     ...(runners.http.enabled ? [new HttpRunner(runners.http, host)] : []),
     ...(runners.vllm.enabled ? [new VllmRunner(runners.vllm, host)] : []),
   ];

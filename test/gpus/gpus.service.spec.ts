@@ -69,14 +69,17 @@ describe('a reading', () => {
   });
 });
 
+/** What a `sample()` says of its GPU, apart from what it does. */
+const FACTS = { name: 'NVIDIA Fake', memoryTotalMiB: 24_564 };
+
 describe('the inventory', () => {
   it('waits for the first reading only', async () => {
     const { provider, clock, gpus } = setUp();
     const first = gpus.inventory();
     provider.gives(sample(), sample({ id: 1, uuid: 'GPU-b' }));
     const expected = [
-      { id: 0, uuid: 'GPU-a' },
-      { id: 1, uuid: 'GPU-b' },
+      { id: 0, uuid: 'GPU-a', ...FACTS },
+      { id: 1, uuid: 'GPU-b', ...FACTS },
     ];
     expect(await first).toEqual(expected);
 
@@ -108,7 +111,7 @@ describe('the inventory', () => {
     await gpus.inventory();
     provider.fails(new GpuReadError('no driver'));
     await settled();
-    expect(await gpus.inventory()).toEqual([{ id: 0, uuid: 'GPU-a' }]);
+    expect(await gpus.inventory()).toEqual([{ id: 0, uuid: 'GPU-a', ...FACTS }]);
   });
 
   it('remembers who a GPU is that cannot be read any more', async () => {
@@ -118,9 +121,9 @@ describe('the inventory', () => {
     await first;
     clock.ms += MAX_AGE_MS;
     const second = gpus.list();
-    provider.gives(sample({ uuid: null, error: 'lost' }));
+    provider.gives(sample({ uuid: null, name: null, memoryTotalMiB: null, error: 'lost' }));
     await second;
-    expect(await gpus.inventory()).toEqual([{ id: 0, uuid: 'GPU-a' }]);
+    expect(await gpus.inventory()).toEqual([{ id: 0, uuid: 'GPU-a', ...FACTS }]);
   });
 
   it('throws while nothing was ever read', async () => {

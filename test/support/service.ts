@@ -32,8 +32,8 @@ export interface ServiceSettings {
   readonly repository?: string;
   /** Laid over the configuration of the test. */
   readonly triton?: Record<string, unknown>;
-  /** Sections of further backends. */
-  readonly runners?: Record<string, unknown>;
+  /** Sections of further backends; what needs the directory of the service is a function of it. */
+  readonly runners?: Record<string, unknown> | ((directory: string) => Promise<Record<string, unknown>>);
   readonly config?: Record<string, unknown>;
   /** `runners.vllm`, over the defaults. */
   readonly vllm?: (
@@ -84,7 +84,7 @@ export class TestService {
       gpus: { source: 'simulated' },
       ...settings.config,
       runners: {
-        ...settings.runners,
+        ...(typeof settings.runners === 'function' ? await settings.runners(directory) : settings.runners),
         triton: {
           launcher: 'process',
           command: [process.execPath, join(ROOT, 'dist/demo/tritonserver/main.js')],

@@ -1,75 +1,137 @@
-import { z } from 'zod';
-import { DomainError } from '../../common/errors.js';
+import { access } from 'node:fs/promises';
+import type { z } from 'zod';
+import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
 import type { ComfyuiConfig } from '../../config/sections/comfyui.js';
-import { type DeploymentOptions, type PlacementObservation, Runner } from '../runner.js';
-import type { Unneeded } from '../unneeded.js';
+import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
+import type {
+  BeforeStop,
+  ProbeResult,
+  RunnerHost,
+  ServedPlacement,
+  ServerProgram,
+} from '../placement-server/served-placement.js';
+import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../runner.js';
+import { ComfyuiClient } from './comfyui-client.js';
+import { comfyuiCpuOptionsSchema, type ComfyuiOptions, comfyuiOptionsSchema } from './comfyui-options.js';
+import { assertConfigured, comfyuiProgram, neededFiles } from './comfyui-program.js';
+import { deviceFault } from './device-check.js';
+import { ComfyuiFileMissingError } from './errors.js';
+import { lastWords } from './last-words.js';
 
-/** The backend is in the catalog, and cannot be started yet. */
-export class BackendNotImplementedError extends DomainError {
-  readonly code = 'BACKEND_NOT_IMPLEMENTED';
-  readonly kind = 'not_implemented';
-}
+const IDLE_POLL_MS = 200;
+/** Of each request before the end; a busy ComfyUI may be too busy to answer. */
+const LAST_REQUEST_MS = 1000;
 
-/** Keeps ComfyUI's models in the catalog and says plainly that they cannot be started by this version. */
-export class ComfyuiRunner extends Runner {
+/** ComfyUI, one server per placement, on the GPU of the placement alone. */
+export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiOptions> {
   readonly backend = 'comfyui';
-  readonly models: readonly string[];
-  readonly optionsSchema = z.strictObject({});
-  readonly startTimeoutMs = 0;
-  readonly stopTimeoutMs = 0;
+  readonly optionsSchema: z.ZodType<ComfyuiOptions>;
+  /** Python takes SIGTERM without a word; SIGINT ends ComfyUI in order. */
+  override readonly stopSignal = 'SIGINT';
+  /** What is known of the GPUs beyond what a server's labels hold. */
+  private gpus: readonly GpuRef[] = [];
 
-  constructor(config: ComfyuiConfig) {
-    super();
-    this.models = config.supported_models;
+  constructor(config: ComfyuiConfig, host: RunnerHost) {
+    super(config, host);
+    this.optionsSchema = config.device === 'cpu' ? comfyuiCpuOptionsSchema : comfyuiOptionsSchema;
   }
 
-  defaultOptions(): DeploymentOptions {
+  defaultOptions(): ComfyuiOptions {
     return {};
   }
 
-  instancesPerGpu(): number {
-    return 1;
+  override drainSeconds(modelName: string): number {
+    return this.config.model_configs[modelName]?.drain_seconds ?? 0;
   }
 
-  preflight(): Promise<void> {
-    return Promise.reject(this.notImplemented());
+  override gpuNeeds(modelName: string): GpuNeeds {
+    const own = this.config.model_configs[modelName];
+    const memoryMiB = this.config.device === 'cpu' ? null : (own?.gpu_memory_mb ?? null);
+    return { memoryMiB, policy: own?.gpu_policy ?? 'shared' };
   }
 
-  start(): Promise<void> {
-    return Promise.reject(this.notImplemented());
+  /** @throws ComfyuiNotConfiguredError, ComfyuiFileMissingError, and what the base's throws */
+  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+    assertConfigured(this.config);
+    await this.assertFiles(deployment.modelName, context.signal);
+    await super.preflight(deployment, context);
   }
 
-  stop(): Promise<void> {
-    return Promise.resolve();
+  override async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+    this.gpus = context.gpus;
+    await super.start(deployment, context);
   }
 
-  stopByForce(): Promise<void> {
-    return Promise.resolve();
+  program(placement: ServedPlacement<ComfyuiOptions>): ServerProgram {
+    return comfyuiProgram(this.config, placement);
   }
 
-  recycle(): Promise<boolean> {
-    return Promise.resolve(false);
+  async probe(
+    { baseUrl, gpuId, gpus: [own] }: ServedPlacement<ComfyuiOptions>,
+    signal: AbortSignal,
+  ): Promise<ProbeResult> {
+    const device = await new ComfyuiClient(baseUrl).device(signal);
+    const gpu = this.gpus.find(({ id }) => id === gpuId) ?? own ?? { id: gpuId, uuid: null };
+    const error = deviceFault(device, this.config.device, gpu);
+    return error ? { state: 'failed', error } : { state: 'ready' };
   }
 
-  findUnneeded(): Promise<readonly Unneeded[]> {
-    return Promise.resolve([]);
+  override async serverWorkload(
+    { baseUrl }: ServedPlacement<ComfyuiOptions>,
+    signal: AbortSignal,
+  ): Promise<Workload> {
+    return { open: await new ComfyuiClient(baseUrl).queueRemaining(signal), finished: 0 };
   }
 
-  removeUnneeded(): Promise<boolean> {
-    return Promise.resolve(false);
+  /** What is left of the drain is for prompts that came since; whatever is there then is given up. */
+  override async beforeStop(
+    { baseUrl }: ServedPlacement<ComfyuiOptions>,
+    { patienceMs, signal }: BeforeStop,
+  ): Promise<void> {
+    const client = new ComfyuiClient(baseUrl);
+    if (patienceMs > 0) {
+      await attempt(patienceMs, signal, (limit) =>
+        pollUntil(async () => ((await client.queueRemaining(limit)) === 0 ? true : undefined), {
+          intervalMs: IDLE_POLL_MS,
+          signal: limit,
+        }),
+      );
+    }
+    await attempt(LAST_REQUEST_MS, signal, (limit) => client.free(limit));
+    await attempt(LAST_REQUEST_MS, signal, (limit) => client.clearQueue(limit));
+    await attempt(LAST_REQUEST_MS, signal, (limit) => client.interrupt(limit));
   }
 
-  getStatus(): Promise<readonly PlacementObservation[]> {
-    return Promise.resolve([]);
+  override explainExit(lines: readonly string[]): string | undefined {
+    return lastWords(lines);
   }
 
-  onChange(): () => void {
-    return () => undefined;
+  private async assertFiles(modelName: string, signal: AbortSignal): Promise<void> {
+    for (const { setting, path } of neededFiles(this.config, modelName)) {
+      try {
+        await orAborted(access(path), signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        throw new ComfyuiFileMissingError(
+          `${path} is not there, or not to be read: create it, or correct runners.comfyui.${setting}.`,
+          {},
+          { cause: error },
+        );
+      }
+    }
   }
+}
 
-  private notImplemented(): BackendNotImplementedError {
-    return new BackendNotImplementedError(
-      'ComfyUI models cannot be started yet: this version lists them and has no ComfyUI runner.',
-    );
+/** That it fails or is late keeps nothing that comes after it. @throws the signal's reason once that aborts */
+async function attempt(
+  limitMs: number,
+  signal: AbortSignal,
+  work: (limit: AbortSignal) => Promise<unknown>,
+): Promise<void> {
+  const limit = deadline(limitMs, signal);
+  try {
+    await work(limit);
+  } catch {
+    signal.throwIfAborted();
   }
 }

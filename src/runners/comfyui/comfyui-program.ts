@@ -1,0 +1,99 @@
+import { join } from 'node:path';
+import type { ComfyuiConfig, ComfyuiModelConfig } from '../../config/sections/comfyui.js';
+import { withoutFlags } from '../../config/sections/comfyui-flags.js';
+import type { Mount } from '../../launchers/launcher.js';
+import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
+import { type ComfyuiOptions, optionFlags } from './comfyui-options.js';
+import { ComfyuiNotConfiguredError } from './errors.js';
+
+/** @throws ComfyuiNotConfiguredError */
+export function assertConfigured({ launcher, comfyui_path: path, image_name: image }: ComfyuiConfig): void {
+  const missing = launcher === 'process' ? path === null : image === null;
+  if (!missing) return;
+  throw new ComfyuiNotConfiguredError(
+    'This service does not know where ComfyUI is: set runners.comfyui.comfyui_path and python (launcher: process), ' +
+      'or image_name (launcher: docker).',
+  );
+}
+
+/** What is run for a placement. @throws ComfyuiNotConfiguredError */
+export function comfyuiProgram(
+  config: ComfyuiConfig,
+  placement: ServedPlacement<ComfyuiOptions>,
+): ServerProgram {
+  assertConfigured(config);
+  const own = config.model_configs[placement.modelName] ?? {};
+  const command = [mainFile(config), ...flags(config, own, placement)];
+  const env = {
+    // Its last lines must be in the log when it dies.
+    PYTHONUNBUFFERED: '1',
+    ...(own.workflow_dir !== undefined && { COMFYUI_WORKFLOW_DIR: own.workflow_dir }),
+    ...config.env,
+  };
+  if (config.launcher === 'process') return { command: [config.python, ...command], env };
+  return { entrypoint: [config.python], command, env, mounts: mounts(config, own) };
+}
+
+/** What must be there on this host before a launch. */
+export function neededFiles(config: ComfyuiConfig, modelName: string): { setting: string; path: string }[] {
+  const own = config.model_configs[modelName] ?? {};
+  const main = config.launcher === 'process' ? [{ setting: 'comfyui_path', path: mainFile(config) }] : [];
+  const keys = ['workflow_dir', 'base_dir', 'output_dir', 'input_dir', 'extra_model_paths'] as const;
+  return [
+    ...main,
+    ...keys.flatMap((key) => {
+      const path = own[key];
+      return path === undefined ? [] : [{ setting: `model_configs.${modelName}.${key}`, path }];
+    }),
+  ];
+}
+
+/** Without a path, in the working directory of the image. */
+function mainFile({ comfyui_path: path }: ComfyuiConfig): string {
+  return path === null ? 'main.py' : join(path, 'main.py');
+}
+
+function flags(
+  config: ComfyuiConfig,
+  own: ComfyuiModelConfig,
+  { port, listenAddress, modelName, gpuId, options }: ServedPlacement<ComfyuiOptions>,
+): string[] {
+  const { device, launcher, comfyui_path: path } = config;
+  const chosen = optionFlags(options);
+  // Each ComfyUI clears its temporary directory when it starts and ends: those on one checkout must not share it.
+  const temporary =
+    launcher === 'docker' ? '/tmp' : join(own.base_dir ?? path ?? '', `temp_${modelName}_${gpuId}`);
+  return [
+    ...['--listen', listenAddress, '--port', String(port), '--disable-auto-launch'],
+    ...(device === 'cpu' ? ['--cpu'] : []),
+    ...option('--base-directory', own.base_dir),
+    ...option('--output-directory', own.output_dir),
+    ...option('--input-directory', own.input_dir),
+    ...['--temp-directory', temporary],
+    ...option('--extra-model-paths-config', own.extra_model_paths),
+    ...withoutFlags(own.args ?? [], chosen.replaced),
+    ...chosen.flags,
+  ];
+}
+
+function option(flag: string, value: string | undefined): string[] {
+  return value === undefined ? [] : [flag, value];
+}
+
+/** The model's directories are in the container under the same paths as on the host. */
+function mounts(config: ComfyuiConfig, own: ComfyuiModelConfig): Mount[] {
+  const same = (path: string | undefined, readOnly: boolean): Mount[] =>
+    path === undefined ? [] : [{ hostPath: path, serverPath: path, readOnly }];
+  return [
+    ...config.mounts.map((mount) => ({
+      hostPath: mount.host_path,
+      serverPath: mount.server_path,
+      readOnly: mount.read_only,
+    })),
+    ...same(own.base_dir, false),
+    ...same(own.output_dir, false),
+    ...same(own.input_dir, false),
+    ...same(own.workflow_dir, true),
+    ...same(own.extra_model_paths, true),
+  ];
+}
