@@ -273,14 +273,13 @@ describe('what is shown of a model', () => {
 
 describe('the tenants of the GPUs', () => {
   it('are the placements that run or start', async () => {
-    house.runner.isShared = true;
     await house.running('A', 0);
     await house.supervisor.start('C', 1, {});
     await settled();
     await house.probe();
     expect(house.tenants.list()).toEqual([
-      { modelName: 'A', gpuId: 0, pid: 5_000_100, serverName: 'server', instances: 2 },
-      { modelName: 'C', gpuId: 1, pid: 5_000_101, serverName: 'server', instances: 2 },
+      { modelName: 'A', gpuId: 0, pid: 5_000_100, serverName: 'server-A', instances: 2 },
+      { modelName: 'C', gpuId: 1, pid: 5_000_101, serverName: 'server-C', instances: 2 },
     ]);
     await stop('A', 0);
     expect(house.tenants.list().map((tenant) => tenant.modelName)).toEqual(['C']);

@@ -48,7 +48,10 @@ export class RunnerRig {
   ): RunnerHarness {
     return {
       ...backend,
-      create: () => backend.create(this),
+      create: async () => {
+        await this.closeLaunchers();
+        return backend.create(this);
+      },
       kill: (observation) => {
         signal(observation, 'SIGKILL');
       },
@@ -62,11 +65,16 @@ export class RunnerRig {
     };
   }
 
+  /** A state directory has one service at a time: the next one finds the earlier one gone. */
+  private async closeLaunchers(): Promise<void> {
+    for (const launcher of this.launchers) await launcher.close();
+  }
+
   async dispose(): Promise<void> {
     const last = this.launcher();
     const deadline = AbortSignal.timeout(20_000);
     for (const { name } of await last.list({}, deadline)) await last.stop(name, 0, deadline);
-    for (const launcher of this.launchers) await launcher.close();
+    await this.closeLaunchers();
     await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
   }
 }
