@@ -1,16 +1,8 @@
 import { jest } from '@jest/globals';
 import { ImageMissingError } from '../../../src/launchers/launcher.js';
-import type { GpuNeeds } from '../../../src/runners/runner.js';
-import { FakeRunner } from '../../fakes/fake-runner.js';
 import { House } from '../../fakes/house.js';
+import { NeedyRunner } from '../../fakes/needy-runner.js';
 import { pass, settled, useFakeTime } from '../../fakes/timers.js';
-
-class NeedyRunner extends FakeRunner {
-  needs: Record<string, GpuNeeds> = {};
-  override gpuNeeds(modelName: string): GpuNeeds {
-    return this.needs[modelName] ?? { memoryMiB: null, policy: 'shared' };
-  }
-}
 
 let runner: NeedyRunner;
 let house: House;
