@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { flagFaults, VRAM_FLAGS } from './comfyui-flags.js';
-import { gpuPolicy, hostPath, safeName, whenValid } from './common.js';
+import { drainSeconds, gpuMemoryMb, gpuPolicy, hostPath, safeName, whenValid } from './common.js';
 import { placementServerKeys } from './placement-server.js';
 
 const args = z
@@ -25,18 +25,12 @@ const modelConfig = z.strictObject({
     .optional()
     .describe('An extra_model_paths.yaml: further directories with weights.'),
   args: args.optional(),
-  drain_seconds: z
-    .int()
-    .min(0)
-    .max(3600)
-    .optional()
-    .describe('Time prompts get to be worked off before a stop; a request for a stop can say other.'),
-  gpu_memory_mb: z
-    .int()
-    .min(1)
-    .max(16_777_216)
-    .optional()
-    .describe('Memory one placement takes on its GPU, MiB; a start that does not fit is refused.'),
+  drain_seconds: drainSeconds.describe(
+    'Time prompts get to be worked off before a stop; a request for a stop can say other.',
+  ),
+  gpu_memory_mb: gpuMemoryMb.describe(
+    'Memory one placement takes on its GPU, MiB; a start that does not fit is refused.',
+  ),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPU to itself.'),
 });
 

@@ -17,6 +17,12 @@ export function whenValid(keys: z.ZodType): { when: (payload: { value: unknown }
 /** Whether a GPU or a model takes others beside it. */
 export const gpuPolicy = z.enum(['shared', 'exclusive']);
 
+/** Time requests get to be worked off before a stop, seconds. */
+export const drainSeconds = z.int().min(0).max(3600).optional();
+
+/** What one placement takes of its GPU's memory, MiB. */
+export const gpuMemoryMb = z.int().min(1).max(16_777_216).optional();
+
 export const tcpPort = z.int().min(1).max(65535);
 
 /** A path on the host; a relative one counts from the working directory. Its value is absolute. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { byteSize, gpuPolicy, safeName } from './common.js';
+import { byteSize, drainSeconds, gpuMemoryMb, gpuPolicy, safeName } from './common.js';
 import { httpOptions } from './http-options.js';
 import { LAUNCH_PLACEHOLDERS, OPTION_PREFIX, placeholdersIn } from './http-template.js';
 import { placementServerKeys, serverEnv, serverMounts } from './placement-server.js';
@@ -38,13 +38,8 @@ const httpModel = z.strictObject({
       finished_metrics: z.array(metricName).optional().describe('Counters of the requests that are done.'),
     })
     .optional(),
-  drain_seconds: z
-    .int()
-    .min(0)
-    .max(3600)
-    .optional()
-    .describe('Time requests get before a stop that does not say itself.'),
-  gpu_memory_mb: z.int().min(1).max(16_777_216).optional().describe('Memory of one placement, MiB.'),
+  drain_seconds: drainSeconds.describe('Time requests get before a stop that does not say itself.'),
+  gpu_memory_mb: gpuMemoryMb.describe('Memory of one placement, MiB.'),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPU to itself.'),
   options: httpOptions.default({}).describe('What StartRequest.config may hold.'),
 });

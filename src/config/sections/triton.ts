@@ -1,23 +1,24 @@
 import { z } from 'zod';
-import { hostPath, byteSize, gpuPolicy, safeName, tcpPort, whenValid } from './common.js';
+import {
+  hostPath,
+  byteSize,
+  drainSeconds,
+  gpuMemoryMb,
+  gpuPolicy,
+  safeName,
+  tcpPort,
+  whenValid,
+} from './common.js';
 
 const modelGpuConfig = z.strictObject({
   instances_per_gpu: z.int().min(1).max(256).optional().describe('Execution instances on each GPU.'),
   use_dedicated_server: z.boolean().optional().describe('Serve the model from a Triton of its own.'),
-  drain_seconds: z
-    .int()
-    .min(0)
-    .max(3600)
-    .optional()
-    .describe(
-      'Time requests get to be worked off before a stop of the model; a request for a stop can say other.',
-    ),
-  gpu_memory_mb: z
-    .int()
-    .min(1)
-    .max(16_777_216)
-    .optional()
-    .describe('Memory one placement takes on its GPU, MiB; a start that does not fit is refused.'),
+  drain_seconds: drainSeconds.describe(
+    'Time requests get to be worked off before a stop of the model; a request for a stop can say other.',
+  ),
+  gpu_memory_mb: gpuMemoryMb.describe(
+    'Memory one placement takes on its GPU, MiB; a start that does not fit is refused.',
+  ),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPU to itself.'),
 });
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { gpuPolicy, hostPath, safeName } from './common.js';
+import { drainSeconds, gpuMemoryMb, gpuPolicy, hostPath, safeName } from './common.js';
 import { placementServerKeys } from './placement-server.js';
 import { flagFaults } from './vllm-flags.js';
 
@@ -37,18 +37,8 @@ const vllmModel = z.strictObject({
     .array(z.string().regex(/^[^\0]+$/, 'text without NUL'))
     .default([])
     .describe('Further flags of vllm serve, of those that are allowed.'),
-  drain_seconds: z
-    .int()
-    .min(0)
-    .max(3600)
-    .optional()
-    .describe('Time requests get before a stop that does not say itself.'),
-  gpu_memory_mb: z
-    .int()
-    .min(1)
-    .max(16_777_216)
-    .optional()
-    .describe('Memory one placement takes on each GPU, MiB.'),
+  drain_seconds: drainSeconds.describe('Time requests get before a stop that does not say itself.'),
+  gpu_memory_mb: gpuMemoryMb.describe('Memory one placement takes on each GPU, MiB.'),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPUs to itself.'),
 });
 
