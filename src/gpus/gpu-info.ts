@@ -28,7 +28,7 @@ export function toGpuInfo(
         name: process.name,
         gpu_memory_usage: whole(process.memoryMiB),
         model_name: listed(served.map(({ modelName }) => modelName)),
-        placement: listed(served.map(({ modelName, gpuId }) => `${modelName}@${gpuId}`)),
+        placement: listed(served.map(({ placement }) => placement)),
         container: owner?.container ?? null,
         owner: owner?.user ?? null,
         managed: owner !== undefined && (owner.serverName !== null || owner.serverPid !== null),

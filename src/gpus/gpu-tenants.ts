@@ -1,9 +1,11 @@
 import { Injectable } from '@nestjs/common';
 
-/** A placement as the GPU sees it: who serves on it, and under which pid. */
+/** A placement as one of its GPUs sees it: who serves on it, and under which pid. */
 export interface GpuTenant {
   readonly modelName: string;
   readonly gpuId: number;
+  /** Its name: `MAM@0`, after the GPU it was started on. */
+  readonly placement: string;
   /** Main process of the server; `null` while it has none yet. */
   readonly pid: number | null;
   /** Name of the server's container or process. */

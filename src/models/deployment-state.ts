@@ -1,10 +1,16 @@
-import type { Deployment, DeploymentOptions } from '../runners/runner.js';
-import type { DesiredDeployment } from '../state/desired-state.js';
+import type { Deployment, DeploymentOptions, Runner } from '../runners/runner.js';
+import type { DesiredDeployment, DesiredPlacement } from '../state/desired-state.js';
 import { Placement } from './placement.js';
 
+/** A GPU, and the placement that holds it. */
+export interface HeldGpu {
+  readonly gpuId: number;
+  readonly placement: Placement;
+}
+
 /**
- * One model's placements in memory. A GPU can be in `serving` and in `releasing` at once: a start that was accepted
- * while a stop is under way is carried out after it.
+ * One model's placements in memory, by the GPU that each was started on. A GPU can be held in `serving` and in
+ * `releasing` at once: a start that was accepted while a stop is under way is carried out after it.
  */
 export class DeploymentState {
   readonly serving = new Map<number, Placement>();
@@ -24,9 +30,24 @@ export class DeploymentState {
     return this.serving.size === 0 && this.releasing.size === 0;
   }
 
-  /** What a caller sees: one placement per GPU, by GPU; what is wanted hides what is being released. */
-  visible(): Placement[] {
-    return [...new Map([...this.releasing, ...this.serving]).values()].sort((a, b) => a.gpuId - b.gpuId);
+  /** What a caller sees: every GPU that is held, by GPU; what is wanted hides what is being released. */
+  visible(): HeldGpu[] {
+    const held = [...this.releasing.values(), ...this.serving.values()].flatMap((placement) =>
+      placement.gpuIds.map((gpuId) => [gpuId, placement] as const),
+    );
+    return [...new Map(held)]
+      .map(([gpuId, placement]) => ({ gpuId, placement }))
+      .sort((a, b) => a.gpuId - b.gpuId);
+  }
+
+  /** The placement that is wanted on this GPU, ERROR included. */
+  servingOn(gpuId: number): Placement | undefined {
+    return holderOf(gpuId, this.serving);
+  }
+
+  /** The placement that is letting go of this GPU. */
+  releasingOn(gpuId: number): Placement | undefined {
+    return holderOf(gpuId, this.releasing);
   }
 
   active(): Placement[] {
@@ -57,7 +78,8 @@ export class DeploymentState {
   }
 
   private servable(): Placement[] {
-    return this.active().filter((placement) => !this.releasing.has(placement.gpuId));
+    const leaving = [...this.releasing.values()].flatMap(({ gpuIds }) => gpuIds);
+    return this.active().filter((placement) => !placement.holdsAnyOf(leaving));
   }
 
   private deploymentOn(placements: readonly Placement[]): Deployment {
@@ -71,15 +93,11 @@ export class DeploymentState {
       model_type: this.backend,
       options: { ...this.options },
       placements: [
-        ...[...this.releasing.keys()].map((gpuId) => ({ gpu_id: gpuId, wanted: 'release' as const })),
+        ...[...this.releasing.values()].map((placement) => desiredOf(placement, 'release')),
         ...[...this.serving.values()].map((placement) =>
           placement.status === 'ERROR'
-            ? {
-                gpu_id: placement.gpuId,
-                wanted: 'failed' as const,
-                ...(placement.error && { error: placement.error }),
-              }
-            : { gpu_id: placement.gpuId, wanted: 'serve' as const },
+            ? { ...desiredOf(placement, 'failed'), ...(placement.error && { error: placement.error }) }
+            : desiredOf(placement, 'serve'),
         ),
       ],
       created_at: this.createdAt.toISOString(),
@@ -88,16 +106,20 @@ export class DeploymentState {
   }
 
   /** As it was left by the last run; what was wanted is STARTING until the backend has been asked. */
-  static restore(desired: DesiredDeployment): DeploymentState {
+  static restore(
+    desired: DesiredDeployment,
+    options: DeploymentOptions,
+    runner: Pick<Runner, 'gpusOf'>,
+  ): DeploymentState {
     const state = new DeploymentState(
       desired.model_name,
       desired.model_type,
-      desired.options,
+      options,
       new Date(desired.created_at),
     );
     state.updatedAt = new Date(desired.updated_at);
-    for (const { gpu_id: gpuId, wanted, error } of desired.placements) {
-      const placement = new Placement(gpuId, state.createdAt);
+    for (const { gpu_id: gpuId, gpu_ids: gpuIds, wanted, error } of desired.placements) {
+      const placement = new Placement(gpuId, gpuIds ?? runner.gpusOf(gpuId, options), state.createdAt);
       placement.apply('start', state.updatedAt);
       if (wanted === 'failed') {
         placement.apply('failed', state.updatedAt, error);
@@ -107,4 +129,16 @@ export class DeploymentState {
     }
     return state;
   }
+}
+
+/** What of a placement is kept on disk. */
+export function desiredOf(
+  { gpuId, gpuIds }: Pick<Placement, 'gpuId' | 'gpuIds'>,
+  wanted: DesiredPlacement['wanted'],
+): DesiredPlacement {
+  return { gpu_id: gpuId, ...(gpuIds.length > 1 && { gpu_ids: [...gpuIds] }), wanted };
+}
+
+function holderOf(gpuId: number, placements: ReadonlyMap<number, Placement>): Placement | undefined {
+  return placements.get(gpuId) ?? [...placements.values()].find((placement) => placement.holds(gpuId));
 }

@@ -31,6 +31,12 @@ export class OptionsConflictError extends DomainError {
   readonly kind = 'conflict';
 }
 
+/** One of the GPUs a placement would hold is held by another of the same model. */
+export class PlacementOverlapError extends DomainError {
+  readonly code = 'PLACEMENT_OVERLAP';
+  readonly kind = 'conflict';
+}
+
 /** The model has no placement there. */
 export class NotPlacedError extends DomainError {
   readonly code = 'MODEL_NOT_RUNNING';
@@ -78,6 +84,13 @@ export class AdoptionPendingError extends DomainError {
 export class ShuttingDownError extends DomainError {
   readonly code = 'SHUTTING_DOWN';
   readonly kind = 'unavailable';
+}
+
+export function notPlaced(modelName: string, gpuId: number): NotPlacedError {
+  return new NotPlacedError(`Model ${quoted(modelName)} is not running on GPU ${gpuId}.`, {
+    modelName,
+    gpuId,
+  });
 }
 
 /** A name from a request, fit for a sentence and a log line. */

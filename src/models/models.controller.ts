@@ -85,8 +85,8 @@ export class ModelsController {
     return this.supervisor.deployments().flatMap((deployment) =>
       deployment
         .visible()
-        .filter((placement) => placement.isActive)
-        .map((placement) => toStatusItem(deployment, placement)),
+        .filter(({ placement }) => placement.isActive)
+        .map((held) => toStatusItem(deployment, held)),
     );
   }
 
@@ -102,7 +102,7 @@ export class ModelsController {
     const deployment = this.supervisor.deployments().find((each) => each.modelName === modelName);
     if (!deployment)
       throw new NotPlacedError(`Model ${quoted(modelName)} is not running on any GPU.`, { modelName });
-    return deployment.visible().map((placement) => toStatusItem(deployment, placement));
+    return deployment.visible().map((held) => toStatusItem(deployment, held));
   }
 
   @Get('supported')

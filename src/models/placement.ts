@@ -22,7 +22,7 @@ export interface ReleasedMemory {
   readonly heldMiB: number;
 }
 
-/** One model on one GPU, in memory. Its status changes through `apply` alone. */
+/** One model on its GPU, in memory, with what more GPUs its server needs. Its status changes through `apply` alone. */
 export class Placement {
   private current: PlacementStatus = 'STOPPED';
   private failure: PlacementError | undefined;
@@ -41,8 +41,13 @@ export class Placement {
   releasedMemory: ReleasedMemory | null = null;
   updatedAt: Date;
 
+  /**
+   * @param gpuId the GPU it was started on: no other placement of its model has it
+   * @param gpuIds all that it holds, that one among them
+   */
   constructor(
     readonly gpuId: number,
+    readonly gpuIds: readonly number[],
     readonly createdAt: Date,
   ) {
     this.updatedAt = createdAt;
@@ -59,6 +64,14 @@ export class Placement {
   /** Wanted to serve: what runs or starts. */
   get isActive(): boolean {
     return this.current === 'STARTING' || this.current === 'RUNNING';
+  }
+
+  holds(gpuId: number): boolean {
+    return this.gpuIds.includes(gpuId);
+  }
+
+  holdsAnyOf(gpuIds: readonly number[]): boolean {
+    return gpuIds.some((gpuId) => this.holds(gpuId));
   }
 
   /** Returns the status before. */

@@ -2,14 +2,16 @@ import type { DomainError } from '../common/errors.js';
 import type { GpuRoomInfo, RefusalInfo, StartPlan } from './dto/start-plan.dto.js';
 import type { Assessment } from './room/assessment.js';
 import type { StartForecast } from './start-forecast.js';
+import { severalGpus } from './views.js';
 
 /** What a start would come to, as the API shows it. */
 export function toStartPlan(forecast: StartForecast): StartPlan {
-  const { modelName, backend, gpuId, would, refusal, need, gpus } = forecast;
+  const { modelName, backend, gpuId, gpuIds, would, refusal, need, gpus } = forecast;
   return {
     model_name: modelName,
     model_type: backend,
     gpu_id: gpuId,
+    ...severalGpus(gpuIds),
     accepted: would !== 'refuse',
     would,
     ...(refusal && { reason: toRefusal(refusal) }),

@@ -5,9 +5,9 @@ import type { Config } from '../config/schema.js';
 import type { GpuProcess, GpuSample } from '../gpus/gpu-provider.js';
 import { belongsToServer } from '../gpus/process-parent.js';
 import type { PlacementObservation, Runner } from '../runners/runner.js';
-import type { DeploymentState } from './deployment-state.js';
+import type { DeploymentState, HeldGpu } from './deployment-state.js';
 import { GpuMemoryHeldError } from './errors.js';
-import type { ReleasedMemory } from './placement.js';
+import type { Placement, ReleasedMemory } from './placement.js';
 
 const POLL_MS = 100;
 
@@ -23,10 +23,12 @@ interface Witness extends GpuProcess {
   readonly startTime: string | undefined;
 }
 
-/** The processes of a placement's server that hold memory of its GPU, as they were before the stop. */
+/** The processes of a placement's server that hold memory of one of its GPUs, as they were before the stop. */
 interface Evidence {
   readonly serverPid: number | null;
   readonly witnesses: readonly Witness[];
+  /** What the stop did to it, once that is known. */
+  outcome: ReleasedMemory | null;
 }
 
 /**
@@ -35,7 +37,8 @@ interface Evidence {
  * GPUs that cannot be read prove nothing, and are no failure.
  */
 export class ReleaseProof {
-  private readonly evidence = new Map<number, Evidence>();
+  /** By placement and GPU. */
+  private readonly evidence = new WeakMap<Placement, Map<number, Evidence>>();
 
   constructor(
     private readonly state: DeploymentState,
@@ -43,20 +46,25 @@ export class ReleaseProof {
     private readonly context: ProofContext,
   ) {}
 
-  /** Notes which processes of the server hold memory of these GPUs. @throws the signal's reason */
-  async before(gpuIds: readonly number[], signal: AbortSignal): Promise<void> {
+  /** Notes which processes of the servers hold memory of their GPUs. @throws the signal's reason */
+  async before(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
     const samples = await this.read(signal);
-    for (const gpuId of gpuIds) {
-      const sample = readable(samples, gpuId);
-      if (!sample) continue;
-      const serverPid = await this.serverPid(gpuId, sample, signal);
-      const earlier = this.evidence.get(gpuId);
-      const seen = serverPid === null ? [] : await witnessesOf(sample, serverPid);
-      const missed = earlier?.witnesses.filter(({ pid }) => !seen.some((each) => each.pid === pid)) ?? [];
-      this.evidence.set(gpuId, {
-        serverPid: serverPid ?? earlier?.serverPid ?? null,
-        witnesses: [...missed, ...seen],
-      });
+    for (const placement of placements) {
+      const noted = this.evidence.get(placement) ?? new Map<number, Evidence>();
+      this.evidence.set(placement, noted);
+      for (const gpuId of placement.gpuIds) {
+        const sample = readable(samples, gpuId);
+        if (!sample) continue;
+        const serverPid = await this.serverPid(placement, sample, signal);
+        const earlier = noted.get(gpuId);
+        const seen = serverPid === null ? [] : await witnessesOf(sample, serverPid);
+        const missed = earlier?.witnesses.filter(({ pid }) => !seen.some((each) => each.pid === pid)) ?? [];
+        noted.set(gpuId, {
+          serverPid: serverPid ?? earlier?.serverPid ?? null,
+          witnesses: [...missed, ...seen],
+          outcome: null,
+        });
+      }
     }
   }
 
@@ -64,21 +72,25 @@ export class ReleaseProof {
    * Resolves when the memory is back, or belongs to a server that goes on, or nobody can tell; the placements know then.
    * @throws GpuMemoryHeldError at `gpus.release_timeout_seconds`, the signal's reason
    */
-  async after(gpuIds: readonly number[], signal: AbortSignal): Promise<void> {
+  async after(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
     const limit = deadline(this.context.config.gpus.release_timeout_seconds * 1000, signal);
-    const held = new Map<number, readonly GpuProcess[]>();
-    const pending = new Set(gpuIds.filter((gpuId) => this.evidence.has(gpuId)));
+    const held = new Map<HeldGpu, readonly GpuProcess[]>();
+    const pending = new Set(
+      placements.flatMap((placement) =>
+        [...this.notedOf(placement).keys()].map((gpuId): HeldGpu => ({ gpuId, placement })),
+      ),
+    );
     try {
       await pollUntil(
         async () => {
           if (pending.size === 0) return true;
           const samples = await this.read(limit);
-          for (const gpuId of pending) {
-            const sample = readable(samples, gpuId);
-            const holders = sample && (await this.holders(gpuId, sample, limit));
-            held.delete(gpuId);
-            if (holders?.length === 0) pending.delete(gpuId);
-            else if (holders) held.set(gpuId, holders);
+          for (const each of pending) {
+            const sample = readable(samples, each.gpuId);
+            const holders = sample && (await this.holders(each, sample, limit));
+            held.delete(each);
+            if (holders?.length === 0) pending.delete(each);
+            else if (holders) held.set(each, holders);
           }
           return pending.size === 0 || undefined;
         },
@@ -89,35 +101,44 @@ export class ReleaseProof {
       if (!limit.aborted) throw error;
     }
     if (held.size > 0) throw this.heldError(held);
-    for (const gpuId of gpuIds) this.evidence.delete(gpuId);
+    for (const placement of placements) {
+      placement.releasedMemory = total(placement, this.notedOf(placement));
+      this.evidence.delete(placement);
+    }
+  }
+
+  private notedOf(placement: Placement): ReadonlyMap<number, Evidence> {
+    return this.evidence.get(placement) ?? new Map<number, Evidence>();
   }
 
   /** Who of the noted still holds memory, unless their server goes on. */
   private async holders(
-    gpuId: number,
+    { gpuId, placement }: HeldGpu,
     sample: GpuSample,
     signal: AbortSignal,
   ): Promise<readonly GpuProcess[]> {
-    const { serverPid, witnesses } = this.evidence.get(gpuId) ?? { serverPid: null, witnesses: [] };
+    const evidence = this.notedOf(placement).get(gpuId);
+    if (!evidence) return [];
+    const { serverPid, witnesses } = evidence;
     const present = await presentOf(witnesses, sample);
-    const goesOn = present.length > 0 && (await this.askServerPid(gpuId, signal)) === serverPid;
-    if (serverPid !== null && (present.length === 0 || goesOn)) this.note(gpuId, witnesses, present);
+    const goesOn = present.length > 0 && (await this.askServerPid(placement, signal)) === serverPid;
+    if (serverPid !== null && (present.length === 0 || goesOn)) {
+      evidence.outcome = compared(witnesses, present);
+    }
     return goesOn ? [] : present;
   }
 
-  private note(gpuId: number, before: readonly GpuProcess[], after: readonly GpuProcess[]): void {
-    const placement = this.state.releasing.get(gpuId);
-    if (placement) placement.releasedMemory = compared(before, after);
-  }
-
-  private async serverPid(gpuId: number, sample: GpuSample, signal: AbortSignal): Promise<number | null> {
-    const known = this.state.releasing.get(gpuId)?.pid;
-    if (known !== undefined && known !== null) return known;
-    return sample.processes.length > 0 ? this.askServerPid(gpuId, signal) : null;
+  private async serverPid(
+    placement: Placement,
+    sample: GpuSample,
+    signal: AbortSignal,
+  ): Promise<number | null> {
+    if (placement.pid !== null) return placement.pid;
+    return sample.processes.length > 0 ? this.askServerPid(placement, signal) : null;
   }
 
   /** Main process of the server as the backend has it now; `null`: there is none, or nobody can tell. */
-  private async askServerPid(gpuId: number, signal: AbortSignal): Promise<number | null> {
+  private async askServerPid({ gpuId }: Placement, signal: AbortSignal): Promise<number | null> {
     const limit = deadline(this.context.config.health.probe_timeout_ms, signal);
     const { modelName, options } = this.state;
     let observations: readonly PlacementObservation[];
@@ -144,15 +165,15 @@ export class ReleaseProof {
     }
   }
 
-  private heldError(held: ReadonlyMap<number, readonly GpuProcess[]>): GpuMemoryHeldError {
-    const words = [...held].map(([gpuId, processes]) => {
+  private heldError(held: ReadonlyMap<HeldGpu, readonly GpuProcess[]>): GpuMemoryHeldError {
+    const words = [...held].map(([{ gpuId }, processes]) => {
       const each = processes.map(({ pid, memoryMiB }) => `process ${pid} (${memoryMiB ?? 'unknown'} MiB)`);
       return `GPU ${gpuId}: ${each.join(', ')}`;
     });
     const seconds = this.context.config.gpus.release_timeout_seconds;
     return new GpuMemoryHeldError(
       `The server of ${this.state.modelName} let go, yet its memory is still held ${seconds} s later on ${words.join('; ')}. It is looked at again: end those processes, or reset the GPU where they are gone.`,
-      { held: Object.fromEntries(held) },
+      { held: Object.fromEntries([...held].map(([{ gpuId }, processes]) => [gpuId, processes])) },
     );
   }
 }
@@ -189,6 +210,17 @@ function compared(before: readonly GpuProcess[], after: readonly GpuProcess[]): 
   if (held === null || holds === null) return null;
   const heldMiB = Math.min(held, holds);
   return { heldMiB, releasedMiB: held - heldMiB };
+}
+
+/** On all GPUs of the placement; `null` where one of them is unknown. */
+function total(placement: Placement, noted: ReadonlyMap<number, Evidence>): ReleasedMemory | null {
+  return placement.gpuIds
+    .map((gpuId) => noted.get(gpuId)?.outcome ?? null)
+    .reduce((sum, each) =>
+      sum && each
+        ? { releasedMiB: sum.releasedMiB + each.releasedMiB, heldMiB: sum.heldMiB + each.heldMiB }
+        : null,
+    );
 }
 
 function sum(processes: readonly GpuProcess[]): number | null {

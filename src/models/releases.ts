@@ -8,6 +8,7 @@ import type { DeploymentRecords } from './deployment-records.js';
 import type { DeploymentState } from './deployment-state.js';
 import { Drains } from './drain.js';
 import { StopTimeoutError } from './errors.js';
+import type { Placement } from './placement.js';
 import { ReleaseProof, type ProofContext } from './release-proof.js';
 
 /** Time, ms, over its own deadline in which a proof tells what it found. */
@@ -139,7 +140,7 @@ export class Releases {
     await this.run('asking', {
       limitMs,
       call: async (signal) => {
-        await this.proof.before(gpuIds, signal);
+        await this.proof.before(this.placementsOf(gpuIds), signal);
         const context = { ...(await this.host.runnerContext(signal)), patienceMs };
         await this.runner.stop(this.state.wanted(), gpuIds, context);
       },
@@ -157,7 +158,7 @@ export class Releases {
     await this.run('forcing', {
       limitMs,
       call: async (signal) => {
-        await this.proof.before(gpuIds, signal);
+        await this.proof.before(this.placementsOf(gpuIds), signal);
         await this.runner.stopByForce(this.state.wanted(), gpuIds, await this.host.runnerContext(signal));
       },
       onSuccess: () => {
@@ -180,7 +181,7 @@ export class Releases {
     this.context.tenantsChanged();
     await this.run('proving', {
       limitMs: this.context.config.gpus.release_timeout_seconds * 1000 + PROOF_GRACE_MS,
-      call: (signal) => this.proof.after(gpuIds, signal),
+      call: (signal) => this.proof.after(this.placementsOf(gpuIds), signal),
       onSuccess: () => this.succeeded(gpuIds),
       onFailure: (error) => this.failed(gpuIds, error),
     });
@@ -227,6 +228,10 @@ export class Releases {
     const isNew = this.state.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
     this.notBeforeMs = isNew ? 0 : this.context.clock.monotonicMs() + delayMs;
     await this.records.releaseFailed(gpuIds, error);
+  }
+
+  private placementsOf(gpuIds: readonly number[]): Placement[] {
+    return gpuIds.flatMap((gpuId) => this.state.releasing.get(gpuId) ?? this.state.serving.get(gpuId) ?? []);
   }
 
   private lateError(gpuIds: readonly number[], limitMs: number): StopTimeoutError {

@@ -79,7 +79,7 @@ export class ServerEnd {
       await this.context.store.put(state.modelName, {
         ...desired,
         placements: desired.placements.map((entry) =>
-          failed.includes(entry.gpu_id) ? { gpu_id: entry.gpu_id, wanted: 'failed', error } : entry,
+          failed.includes(entry.gpu_id) ? { ...entry, wanted: 'failed', error } : entry,
         ),
         updated_at: this.context.clock.now().toISOString(),
       });

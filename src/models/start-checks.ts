@@ -3,7 +3,12 @@ import type { GpuIdentity, GpusService } from '../gpus/gpus.service.js';
 import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../runners/runner.js';
 import type { Catalog } from './catalog.js';
 import type { DeploymentState } from './deployment-state.js';
-import { GpuNotFoundError, OptionsConflictError, PreflightTimeoutError } from './errors.js';
+import {
+  GpuNotFoundError,
+  OptionsConflictError,
+  PlacementOverlapError,
+  PreflightTimeoutError,
+} from './errors.js';
 import { parseOptions, sameOptions } from './options.js';
 
 /** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
@@ -32,12 +37,12 @@ interface ChecksContext {
 export class StartChecks {
   constructor(private readonly context: ChecksContext) {}
 
-  /** @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, and what the GPUs throw */
+  /** @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, and what the GPUs throw: it makes no sense */
   async read(modelName: string, gpuId: number, given: Record<string, unknown>): Promise<StartAsked> {
     const runner = this.context.catalog.runnerOf(modelName, 'invalid');
     const options = parseOptions(runner, modelName, given);
     const gpus = await this.context.gpus.inventory();
-    assertGpuExists(gpuId, gpus);
+    for (const id of runner.gpusOf(gpuId, options)) assertGpuExists(id, gpus);
     return { runner, modelName, gpuId, options, given, gpus };
   }
 
@@ -50,10 +55,28 @@ export class StartChecks {
     if (active.length === 0) return options;
     const wanted = { ...state.options, ...given };
     if (sameOptions(wanted, state.options)) return state.options;
-    const gpuIds = active.map((placement) => placement.gpuId).join(', ');
+    const gpuIds = active.flatMap((placement) => placement.gpuIds).join(', ');
     throw new OptionsConflictError(
       `${state.modelName} already runs on GPU ${gpuIds} with ${JSON.stringify(state.options)}, and all GPUs of a model share its options: start with the same config, or stop it first.`,
       { backend: runner.backend },
+    );
+  }
+
+  /**
+   * The GPUs that the placement would hold.
+   * @throws PlacementOverlapError when another placement of the model has one of them
+   */
+  gpusFor(
+    { runner, gpuId }: StartAsked,
+    state: DeploymentState,
+    options: DeploymentOptions,
+  ): readonly number[] {
+    const gpuIds = runner.gpusOf(gpuId, options);
+    const other = state.active().find((placement) => placement.holdsAnyOf(gpuIds));
+    if (!other) return gpuIds;
+    throw new PlacementOverlapError(
+      `${state.modelName} would take GPU ${gpuIds.join(', ')}, and runs on GPU ${other.gpuIds.join(', ')} already: stop it there first, or choose GPUs apart from these.`,
+      { gpuIds, held: other.gpuIds },
     );
   }
 

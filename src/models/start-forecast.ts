@@ -7,6 +7,8 @@ export interface StartForecast {
   readonly modelName: string;
   readonly backend: string;
   readonly gpuId: number;
+  /** All that it would hold. */
+  readonly gpuIds: readonly number[];
   /** `nothing`: it runs or starts there already. */
   readonly would: 'start' | 'nothing' | 'refuse';
   /** What a start would be refused with. */

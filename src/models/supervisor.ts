@@ -11,15 +11,16 @@ import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
 import { GpuTenants } from '../gpus/gpu-tenants.js';
 import { GpusService } from '../gpus/gpus.service.js';
-import type { Deployment, DeploymentOptions, Runner } from '../runners/runner.js';
+import type { Deployment, Runner } from '../runners/runner.js';
 import type { DesiredDeployment } from '../state/desired-state.js';
 import { DesiredStateStore } from '../state/desired-state.store.js';
+import { Acceptance, type StopRequested } from './acceptance.js';
 import { Adoption } from './adoption.js';
 import { Catalog } from './catalog.js';
-import { DeploymentState } from './deployment-state.js';
+import { DeploymentState, type HeldGpu } from './deployment-state.js';
 import { DeploymentWorker } from './deployment-worker.js';
-import { NotPlacedError, quoted, ShuttingDownError } from './errors.js';
-import { Placement } from './placement.js';
+import { notPlaced, ShuttingDownError } from './errors.js';
+import type { Placement } from './placement.js';
 import { PlacementJournal } from './placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
 import { ServerEnd } from './server-end.js';
@@ -31,20 +32,12 @@ import { untilLetGo } from './stop-answer.js';
 import { occupantsOf } from './room/occupants.js';
 import type { Occupant } from './room/occupant.js';
 
-/** What a request says of a stop. */
-interface StopRequested {
-  /** Left out: what the configuration says, and a stop under way goes on as it is. */
-  readonly drainSeconds?: number | undefined;
-  /** The server is ended by force, at once; other models it serves are lost with it, and brought back. */
-  readonly force?: boolean | undefined;
-}
-
 /** A deployment as it is now, and the placement that a command was about. */
 export interface DeploymentView {
   readonly deployment: DeploymentState;
   readonly placement: Placement | undefined;
-  /** All placements to show: those that are, and the one that has just stopped. */
-  readonly placements: readonly Placement[];
+  /** All GPUs to show: those that are held, and those of the placement that has just stopped. */
+  readonly held: readonly HeldGpu[];
   readonly instancesPerGpu: number;
 }
 
@@ -56,6 +49,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   private readonly leftAlone: DesiredDeployment[] = [];
   private readonly unsubscribe: (() => void)[] = [];
   private readonly checks: StartChecks;
+  private readonly acceptance: Acceptance;
   private readonly slots = new StartSlots();
   private readonly serverEnd: ServerEnd;
   private readonly adoption: Adoption;
@@ -75,6 +69,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.checks = new StartChecks({ catalog, gpus, wanted: (backend) => this.wanted(backend) });
+    this.acceptance = new Acceptance({ catalog, store, journal, clock });
     this.serverEnd = new ServerEnd({
       workers: () => [...this.workers.values()],
       store,
@@ -131,9 +126,9 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
 
   /**
    * Accepts a start: from here on it comes true, or is an ERROR that says why.
-   * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, GpuMemoryShortError,
-   * GpuExclusiveError, StateWriteError, and what
-   * the runner's preflight finds; nothing has changed then
+   * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, PlacementOverlapError,
+   * GpuMemoryShortError, GpuExclusiveError, StateWriteError, and what the runner's preflight finds; nothing has changed
+   * then
    */
   async start(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<DeploymentView> {
     this.assertOpen();
@@ -144,21 +139,21 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     return worker.records.lock.runExclusive(async () => {
       this.assertOpen();
       const { state } = worker;
-      const existing = state.serving.get(gpuId);
+      const existing = state.servingOn(gpuId);
       const options = this.checks.optionsFor(asked, state);
       if (existing?.isActive) return this.view(state, existing);
+      const gpuIds = this.checks.gpusFor(asked, state, options);
       await this.checks.preflight(asked, state, options);
       const release = await this.room.reserve(
-        { modelName, gpuId, ...this.room.claimOf(runner, modelName, options) },
+        { modelName, gpuIds, ...this.room.claimOf(runner, modelName, options) },
         gpus,
         () => this.occupants(),
       );
       try {
-        await this.acceptStart(worker, gpuId, options, existing);
+        return this.view(state, await this.acceptance.start(worker, { gpuId, gpuIds, options }));
       } finally {
         release();
       }
-      return this.view(state, state.serving.get(gpuId));
     });
   }
 
@@ -171,23 +166,29 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const asked = await this.checks.read(modelName, gpuId, config);
     const { runner, gpus } = asked;
     const state = this.workers.get(modelName)?.state ?? this.newState(runner, modelName);
-    const isThere = state.serving.get(gpuId)?.isActive ?? false;
+    const existing = state.servingOn(gpuId);
+    const isThere = existing?.isActive ?? false;
     let refusal: DomainError | undefined;
     let { options } = asked;
+    let gpuIds = existing?.gpuIds ?? runner.gpusOf(gpuId, options);
     try {
       options = this.checks.optionsFor(asked, state);
-      if (!isThere) await this.checks.preflight(asked, state, options);
+      if (!isThere) {
+        gpuIds = this.checks.gpusFor(asked, state, options);
+        await this.checks.preflight(asked, state, options);
+      }
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
       refusal = error;
     }
     const claim = this.room.claimOf(runner, modelName, options);
     const rooms = await this.room.survey({ modelName, ...claim }, gpus, () => this.occupants());
-    refusal ??= isThere ? undefined : rooms.get(gpuId)?.refusal;
+    refusal ??= isThere ? undefined : gpuIds.map((id) => rooms.get(id)?.refusal).find((each) => each);
     return {
       modelName,
       backend: runner.backend,
       gpuId,
+      gpuIds,
       would: refusal ? 'refuse' : isThere ? 'nothing' : 'start',
       refusal,
       need: claim.need,
@@ -206,8 +207,11 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     if (!this.workers.has(modelName)) await this.adoption.settled(backend);
     const worker = this.workers.get(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
-    const { done } = await worker.records.lock.runExclusive(() => this.acceptStop(worker, gpuId, asked));
-    const stopped = await untilLetGo(worker, gpuId, done);
+    const { placement, done } = await worker.records.lock.runExclusive(() => {
+      this.assertOpen();
+      return this.acceptance.stop(worker, gpuId, asked);
+    });
+    const stopped = await untilLetGo(worker, placement.gpuId, done);
     return this.view(worker.state, stopped);
   }
 
@@ -269,81 +273,6 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     }
   }
 
-  private async acceptStart(
-    worker: DeploymentWorker,
-    gpuId: number,
-    options: DeploymentOptions,
-    failed: Placement | undefined,
-  ): Promise<void> {
-    const { state } = worker;
-    const now = this.clock.now();
-    const desired = state.toDesired();
-    // Somebody waits for the end of what failed: the start follows it.
-    const isEnding = failed !== undefined && worker.records.waiters.has(gpuId);
-    await this.store.put(state.modelName, {
-      ...desired,
-      options: { ...options },
-      placements: [
-        ...desired.placements.filter(
-          (placement) => placement.gpu_id !== gpuId || placement.wanted === 'release',
-        ),
-        ...(isEnding ? [{ gpu_id: gpuId, wanted: 'release' as const }] : []),
-        { gpu_id: gpuId, wanted: 'serve' },
-      ],
-      ...(state.isEmpty && { created_at: now.toISOString() }),
-      updated_at: now.toISOString(),
-    });
-    if (state.isEmpty) state.createdAt = now;
-    state.options = options;
-    if (isEnding) state.releasing.set(gpuId, failed);
-    const placement = isEnding || !failed ? new Placement(gpuId, now) : failed;
-    placement.needsRelease = false;
-    placement.port = this.catalog.find(state.modelName)?.expectedPort(state.modelName) ?? null;
-    state.serving.set(gpuId, placement);
-    this.journal.record(state, placement, 'start', 'a start was accepted');
-    worker.startAccepted();
-  }
-
-  /** Returns the promise of its end inside an object, so that the lock is not held until then. */
-  private async acceptStop(
-    worker: DeploymentWorker,
-    gpuId: number,
-    asked: StopRequested,
-  ): Promise<{ done: Promise<Placement> }> {
-    this.assertOpen();
-    const { state } = worker;
-    const placement = state.serving.get(gpuId);
-    const isFirst = !state.releasing.has(gpuId);
-    if (!placement && !state.releasing.has(gpuId)) throw notPlaced(state.modelName, gpuId);
-    if (placement) {
-      const desired = state.toDesired();
-      await this.store.put(state.modelName, {
-        ...desired,
-        placements: [
-          ...desired.placements.filter((entry) => entry.gpu_id !== gpuId),
-          { gpu_id: gpuId, wanted: 'release' },
-        ],
-        updated_at: this.clock.now().toISOString(),
-      });
-      state.serving.delete(gpuId);
-      if (state.releasing.has(gpuId)) {
-        this.journal.record(state, placement, 'released', 'stopped before its start had begun');
-      } else {
-        state.releasing.set(gpuId, placement);
-      }
-    }
-    const done = worker.records.waiters.wait(gpuId);
-    const configured = isFirst
-      ? this.catalog.find(state.modelName)?.drainSeconds(state.modelName)
-      : undefined;
-    const drainSeconds = asked.drainSeconds ?? configured;
-    worker.stopAccepted(gpuId, isFirst, {
-      drainMs: drainSeconds === undefined ? undefined : drainSeconds * 1000,
-      force: asked.force ?? false,
-    });
-    return { done };
-  }
-
   /** What the last run has left behind. What this configuration cannot serve stays on disk as it is. */
   private restore(desired: DesiredDeployment): void {
     const runner = this.catalog.find(desired.model_name);
@@ -355,16 +284,15 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       );
       return;
     }
-    const state = DeploymentState.restore(desired);
-    const defaults = runner.defaultOptions(state.modelName);
-    const options = runner.optionsSchemaOf(state.modelName).safeParse({ ...defaults, ...desired.options });
+    const defaults = runner.defaultOptions(desired.model_name);
+    const options = runner.optionsSchemaOf(desired.model_name).safeParse({ ...defaults, ...desired.options });
     if (!options.success) {
       this.logger.error(
         { desired },
         'The state holds options that the backend no longer takes: the defaults are used',
       );
     }
-    state.options = options.success ? options.data : defaults;
+    const state = DeploymentState.restore(desired, options.success ? options.data : defaults, runner);
     this.createWorker(runner, state);
   }
 
@@ -433,13 +361,13 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private view(deployment: DeploymentState, placement: Placement | undefined): DeploymentView {
-    const placements = deployment.visible();
-    if (placement && !placements.some((each) => each.gpuId === placement.gpuId)) {
-      placements.push(placement);
-      placements.sort((a, b) => a.gpuId - b.gpuId);
+    const held = deployment.visible();
+    for (const gpuId of placement?.gpuIds ?? []) {
+      if (placement && !held.some((each) => each.gpuId === gpuId)) held.push({ gpuId, placement });
     }
+    held.sort((a, b) => a.gpuId - b.gpuId);
     const runner = this.catalog.runnerOf(deployment.modelName, 'not_found');
-    return { deployment, placement, placements, instancesPerGpu: runner.instancesPerGpu(deployment.options) };
+    return { deployment, placement, held, instancesPerGpu: runner.instancesPerGpu(deployment.options) };
   }
 
   private publishTenants(): void {
@@ -450,10 +378,11 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
           .instancesPerGpu(deployment.options);
         return deployment
           .visible()
-          .filter((placement) => placement.isActive && !placement.hasLetGo)
-          .map((placement) => ({
+          .filter(({ placement }) => placement.isActive && !placement.hasLetGo)
+          .map(({ gpuId, placement }) => ({
             modelName: deployment.modelName,
-            gpuId: placement.gpuId,
+            gpuId,
+            placement: `${deployment.modelName}@${placement.gpuId}`,
             pid: placement.pid,
             serverName: this.serverNameOf(deployment, placement),
             instances,
@@ -473,11 +402,4 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     if (!this.recovered)
       throw new ShuttingDownError('This service is starting and takes no commands yet: try again.');
   }
-}
-
-function notPlaced(modelName: string, gpuId: number): NotPlacedError {
-  return new NotPlacedError(`Model ${quoted(modelName)} is not running on GPU ${gpuId}.`, {
-    modelName,
-    gpuId,
-  });
 }

@@ -1,5 +1,5 @@
 import type { PlacementError } from '../state/desired-state.js';
-import type { DeploymentState } from './deployment-state.js';
+import type { DeploymentState, HeldGpu } from './deployment-state.js';
 import type {
   ModelInstanceInfo,
   ModelStatusItem,
@@ -7,7 +7,7 @@ import type {
   PlacementInfo,
   ReleasedMemoryInfo,
 } from './dto/model-responses.dto.js';
-import type { Placement, ReleasedMemory } from './placement.js';
+import type { ReleasedMemory } from './placement.js';
 import type { PlacementStatus } from './placement-state.js';
 import type { DeploymentView } from './supervisor.js';
 
@@ -16,44 +16,51 @@ const PRECEDENCE: readonly PlacementStatus[] = ['STARTING', 'RUNNING', 'ERROR', 
 
 /** A deployment as the API shows it. */
 export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
-  const { deployment, placement, placements, instancesPerGpu } = view;
-  const active = placements.filter((each) => each.isActive).map((each) => each.gpuId);
+  const { deployment, placement, held, instancesPerGpu } = view;
+  const active = held.filter((each) => each.placement.isActive).map(({ gpuId }) => gpuId);
   return {
     model_name: deployment.modelName,
     model_type: deployment.backend,
     active_gpu_ids: active,
     total_instances: active.length * instancesPerGpu,
-    status: PRECEDENCE.find((status) => placements.some((each) => each.status === status)) ?? 'STOPPED',
+    status: PRECEDENCE.find((status) => held.some((each) => each.placement.status === status)) ?? 'STOPPED',
     pid: placement?.pid ?? null,
     port: placement?.port ?? null,
     created_at: deployment.createdAt.toISOString(),
     updated_at: deployment.updatedAt.toISOString(),
-    placements: placements.map(toPlacementInfo),
+    placements: held.map(toPlacementInfo),
     ...(placement?.status === 'STOPPED' && { gpu_memory: toMemoryInfo(placement.releasedMemory) }),
   };
 }
 
-/** A placement as the API's status lists show it. */
-export function toStatusItem(deployment: DeploymentState, placement: Placement): ModelStatusItem {
+/** A held GPU as the API's status lists show it. */
+export function toStatusItem(deployment: DeploymentState, { gpuId, placement }: HeldGpu): ModelStatusItem {
   return {
     model_name: deployment.modelName,
     model_type: deployment.backend,
-    gpu_id: placement.gpuId,
+    gpu_id: gpuId,
+    ...severalGpus(placement.gpuIds),
     status: placement.status,
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
   };
 }
 
-function toPlacementInfo(placement: Placement): PlacementInfo {
+function toPlacementInfo({ gpuId, placement }: HeldGpu): PlacementInfo {
   return {
-    gpu_id: placement.gpuId,
+    gpu_id: gpuId,
+    ...severalGpus(placement.gpuIds),
     status: placement.status,
     pid: placement.pid,
     port: placement.port,
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
   };
+}
+
+/** Nothing for the many placements that hold one GPU. */
+export function severalGpus(gpuIds: readonly number[]): { gpu_ids?: number[] } {
+  return gpuIds.length > 1 ? { gpu_ids: gpuIds.toSorted((a, b) => a - b) } : {};
 }
 
 function toMemoryInfo(memory: ReleasedMemory | null): ReleasedMemoryInfo | null {

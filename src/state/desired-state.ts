@@ -17,6 +17,8 @@ export type PlacementError = z.infer<typeof placementErrorSchema>;
  */
 const desiredPlacementSchema = z.object({
   gpu_id: z.int().min(0),
+  /** All that it holds; left out: that one alone. */
+  gpu_ids: z.array(z.int().min(0)).min(2).optional(),
   wanted: z.enum(['serve', 'release', 'failed']),
   error: placementErrorSchema.optional(),
 });
@@ -46,4 +48,5 @@ export const desiredStateSchema = z.object({
   deployments: z.array(desiredDeploymentSchema),
 });
 
+export type DesiredPlacement = z.infer<typeof desiredPlacementSchema>;
 export type DesiredDeployment = z.infer<typeof desiredDeploymentSchema>;

@@ -90,6 +90,8 @@ export class FakeRunner extends Runner {
   readonly unending = new Set<string>();
   /** Models whose server cannot be ended. */
   readonly immortal = new Set<string>();
+  /** How many GPUs a placement holds, from its own on. */
+  span = 1;
   /** One server for all models. */
   isShared = false;
   /** The server goes on without the model, as one that models share. */
@@ -189,6 +191,10 @@ export class FakeRunner extends Runner {
 
   override serverNameOf(modelName: string): string {
     return this.isShared ? 'server' : `server-${modelName}`;
+  }
+
+  override gpusOf(gpuId: number): readonly number[] {
+    return Array.from({ length: this.span }, (_, index) => gpuId + index);
   }
 
   override measuresFreeMemory(): boolean {

@@ -171,7 +171,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       .flatMap((deployment) =>
         deployment
           .visible()
-          .map((placement) => `${deployment.modelName} ${placement.gpuId} ${placement.status}`),
+          .map(({ gpuId, placement }) => `${deployment.modelName} ${gpuId} ${placement.status}`),
       );
   }
 
@@ -190,7 +190,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       .deployments()
       .find((deployment) => deployment.modelName === modelName)
       ?.visible()
-      .find((placement) => placement.gpuId === gpuId);
+      .find((held) => held.gpuId === gpuId)?.placement;
     return (
       found && {
         status: found.status,

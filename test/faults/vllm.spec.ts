@@ -124,19 +124,36 @@ describe('vLLM as a backend', () => {
 
   it('one server over several GPUs is one placement, and the model takes no other', async () => {
     await boot({ llama: { model: 'standin' } });
-    const { port } = await started('llama', 0, { gpu_ids: [2, 0] });
+    expect((await service.start('llama', 0, { gpu_ids: [2, 0] })).status).toBe(202);
+    await service.untilRunning('llama@0', 'llama@2');
+    const { port } = await placementOf('llama');
     const launched = (await (await fetch(`http://127.0.0.1:${port}/launched-with`)).json()) as {
       argv: string[];
       cuda: string;
     };
     expect(launched.argv.slice(-2)).toEqual(['--tensor-parallel-size', '2']);
     expect(launched.cuda).toBe('0,2');
-    for (const gpu of [1, 2]) {
-      const { status, body } = await service.start('llama', gpu);
-      expect([status, body.code]).toEqual([400, 'GPU_NOT_USABLE']);
+    expect(await service.placements()).toEqual(['llama@0:RUNNING', 'llama@2:RUNNING']);
+    expect((await service.get('/api/v1/models/status/llama')).body).toMatchObject([
+      { gpu_id: 0, gpu_ids: [0, 2] },
+      { gpu_id: 2, gpu_ids: [0, 2] },
+    ]);
+    const there = await service.start('llama', 2);
+    expect(there).toMatchObject({ status: 202, body: { status: 'RUNNING', active_gpu_ids: [0, 2], port } });
+    const elsewhere = await service.start('llama', 1);
+    expect(elsewhere).toMatchObject({ status: 409, body: { code: 'PLACEMENT_OVERLAP' } });
+    const { body: gpus } =
+      await service.get<{ processes: { pid: number; placement: string }[] }[]>('/api/v1/gpus');
+    for (const gpu of [0, 2]) {
+      expect(gpus[gpu]?.processes).toMatchObject([
+        { pid: there.body.pid, placement: 'llama@0', managed: true },
+      ]);
     }
-    expect(await service.placements()).toEqual(['llama@0:RUNNING']);
-    expect((await service.stop('llama', 0)).status).toBe(200);
+    expect(await service.stop('llama', 2)).toMatchObject({
+      status: 200,
+      body: { status: 'STOPPED', active_gpu_ids: [], placements: [{ gpu_id: 0 }, { gpu_id: 2 }] },
+    });
+    expect(await service.placements()).toEqual([]);
     expect(await processesOf(service.stateDir)).toEqual([]);
   });
 

@@ -9,7 +9,15 @@ import { nearestAncestor } from '../../src/gpus/process-parent.js';
 import { configWith, FakeClock, ManualProvider, sample } from './rig.js';
 
 function tenant(over: Partial<GpuTenant> = {}): GpuTenant {
-  return { modelName: 'MAM', gpuId: 0, pid: 100, serverName: 'triton_server', instances: 8, ...over };
+  return {
+    modelName: 'MAM',
+    gpuId: 0,
+    placement: 'MAM@0',
+    pid: 100,
+    serverName: 'triton_server',
+    instances: 8,
+    ...over,
+  };
 }
 
 const noServers = new Map<number, Attribution>();
@@ -54,7 +62,7 @@ describe('a GPU in the API', () => {
     const processes = [100, 101, 200, 300].map((pid) => ({ pid, name: `p${pid}`, memoryMiB: pid + 0.4 }));
     const tenants = [
       tenant(),
-      tenant({ modelName: 'FastFitAll' }),
+      tenant({ modelName: 'FastFitAll', placement: 'FastFitAll@1' }),
       tenant({ modelName: 'elsewhere', gpuId: 1 }),
       tenant({ modelName: 'other', gpuId: 1, pid: 200 }),
     ];
@@ -65,7 +73,7 @@ describe('a GPU in the API', () => {
       [300, { ...NOBODY, container: 'training', user: 'alice' }],
     ]);
     const nothing = { model_name: null, placement: null, container: null, owner: null };
-    const both = { model_name: 'FastFitAll, MAM', placement: 'FastFitAll@0, MAM@0', managed: true };
+    const both = { model_name: 'FastFitAll, MAM', placement: 'FastFitAll@1, MAM@0', managed: true };
     expect(toGpuInfo(sample({ processes }), tenants, owners).processes).toEqual([
       { pid: 100, name: 'p100', gpu_memory_usage: 100, ...nothing, ...both, owner: 'root' },
       { pid: 101, name: 'p101', gpu_memory_usage: 101, ...nothing, ...both },

@@ -5,7 +5,15 @@ const simulation = { count: 2, memory_total_mib: 10_000, power_limit_w: 300, ins
 const signal = new AbortController().signal;
 
 function tenant(over: Partial<GpuTenant>): GpuTenant {
-  return { modelName: 'MAM', gpuId: 0, pid: 100, serverName: 'tritonserver', instances: 1, ...over };
+  return {
+    modelName: 'MAM',
+    gpuId: 0,
+    placement: 'MAM@0',
+    pid: 100,
+    serverName: 'tritonserver',
+    instances: 1,
+    ...over,
+  };
 }
 
 describe('simulated GPUs', () => {

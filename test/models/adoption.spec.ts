@@ -192,7 +192,7 @@ describe('a command while what runs is not known', () => {
     await bootWithout(runner);
     runner.adoptionTrouble = undefined;
     const view = await house.supervisor.start('A', 0, {});
-    expect(view.placements.map(({ gpuId }) => gpuId)).toEqual([0, 1]);
+    expect(view.held.map(({ gpuId }) => gpuId)).toEqual([0, 1]);
     await settled();
     expect(runner.calls).toEqual([]);
     expect(house.status()).toEqual(['A 0 RUNNING', 'A 1 RUNNING']);

@@ -180,6 +180,7 @@ describe('the desired state of a deployment', () => {
       ],
     ],
     [[{ gpu_id: 2, wanted: 'failed' as const }]],
+    [[{ gpu_id: 1, gpu_ids: [1, 0, 2], wanted: 'serve' as const }]],
     [
       [
         { gpu_id: 0, wanted: 'release' as const },
@@ -188,6 +189,7 @@ describe('the desired state of a deployment', () => {
     ],
   ])('comes back from the disk as it went: %j', (placements) => {
     const deployment = desired('A', placements);
-    expect(DeploymentState.restore(deployment).toDesired()).toEqual(deployment);
+    const state = DeploymentState.restore(deployment, deployment.options, { gpusOf: (gpuId) => [gpuId] });
+    expect(state.toDesired()).toEqual(deployment);
   });
 });

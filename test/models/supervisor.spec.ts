@@ -278,8 +278,8 @@ describe('the tenants of the GPUs', () => {
     await settled();
     await house.probe();
     expect(house.tenants.list()).toEqual([
-      { modelName: 'A', gpuId: 0, pid: 5_000_100, serverName: 'server-A', instances: 2 },
-      { modelName: 'C', gpuId: 1, pid: 5_000_101, serverName: 'server-C', instances: 2 },
+      { modelName: 'A', gpuId: 0, placement: 'A@0', pid: 5_000_100, serverName: 'server-A', instances: 2 },
+      { modelName: 'C', gpuId: 1, placement: 'C@1', pid: 5_000_101, serverName: 'server-C', instances: 2 },
     ]);
     await stop('A', 0);
     expect(house.tenants.list().map((tenant) => tenant.modelName)).toEqual(['C']);

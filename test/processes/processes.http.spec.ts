@@ -136,7 +136,14 @@ describe('DELETE /api/v1/processes/{pid}', () => {
   it('names what its server served, and says that it stays down', async () => {
     const { pid } = await children.start(SCRIPTS.polite);
     tenants.replace(
-      [0, 1].map((gpuId) => ({ modelName: 'MAM', gpuId, pid, serverName: 'triton', instances: 1 })),
+      [0, 1].map((gpuId) => ({
+        modelName: 'MAM',
+        gpuId,
+        placement: `MAM@${gpuId}`,
+        pid,
+        serverName: 'triton',
+        instances: 1,
+      })),
     );
     const foreseen = await remove(`/api/v1/processes/${pid}?dry_run=true`);
     const { body } = await end(pid);

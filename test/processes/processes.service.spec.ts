@@ -111,7 +111,9 @@ describe('real processes', () => {
     children.own(child);
     const { pid: other } = await children.start(SCRIPTS.polite);
     const { service, servers, tenants } = rig(system(), { scope: 'managed' });
-    tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: server, serverName: 'triton', instances: 1 }]);
+    tenants.replace([
+      { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: server, serverName: 'triton', instances: 1 },
+    ]);
     await expect(service.end(other, NOBODY)).rejects.toThrow(ProcessOutOfScopeError);
     const ended = { endedBy: 'end of its server', serverName: 'triton', placements: ['MAM@0'] };
     await expect(service.end(child, NOBODY)).resolves.toEqual(ended);
@@ -126,7 +128,9 @@ describe('real processes', () => {
     const { pid } = await children.start(SCRIPTS.polite);
     const { service, servers, owners, tenants } = rig(system());
     owners.told.set(pid, { serverName: 'triton', container: 'triton', user: 'root' });
-    tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: null, serverName: 'triton', instances: 1 }]);
+    tenants.replace([
+      { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: null, serverName: 'triton', instances: 1 },
+    ]);
     await expect(service.end(pid, NOBODY)).resolves.toMatchObject({ placements: ['MAM@0'] });
     servers.failure = new Error('stuck');
     await expect(service.end(pid, NOBODY)).rejects.toThrow('stuck');
@@ -156,7 +160,9 @@ describe('real processes', () => {
       placements: [],
     });
     owners.told.set(pid, { serverName: 'triton', container: 'c', user: 'root' });
-    tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: null, serverName: 'triton', instances: 1 }]);
+    tenants.replace([
+      { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: null, serverName: 'triton', instances: 1 },
+    ]);
     await expect(service.foresee(pid)).resolves.toEqual({
       serverName: 'triton',
       container: 'c',

@@ -16,7 +16,7 @@ export class PlacementErrorInfo {
   log?: string[];
 }
 
-/** The seed's `ModelStatusItem`: one placement. */
+/** The seed's `ModelStatusItem`: one placement on one of its GPUs. */
 export class ModelStatusItem {
   @ApiProperty({ description: 'Model. 模型名称', example: 'MAM' })
   model_name!: string;
@@ -26,6 +26,15 @@ export class ModelStatusItem {
 
   @ApiProperty({ description: 'GPU, by its NVML index. GPU设备ID', example: 0, type: 'integer' })
   gpu_id!: number;
+
+  @ApiPropertyOptional({
+    description:
+      'All GPUs that the placement holds, where these are more than one: each has an entry. 该部署占用的所有GPU',
+    type: 'integer',
+    isArray: true,
+    example: [0, 1],
+  })
+  gpu_ids?: number[];
 
   @ApiProperty({
     description: 'Status of this placement. 状态',
@@ -48,6 +57,15 @@ export class ModelStatusItem {
 export class PlacementInfo {
   @ApiProperty({ description: 'GPU, by its NVML index. GPU设备ID', example: 0, type: 'integer' })
   gpu_id!: number;
+
+  @ApiPropertyOptional({
+    description:
+      'All GPUs that the placement holds, where these are more than one: each has an entry. 该部署占用的所有GPU',
+    type: 'integer',
+    isArray: true,
+    example: [0, 1],
+  })
+  gpu_ids?: number[];
 
   @ApiProperty({
     description: 'Status of this placement. 状态',

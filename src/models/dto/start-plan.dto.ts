@@ -90,6 +90,14 @@ export class StartPlan {
   @ApiProperty({ description: 'GPU, by its NVML index. GPU设备ID', type: 'integer', example: 0 })
   gpu_id!: number;
 
+  @ApiPropertyOptional({
+    description: 'All GPUs that it would hold, where these are more than one. 占用的所有GPU',
+    type: 'integer',
+    isArray: true,
+    example: [0, 1],
+  })
+  gpu_ids?: number[];
+
   @ApiProperty({ description: 'A start would be answered with 202 now. 是否会被接受' })
   accepted!: boolean;
 

@@ -15,6 +15,11 @@ import type { Claim } from './occupants.js';
 /** Time, ms, a driver has to answer; later, the memory counts as unknown and a start is not held up. */
 const READING_TIMEOUT_MS = 3000;
 
+/** A placement that wants its room, the same on each of its GPUs. */
+interface PlacementRequest extends Omit<RoomRequest, 'gpuId'> {
+  readonly gpuIds: readonly number[];
+}
+
 /** Every placement that is or is on its way, on all GPUs. */
 type Occupants = () => readonly Occupant[];
 
@@ -34,27 +39,37 @@ export class GpuRoom {
   ) {}
 
   /**
-   * Room for one placement, held until the returned function is called: when the placement is accepted, or is not to be.
+   * Room for one placement on all its GPUs, held until the returned function is called: when the placement is accepted, or is not to be.
    * @throws GpuMemoryShortError, GpuExclusiveError
    */
-  async reserve(request: RoomRequest, gpus: readonly GpuRef[], occupants: Occupants): Promise<() => void> {
-    const gpu = gpus.find(({ id }) => id === request.gpuId) ?? { id: request.gpuId, uuid: null };
-    const needsReading = request.need.memoryMiB !== null || this.policyOf(gpu) === 'exclusive';
+  async reserve(
+    { gpuIds, ...request }: PlacementRequest,
+    gpus: readonly GpuRef[],
+    occupants: Occupants,
+  ): Promise<() => void> {
+    const held = gpuIds.map((id) => gpus.find((gpu) => gpu.id === id) ?? { id, uuid: null });
+    const needsReading =
+      request.need.memoryMiB !== null || held.some((gpu) => this.policyOf(gpu) === 'exclusive');
     const before = occupants();
     const holdings = needsReading ? await this.read(occupants) : undefined;
-    const { refusal } = this.assess(request, gpu, holdings, this.since(before, occupants()));
-    if (refusal) throw refusal;
-    const { modelName, gpuId, need, policy } = request;
-    const reservation: Occupant = {
+    const now = this.since(before, occupants());
+    for (const gpu of held) {
+      const { refusal } = this.assess({ ...request, gpuId: gpu.id }, gpu, holdings, now);
+      if (refusal) throw refusal;
+    }
+    const { modelName, need, policy } = request;
+    const reserved = gpuIds.map((gpuId): Occupant => ({
       modelName,
       gpuId,
       pid: null,
       state: 'starting',
       estimateMiB: need.memoryMiB,
       policy,
+    }));
+    for (const each of reserved) this.reservations.add(each);
+    return () => {
+      for (const each of reserved) this.reservations.delete(each);
     };
-    this.reservations.add(reservation);
-    return () => this.reservations.delete(reservation);
   }
 
   /** What a placement of a model asks of its GPU. */

@@ -1,5 +1,6 @@
 import type { GpuPolicy } from '../../runners/runner.js';
 import type { DeploymentState } from '../deployment-state.js';
+import type { Placement } from '../placement.js';
 import type { MemoryNeed } from './estimates.js';
 import type { Occupant } from './occupant.js';
 
@@ -9,20 +10,21 @@ export interface Claim {
   readonly policy: GpuPolicy;
 }
 
-/** A model's placements; a GPU can have two, one that leaves and one that waits for it. */
+/** A model's placements, on each GPU they hold; a GPU can have two, one that leaves and one that waits for it. */
 export function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[] {
-  const of = (gpuId: number, pid: number | null, phase: Occupant['state']): Occupant => ({
-    modelName: state.modelName,
-    gpuId,
-    pid,
-    state: phase,
-    estimateMiB: need.memoryMiB,
-    policy,
-  });
+  const of = ({ gpuIds, pid }: Placement, phase: Occupant['state']): Occupant[] =>
+    gpuIds.map((gpuId) => ({
+      modelName: state.modelName,
+      gpuId,
+      pid,
+      state: phase,
+      estimateMiB: need.memoryMiB,
+      policy,
+    }));
   return [
-    ...[...state.releasing.values()].map(({ gpuId, pid }) => of(gpuId, pid, 'leaving')),
+    ...[...state.releasing.values()].flatMap((placement) => of(placement, 'leaving')),
     ...state
       .active()
-      .map(({ gpuId, pid, status }) => of(gpuId, pid, status === 'RUNNING' ? 'running' : 'starting')),
+      .flatMap((placement) => of(placement, placement.status === 'RUNNING' ? 'running' : 'starting')),
   ];
 }

@@ -14,6 +14,7 @@ export const vllmOptions = z.strictObject({
     .min(1)
     .max(MAX_GPUS)
     .refine((ids) => new Set(ids).size === ids.length, 'must not name a GPU twice')
+    .transform((ids) => ids.toSorted((a, b) => a - b))
     .nullable(),
 });
 

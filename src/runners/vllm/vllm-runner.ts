@@ -43,7 +43,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   }
 
   override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
-    checkGpus(deployment, context);
+    checkGpus(deployment);
     await super.preflight(deployment, context);
   }
 
@@ -80,28 +80,14 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   }
 }
 
-/**
- * One server over several GPUs is one placement, of the GPU it was started on.
- * @throws GpuNotUsableError
- */
-function checkGpus({ modelName, gpuIds: placements, options }: Deployment, { gpus }: RunnerContext): void {
+/** @throws GpuNotUsableError */
+function checkGpus({ modelName, gpuIds: placements, options }: Deployment): void {
   const { gpu_ids: gpuIds } = options as Partial<VllmOptions>;
   if (!gpuIds) return;
-  const missing = gpuIds.find((id) => !gpus.some((gpu) => gpu.id === id));
-  if (missing !== undefined) {
-    throw new GpuNotUsableError(
-      `There is no GPU ${missing} on this host (config.gpu_ids): use some of ${gpus.map(({ id }) => id).join(', ')}.`,
-    );
-  }
   const outside = placements.find((id) => !gpuIds.includes(id));
   if (outside !== undefined) {
     throw new GpuNotUsableError(
       `config.gpu_ids of ${modelName} are ${gpuIds.join(', ')}, without GPU ${outside}: a server over several GPUs is started on one of them.`,
-    );
-  }
-  if (placements.length > 1) {
-    throw new GpuNotUsableError(
-      `${modelName} has GPUs ${gpuIds.join(', ')} already with one server (config.gpu_ids): stop it first to start it otherwise.`,
     );
   }
 }
