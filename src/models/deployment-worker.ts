@@ -25,6 +25,7 @@ import { plan, type Step } from './planner.js';
 import { Prober } from './prober.js';
 import { Releases, type StopManner } from './releases.js';
 import type { StartSlot, StartSlots } from './room/start-slots.js';
+import { StartTurn } from './room/start-turn.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */
 const STEP_GRACE_MS = 5000;
@@ -73,6 +74,7 @@ export class DeploymentWorker {
   private epoch = 0;
 
   private readonly restarts: Backoff;
+  private readonly turn: StartTurn;
   private startNotBefore = 0;
   private waitDeadline: number;
   /** Since when the server has not answered. */
@@ -90,6 +92,7 @@ export class DeploymentWorker {
     this.records = new DeploymentRecords(state, context);
     this.prober = new Prober(runner, context);
     this.restarts = new Backoff(context.config.restart);
+    this.turn = new StartTurn(state, runner, context.slots);
     this.releases = new Releases(state, runner, this.records, context, {
       isClosed: () => this.closed,
       runStep: ({ call, onSuccess, onFailure, limitMs }) =>
@@ -265,7 +268,10 @@ export class DeploymentWorker {
    */
   private async observe(): Promise<Map<number, PlacementPhase> | undefined> {
     const toServe = this.state.toServe();
-    if (toServe.gpuIds.length === 0) return new Map();
+    if (toServe.gpuIds.length === 0) {
+      this.turn.observed([]);
+      return new Map();
+    }
     const epoch = this.epoch;
     const observations = await this.prober.ask(toServe);
     if (epoch !== this.epoch || this.closed) return undefined;
@@ -276,6 +282,7 @@ export class DeploymentWorker {
   }
 
   private applyObservations(observations: readonly PlacementObservation[]): void {
+    this.turn.observed(observations);
     const isSilent = observations.some(({ phase }) => phase === 'silent');
     this.silentSince = isSilent ? (this.silentSince ?? this.now) : undefined;
     const lost: [Placement, PlacementObservation][] = [];
@@ -379,9 +386,8 @@ export class DeploymentWorker {
       await this.startFailed(this.starting(broken), error);
       return;
     }
-    const takesTurns = this.runner.measuresFreeMemory(this.state.modelName);
-    const slot = takesTurns ? await this.slot(absent) : undefined;
-    if (takesTurns && !slot) return;
+    const slot = this.turn.isNeeded ? await this.slot(absent) : undefined;
+    if (this.turn.isNeeded && !slot) return;
     try {
       await this.startAll();
     } finally {
@@ -391,21 +397,14 @@ export class DeploymentWorker {
 
   /** `undefined`: something else was wanted meanwhile, and the next pass sees what. */
   private async slot(absent: readonly number[]): Promise<StartSlot | undefined> {
-    const { slots } = this.context;
-    const { modelName, options } = this.state;
-    const gpuIds = [...new Set(absent.flatMap((gpuId) => this.runner.gpusOf(gpuId, options)))];
-    const placements = this.starting(absent);
     let slot: StartSlot | undefined;
     let epoch = this.epoch;
     const take = async (signal: AbortSignal): Promise<void> => {
       epoch = this.epoch;
-      slot = await slots.take({ modelName, gpuIds }, signal, (words) => {
-        for (const placement of placements) placement.progress = words;
-      });
+      slot = await this.turn.take(this.starting(absent), signal);
     };
     const isCurrent = (): boolean => !this.closed && this.epoch === epoch + 1; // the end of the step is one
     await this.runStep('start', take, () => undefined, this.reportDefect.bind(this), NO_LIMIT_MS);
-    for (const placement of placements) placement.progress = undefined;
     if (isCurrent()) return slot;
     slot?.release();
     return undefined;

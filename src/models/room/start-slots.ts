@@ -19,8 +19,10 @@ interface Waiting extends Wish {
  * of asking, so that nobody waits for ever.
  */
 export class StartSlots {
-  private readonly holders = new Map<number, string>();
+  private holders: readonly Wish[] = [];
   private waiting: Waiting[] = [];
+  /** GPUs on which servers of a model come up, whoever started them. */
+  private readonly noted = new Map<string, readonly number[]>();
 
   /**
    * Resolves when all these GPUs are free of starts; they are taken until the slot is released.
@@ -49,27 +51,39 @@ export class StartSlots {
     });
   }
 
+  /** All GPUs on which servers of a model come up now: others wait for these as for one that has a slot. */
+  note(modelName: string, gpuIds: readonly number[]): void {
+    if (gpuIds.length > 0) this.noted.set(modelName, gpuIds);
+    else if (!this.noted.delete(modelName)) return;
+    this.grantAll();
+  }
+
   private grantAll(): void {
-    const claimed = new Map<number, string>(this.holders);
+    const noted = [...this.noted].map(([modelName, gpuIds]) => ({ modelName, gpuIds }));
+    const before: Wish[] = [...this.holders];
     for (const wish of [...this.waiting]) {
-      const blocked = wish.gpuIds.find((gpuId) => claimed.has(gpuId));
-      for (const gpuId of wish.gpuIds) if (!claimed.has(gpuId)) claimed.set(gpuId, wish.modelName);
-      if (blocked === undefined) this.grant(wish);
-      else wish.tell(`waiting: ${claimed.get(blocked) ?? 'another model'} is starting on GPU ${blocked}`);
+      const others = noted.filter(({ modelName }) => modelName !== wish.modelName);
+      const blocker = [...before, ...others].find((each) => firstShared(each, wish) !== undefined);
+      if (blocker) {
+        wish.tell(`waiting: ${blocker.modelName} is starting on GPU ${String(firstShared(blocker, wish))}`);
+      } else this.grant(wish);
+      before.push(wish);
     }
   }
 
   private grant(wish: Waiting): void {
     this.waiting = this.waiting.filter((each) => each !== wish);
-    for (const gpuId of wish.gpuIds) this.holders.set(gpuId, wish.modelName);
-    let isHeld = true;
+    this.holders = [...this.holders, wish];
     wish.grant({
       release: () => {
-        if (!isHeld) return;
-        isHeld = false;
-        for (const gpuId of wish.gpuIds) this.holders.delete(gpuId);
+        if (!this.holders.includes(wish)) return;
+        this.holders = this.holders.filter((each) => each !== wish);
         this.grantAll();
       },
     });
   }
+}
+
+function firstShared(a: Wish, b: Wish): number | undefined {
+  return a.gpuIds.find((gpuId) => b.gpuIds.includes(gpuId));
 }

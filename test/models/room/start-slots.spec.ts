@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { StartSlots, type StartSlot } from '../../../src/models/room/start-slots.js';
 import { FakeRunner } from '../../fakes/fake-runner.js';
 import { House } from '../../fakes/house.js';
+import { desired } from '../../fakes/memory-store.js';
 import { pass, settled, useFakeTime } from '../../fakes/timers.js';
 
 const never = (): AbortSignal => new AbortController().signal;
@@ -165,6 +166,40 @@ describe('a backend that measures free memory at its start', () => {
     await house.supervisor.start('A', 0, {});
     await settled();
     expect(starts()).toEqual(['start A [0]', 'start B [0]', 'start A [0]']);
+  });
+
+  it('counts a server that an earlier run of the service has launched, until it is up', async () => {
+    const next = new FakeRunner();
+    next.measures = true;
+    next.span = 2;
+    next.phases.set(0, 'starting');
+    const state = [
+      desired('A', [{ gpu_id: 0, wanted: 'serve' }]),
+      desired('B', [{ gpu_id: 1, wanted: 'serve' }]),
+    ];
+    const restarted = await House.withMemory({ runner: next, state }).boot();
+    expect(next.calls).toEqual([]);
+    expect(restarted.placement('B', 1)?.progress).toBe('waiting: A is starting on GPU 1');
+    next.phases.delete(0);
+    next.world.set('A', new Set([0]));
+    await restarted.probe();
+    expect(next.calls).toEqual(['start B [1]']);
+    expect(restarted.defects()).toEqual([]);
+  });
+
+  it('starts nobody after a restart of the service before every other was looked at', async () => {
+    const next = new FakeRunner(['A', 'B']);
+    next.measures = true;
+    next.statusHangs = true;
+    const wanted = { gpu_id: 0, wanted: 'serve' as const };
+    const state = [desired('A', [wanted]), desired('B', [wanted])];
+    const restarted = await House.withMemory({ runner: next, state }).boot();
+    next.statusHangs = false;
+    next.hold('start');
+    expect(next.calls).toEqual([]);
+    await pass(10_000);
+    await restarted.probe();
+    expect(next.calls).toHaveLength(1);
   });
 
   it('does not hold up the end of the service while it waits', async () => {
