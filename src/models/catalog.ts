@@ -22,6 +22,14 @@ export class Catalog {
     return this.runners.get(modelName);
   }
 
+  /** Other models of its backend are served by the same server on this GPU, or might be. */
+  mayShareServer(modelName: string, gpuId: number): boolean {
+    const runner = this.runners.get(modelName);
+    const server = runner?.serverNameOf(modelName, gpuId);
+    const others = runner?.models.filter((each) => each !== modelName) ?? [];
+    return others.some((each) => runner?.serverNameOf(each, gpuId) === server);
+  }
+
   /** model → `model_type`. */
   supported(): Record<string, string> {
     return Object.fromEntries([...this.runners].map(([model, runner]) => [model, runner.backend]));

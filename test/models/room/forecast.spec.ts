@@ -123,6 +123,30 @@ describe('what a model took at its peak', () => {
     expect(house.learned.peakOf('B', { instances: 2 })).toBeUndefined();
   });
 
+  it('is not learned of a server that had another model on the GPU: what that left behind nobody can tell', async () => {
+    runner.needs = {};
+    await house.running('A', 0);
+    await house.running('B', 0);
+    house.learner.tick();
+    await house.supervisor.stop('B', 0);
+    holds(0, 7000);
+    await learn();
+    expect(house.learned.peakOf('A', { instances: 2 })).toBeUndefined();
+  });
+
+  it.each([
+    ['is not learned of a server that ran before this service and may have had others', true, undefined],
+    ['is learned of one that is for this model alone, however old', false, 7000],
+  ])('%s', async (_name, isShared, peak) => {
+    // The parent of the process that this service is in the test.
+    runner.pidOn = () => process.ppid;
+    runner.isShared = isShared;
+    await house.running('A', 0);
+    holds(0, 7000);
+    await learn();
+    expect(house.learned.peakOf('A', { instances: 2 })).toBe(peak);
+  });
+
   it('is not looked for while GPUs cannot be read, and nobody is told but the log', async () => {
     await house.running('A', 0);
     house.gpus.error = new Error('driver gone');
