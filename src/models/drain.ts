@@ -36,6 +36,8 @@ export class Drains {
   /** When a GPU's patience with requests ends, monotonic ms; kept until its release has ended. */
   private readonly deadlines = new Map<number, number>();
   private watch: AbortController | undefined;
+  /** Of the watch's next look. */
+  private timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly state: DeploymentState,
@@ -81,6 +83,7 @@ export class Drains {
 
   /** Looks no more; nobody is told. */
   close(): void {
+    clearTimeout(this.timer);
     this.watch?.abort();
     this.watch = undefined;
   }
@@ -117,10 +120,7 @@ export class Drains {
       const next = await this.judge(seen, signal);
       if (!next) return;
       const delayMs = Math.max(1, Math.min(POLL_MS, this.shortestMs()));
-      const timer = setTimeout(() => void this.look(next, signal), delayMs);
-      signal.addEventListener('abort', () => {
-        clearTimeout(timer);
-      });
+      this.timer = setTimeout(() => void this.look(next, signal), delayMs);
     } catch (error) {
       if (signal.aborted) return;
       this.context.logger.error({ err: error, model_name: this.state.modelName }, 'A drain failed');

@@ -112,6 +112,10 @@ export class FakeRunner extends Runner {
   private overlap = new Map<string, number>();
   /** The contract was broken: two calls for one model at once. */
   overlapped = false;
+  /** GPUs on which a start is under way, by model. */
+  private readonly measuring = new Map<string, readonly number[]>();
+  /** The contract was broken: servers that measure free memory came up at once on one GPU. */
+  measuredTogether = false;
 
   constructor(
     readonly models: readonly string[] = ['A', 'B'],
@@ -180,13 +184,25 @@ export class FakeRunner extends Runner {
   }
 
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {
-    this.calls.push(`start ${deployment.modelName} [${deployment.gpuIds.join()}]`);
-    await this.perform('start', deployment, deployment.gpuIds, context, () => {
-      this.world.set(
-        deployment.modelName,
-        new Set([...this.servedOn(deployment.modelName), ...deployment.gpuIds]),
-      );
-    });
+    const { modelName, gpuIds } = deployment;
+    this.calls.push(`start ${modelName} [${gpuIds.join()}]`);
+    this.measure(modelName, gpuIds);
+    try {
+      await this.perform('start', deployment, gpuIds, context, () => {
+        this.world.set(modelName, new Set([...this.servedOn(modelName), ...gpuIds]));
+      });
+    } finally {
+      this.measuring.delete(modelName);
+    }
+  }
+
+  private measure(modelName: string, gpuIds: readonly number[]): void {
+    if (!this.measures) return;
+    const isServed = (gpuId: number): boolean => this.world.get(modelName)?.has(gpuId) ?? false;
+    const held = gpuIds.filter((gpuId) => !isServed(gpuId)).flatMap((gpuId) => this.gpusOf(gpuId));
+    const others = [...this.measuring].flatMap(([model, gpus]) => (model === modelName ? [] : gpus));
+    if (held.some((gpuId) => others.includes(gpuId))) this.measuredTogether = true;
+    this.measuring.set(modelName, held);
   }
 
   override serverNameOf(modelName: string): string {

@@ -113,7 +113,15 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       config,
       logger,
     );
-    this.learner = new MemoryLearner(this.supervisor, this.catalog, gpus, this.learned, this.clock, config, logger);
+    this.learner = new MemoryLearner(
+      this.supervisor,
+      this.catalog,
+      gpus,
+      this.learned,
+      this.clock,
+      config,
+      logger,
+    );
     this.orphans = new OrphanWatch(this.catalog, this.supervisor, this.clock, config, logger);
   }
 

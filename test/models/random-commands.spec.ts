@@ -2,7 +2,7 @@ import { jest } from '@jest/globals';
 import fc from 'fast-check';
 import { StopFailedError } from '../../src/launchers/launcher.js';
 import { ModelLoadError, ServerLostError } from '../../src/runners/runner.js';
-import type { FakeRunner } from '../fakes/fake-runner.js';
+import { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';
 
@@ -70,8 +70,9 @@ const action: fc.Arbitrary<Action> = fc.oneof(
 /** Runs the actions without waiting for answers; returns the answers, and the house as it is afterwards. */
 async function play(
   actions: readonly Action[],
+  runner = new FakeRunner(),
 ): Promise<{ house: House; answers: string[]; commands: number }> {
-  let house = await House.withMemory().boot();
+  let house = await House.withMemory({ runner }).boot();
   const pending: Promise<string>[] = [];
   const note = (promise: Promise<unknown>): void => {
     pending.push(
@@ -116,7 +117,6 @@ async function play(
         break;
       case 'restart': {
         await house.supervisor.beforeApplicationShutdown();
-        const { runner } = house;
         house = await House.withMemory({ runner, state: [...house.store.saved.values()] }).boot();
         break;
       }
@@ -137,12 +137,14 @@ async function play(
 /** Status, desired state and the backend's world tell the same story. */
 function expectAgreement(house: House): void {
   for (const name of MODELS) {
-    const status = house.status().filter((line) => line.startsWith(name));
-    const running = status
-      .filter((line) => line.endsWith('RUNNING'))
-      .map((line) => Number(line.split(' ')[1]));
-    const failed = status.filter((line) => line.endsWith('ERROR')).map((line) => Number(line.split(' ')[1]));
-    expect(status).toHaveLength(running.length + failed.length); // nothing is STARTING for ever
+    const all = house.supervisor.deployments().find(({ modelName }) => modelName === name);
+    const placements = [...new Set(all?.visible().map(({ placement }) => placement))];
+    const gpusOf = (status: string): number[] =>
+      placements.filter((each) => each.status === status).map((each) => each.gpuId);
+    const [running, failed] = [gpusOf('RUNNING'), gpusOf('ERROR')];
+    expect(placements).toHaveLength(running.length + failed.length); // nothing is STARTING for ever
+    const held = placements.flatMap(({ gpuIds }) => gpuIds);
+    expect(new Set(held).size).toBe(held.length); // no GPU is held twice by a model
     expect(house.store.wanted()[name] ?? []).toEqual(
       [...running.map((id) => `${id} serve`), ...failed.map((id) => `${id} failed`)].sort(),
     );
@@ -152,6 +154,7 @@ function expectAgreement(house: House): void {
     house.status().filter((line) => line.endsWith('RUNNING')),
   );
   expect(house.runner.overlapped).toBe(false);
+  expect(house.runner.measuredTogether).toBe(false);
   expect(house.defects()).toEqual([]);
 }
 
@@ -194,6 +197,23 @@ describe('any sequence of commands', () => {
         expect(answers).toHaveLength(commands);
         expectAgreement(house);
       }),
+      { numRuns: 120 },
+    );
+  });
+
+  it('is so where placements hold several GPUs, and servers measure free memory as they start', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(action, { minLength: 1, maxLength: 60 }),
+        fc.constantFrom(1, 2, 3),
+        async (actions, span) => {
+          const runner = new FakeRunner();
+          Object.assign(runner, { span, measures: true });
+          const { house, answers, commands } = await play(actions, runner);
+          expect(answers).toHaveLength(commands);
+          expectAgreement(house);
+        },
+      ),
       { numRuns: 120 },
     );
   });
