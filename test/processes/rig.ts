@@ -131,11 +131,15 @@ export interface Rig {
 
 const DEFAULTS = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
 
-/** The service over `system`, with the shipped configuration but for its `processes` section. */
+/**
+ * The service over `system`, with the shipped configuration but for its `processes` section. Whose a process is, the test
+ * tells (`owners`), or else `launchers`.
+ */
 export function rig(
   system: SystemCalls,
   processes: Partial<Config['processes']> = {},
   samples: () => readonly GpuSample[] = () => [],
+  launchers?: LauncherRegistry,
 ): Rig {
   const defaults = loadConfig(DEFAULTS, {});
   const config = { ...defaults, processes: { ...defaults.processes, ...processes } };
@@ -151,9 +155,10 @@ export function rig(
   const tenants = new GpuTenants();
   const gpus = new GpusService(new FixedGpus(samples), clock, config);
   const owners = new ToldOwners(new LauncherRegistry(config), clock, logger);
+  const asked = launchers ? new ProcessOwners(launchers, clock, logger) : owners;
   const servers = new ToldServers(tenants);
   const host = new HostProcesses(system);
-  const service = new ProcessesService(host, gpus, tenants, owners, servers, clock, config, logger);
+  const service = new ProcessesService(host, gpus, tenants, asked, servers, clock, config, logger);
   return { service, tenants, owners, servers, config, logger, log };
 }
 
