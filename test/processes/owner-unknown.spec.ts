@@ -1,6 +1,7 @@
 import { jest } from '@jest/globals';
 import { loadConfig } from '../../src/config/load-config.js';
 import { AwayRegistry } from '../fakes/away-registry.js';
+import { pass, useFakeTime } from '../fakes/timers.js';
 import { Children, SCRIPTS } from './children.js';
 import { guarded, NOBODY, rig, type Rig, type SentSignal } from './rig.js';
 
@@ -52,14 +53,14 @@ describe('a process, while the Engine does not say whose it is', () => {
 
   it('is refused within seconds where nobody answers', async () => {
     const { pid } = await children.start(SCRIPTS.polite);
-    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'] });
+    useFakeTime();
     const asked = launchers.hang();
     const refused = expect(house().service.end(pid, NOBODY)).rejects.toMatchObject({
       code: 'PROCESS_OWNER_UNKNOWN',
       message: expect.stringContaining('no answer within 5 s') as string,
     });
     await asked;
-    await jest.advanceTimersByTimeAsync(5000);
+    await pass(5000);
     await refused;
     expect(sent).toEqual([]);
   });
@@ -86,8 +87,9 @@ describe('a process, while the Engine does not say whose it is', () => {
     children.own(child);
     const { service, servers, tenants } = house();
     tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: server, serverName: 'triton', instances: 1 }]);
-    const { processes, placements } = await service.foresee(child);
+    const { processes, isComplete, placements } = await service.foresee(child);
     expect(placements).toEqual(['MAM@0']);
+    expect(isComplete).toBe(false);
     expect(processes.map(({ pid }) => pid).sort()).toEqual([server, child].sort());
     await expect(service.end(child, NOBODY)).resolves.toMatchObject({ placements: ['MAM@0'] });
     expect(servers.ended).toHaveLength(1);

@@ -8,7 +8,7 @@ import type { Config } from '../../src/config/schema.js';
 import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
-import { type ProcessOwner, ProcessOwners } from '../../src/gpus/process-owners.js';
+import { type CertainOwner, ProcessOwners } from '../../src/gpus/process-owners.js';
 import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
 import { HostProcesses, type SystemCalls } from '../../src/processes/host-processes.js';
 import { ProcessesService, type ServerEnds } from '../../src/processes/processes.service.js';
@@ -112,9 +112,13 @@ class ToldServers implements ServerEnds {
 
 /** Nobody is in a container, and none was launched here. */
 export class ToldOwners extends ProcessOwners {
-  readonly told = new Map<number, ProcessOwner>();
+  readonly told = new Map<number, CertainOwner>();
 
-  override of(pid: number): Promise<ProcessOwner> {
+  override of(pid: number): Promise<CertainOwner> {
+    return this.certainly(pid);
+  }
+
+  override certainly(pid: number): Promise<CertainOwner> {
     return Promise.resolve(this.told.get(pid) ?? { serverName: null, container: null, user: null });
   }
 }
