@@ -31,7 +31,7 @@ export function toGpuInfo(
         placement: listed(served.map(({ placement }) => placement)),
         container: owner?.container ?? null,
         owner: owner?.user ?? null,
-        managed: owner !== undefined && (owner.serverName !== null || owner.serverPid !== null),
+        managed: owner ? isManaged(owner) : false,
       };
     }),
     uuid: sample.uuid,
@@ -48,7 +48,12 @@ export function toGpuInfo(
 
 function isOf(tenant: GpuTenant, { serverName, serverPid }: Attribution): boolean {
   if (serverPid !== null) return tenant.pid === serverPid;
-  return serverName !== null && tenant.serverName === serverName;
+  return typeof serverName === 'string' && tenant.serverName === serverName;
+}
+
+function isManaged({ serverName, serverPid }: Attribution): boolean | null {
+  if (serverPid !== null) return true;
+  return serverName === undefined ? null : serverName !== null;
 }
 
 function listed(names: readonly string[]): string | null {

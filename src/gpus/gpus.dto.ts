@@ -18,7 +18,7 @@ export class GpuProcessInfo {
 
   @ApiProperty({
     description:
-      'Model it serves on this GPU; several of one shared server are separated by ", "; null for a process that serves none. 所服务的模型名称',
+      'Model it serves on this GPU; several of one shared server are separated by ", "; null for a process that serves none, or while managed is null. 所服务的模型名称',
     type: String,
     nullable: true,
     example: 'MAM',
@@ -27,7 +27,7 @@ export class GpuProcessInfo {
 
   @ApiProperty({
     description:
-      'Placement it serves on this GPU, "model@gpu_id"; several of one shared server are separated by ", "; null for a process that serves none. 所属的部署位置',
+      'Placement it serves on this GPU, "model@gpu_id"; several of one shared server are separated by ", "; null for a process that serves none, or while managed is null. 所属的部署位置',
     type: String,
     nullable: true,
     example: 'MAM@0',
@@ -53,10 +53,12 @@ export class GpuProcessInfo {
 
   @ApiProperty({
     description:
-      'It belongs to a server of this service, by container, label or launch, whatever it calls itself. 是否由本服务管理',
+      'It belongs to a server of this service, by container, label or launch, whatever it calls itself; null while nobody can tell, because the Docker Engine does not answer. 是否由本服务管理（Docker 无响应、无法判断时为 null）',
+    type: Boolean,
+    nullable: true,
     example: true,
   })
-  managed!: boolean;
+  managed!: boolean | null;
 }
 
 /** State of one GPU. A reading that the device does not give is null. */

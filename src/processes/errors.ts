@@ -18,6 +18,20 @@ export class ProcessOutOfScopeError extends DomainError {
   readonly kind = 'forbidden';
 }
 
+/** Nobody can tell just now whether it belongs to a server of this service, or to another container. */
+export class ProcessOwnerUnknownError extends DomainError {
+  readonly code = 'PROCESS_OWNER_UNKNOWN';
+  readonly kind = 'unavailable';
+
+  constructor(pid: number, reason: string, options?: ErrorOptions) {
+    super(
+      `Whose process ${pid} is cannot be told, so nothing is ended: ${reason}. Try again when that is mended; a model of this service can be stopped by its name.`,
+      { pid },
+      options,
+    );
+  }
+}
+
 /** The operating system does not let this service signal it. */
 export class ProcessPermissionError extends DomainError {
   readonly code = 'PROCESS_PERMISSION';

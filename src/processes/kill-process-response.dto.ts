@@ -36,7 +36,8 @@ export class KillProcessResponse {
   placements?: string[];
 
   @ApiPropertyOptional({
-    description: 'With dry_run: every process that would end. 将被终止的进程',
+    description:
+      'With dry_run: every process that would end; `message` says where that cannot all be told. 将被终止的进程',
     type: [ProcessToEnd],
   })
   processes?: ProcessToEnd[];

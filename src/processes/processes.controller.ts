@@ -47,6 +47,7 @@ export class ProcessesController {
     404: 'There is no such process. 进程不存在',
     500: 'It is still there after SIGKILL, its server could not be ended, or another error. 其他错误',
     501: "processes.scope is gpu, and NVIDIA's library is not installed. 无法读取GPU信息",
+    503: 'The Docker Engine does not answer, so that nobody can tell whose it is; nothing is ended. 无法判断进程归属',
   })
   async end(
     @Param('pid') pidText: string,
@@ -74,10 +75,12 @@ export class ProcessesController {
   }
 
   private async foresee(pid: number): Promise<KillProcessResponse> {
-    const { serverName, container, user, processes, placements } = await this.processes.foresee(pid);
+    const { serverName, container, user, processes, isComplete, placements } =
+      await this.processes.foresee(pid);
+    const doubt = isComplete ? '' : ' Whether further processes belong to it cannot be told just now.';
     const message =
       placements.length > 0
-        ? `The server ${String(serverName)} would be ended by force; ${placements.join(', ')} would be in ERROR and not restarted.`
+        ? `The server ${String(serverName)} would be ended by force; ${placements.join(', ')} would be in ERROR and not restarted.${doubt}`
         : 'This process would be ended.';
     return {
       pid,

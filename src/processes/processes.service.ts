@@ -1,17 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
+import { DeadlineError } from '../common/deadline.js';
 import { messageOf } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
 import { GpuTenants } from '../gpus/gpu-tenants.js';
 import { GpusService } from '../gpus/gpus.service.js';
-import { type ProcessOwner, ProcessOwners } from '../gpus/process-owners.js';
+import { type CertainOwner, ProcessOwners } from '../gpus/process-owners.js';
 import { Supervisor } from '../models/supervisor.js';
 import { describeCommand } from './command-line.js';
 import { type EndedBy, endProcess, type Pace } from './end-process.js';
-import { ProcessForbiddenError, ProcessNotFoundError, ProcessOutOfScopeError } from './errors.js';
+import {
+  ProcessForbiddenError,
+  ProcessNotFoundError,
+  ProcessOutOfScopeError,
+  ProcessOwnerUnknownError,
+} from './errors.js';
 import { HostProcesses } from './host-processes.js';
 import type { ProcessFacts } from './process-facts.js';
 import { refusalOf } from './protection.js';
@@ -37,6 +43,8 @@ export interface Prospect {
   readonly container: string | null;
   readonly user: string | null;
   readonly processes: readonly { readonly pid: number; readonly name: string }[];
+  /** False while nobody can tell whether others would end, too. */
+  readonly isComplete: boolean;
   readonly placements: readonly string[];
 }
 
@@ -65,8 +73,8 @@ export class ProcessesService {
   /**
    * Ends the process that has `pid` now; where a server of this service serves with it, the whole server, by force.
    * Resolves when it is gone.
-   * @throws ProcessNotFoundError, ProcessForbiddenError, ProcessOutOfScopeError, ProcessPermissionError,
-   *   ProcessNotKilledError, what the GPUs throw where the scope asks for them, and what `Supervisor.endServer` throws
+   * @throws ProcessNotFoundError, ProcessForbiddenError, ProcessOutOfScopeError, ProcessOwnerUnknownError,
+   *   ProcessPermissionError, ProcessNotKilledError, what the GPUs throw where the scope asks for them, and what `Supervisor.endServer` throws
    */
   async end(pid: number, requester: Requester): Promise<EndedProcess> {
     const { facts, owner } = await this.permitted(pid);
@@ -95,9 +103,11 @@ export class ProcessesService {
     const { serverName, container, user } = owner;
     const placements = serverName === null ? [] : this.servers.placementsOn(serverName);
     const itself = { pid, name: facts.name };
-    const processes =
-      serverName !== null && placements.length > 0 ? await this.processesOf(serverName) : [itself];
-    return { serverName, container, user, processes, placements };
+    const ending =
+      serverName !== null && placements.length > 0
+        ? await this.processesOf(serverName)
+        : { processes: [itself], isComplete: true };
+    return { serverName, container, user, ...ending, placements };
   }
 
   private async endServer(serverName: string, { from, request }: Requester): Promise<EndedProcess> {
@@ -106,17 +116,21 @@ export class ProcessesService {
     return { endedBy: 'end of its server', serverName, placements };
   }
 
-  private async processesOf(serverName: string): Promise<Prospect['processes']> {
-    const found: { pid: number; name: string }[] = [];
+  private async processesOf(serverName: string): Promise<Pick<Prospect, 'processes' | 'isComplete'>> {
+    const processes: { pid: number; name: string }[] = [];
+    let isComplete = true;
     for (const pid of await this.host.pids()) {
-      if ((await this.owners.of(pid)).serverName !== serverName) continue;
+      const told = (await this.owners.of(pid)).serverName;
+      const served = told ?? (await this.servedBy(pid));
+      if (told === undefined && served === null) isComplete = false;
+      if (served !== serverName) continue;
       const facts = await this.host.facts(pid);
-      if (facts?.alive) found.push({ pid, name: facts.name });
+      if (facts?.alive) processes.push({ pid, name: facts.name });
     }
-    return found;
+    return { processes, isComplete };
   }
 
-  private async permitted(pid: number): Promise<{ facts: ProcessFacts; owner: ProcessOwner }> {
+  private async permitted(pid: number): Promise<{ facts: ProcessFacts; owner: CertainOwner }> {
     const facts = await this.host.facts(pid);
     if (!facts) throw new ProcessNotFoundError(`There is no process ${pid}.`, { pid });
     const ancestors = await this.host.ancestorsOf(process.pid);
@@ -132,13 +146,29 @@ export class ProcessesService {
     return { facts, owner };
   }
 
-  /** Where those who know servers do not answer, the main process that it descends from tells its server. */
-  private async ownerOf(pid: number): Promise<ProcessOwner> {
-    const owner = await this.owners.of(pid);
-    if (owner.serverName !== null) return owner;
+  /**
+   * Where those who know servers do not answer, the main process that it descends from tells its server. Whatever else is
+   * in a container, of this service or of others, is not to be taken for nobody's.
+   * @throws ProcessOwnerUnknownError
+   */
+  private async ownerOf(pid: number): Promise<CertainOwner> {
+    const served = await this.servedBy(pid);
+    try {
+      const owner = await this.owners.certainly(pid);
+      return { ...owner, serverName: owner.serverName ?? served };
+    } catch (error) {
+      if (served !== null) return { ...(await this.owners.of(pid)), serverName: served };
+      const isLate = error instanceof DeadlineError;
+      const reason = isLate ? `no answer within ${error.limitMs / 1000} s` : messageOf(error);
+      throw new ProcessOwnerUnknownError(pid, reason, { cause: error });
+    }
+  }
+
+  /** The server whose main process `pid` is, or descends from. */
+  private async servedBy(pid: number): Promise<string | null> {
     const line = [pid, ...(await this.host.ancestorsOf(pid))];
     const tenant = this.tenants.list().find((each) => each.pid !== null && line.includes(each.pid));
-    return { ...owner, serverName: tenant?.serverName ?? null };
+    return tenant?.serverName ?? null;
   }
 
   /** Requests for the same process share one end: one SIGTERM, one grace. Nobody's hanging up ends it early. */

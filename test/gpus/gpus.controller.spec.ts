@@ -6,6 +6,7 @@ import { GpusService } from '../../src/gpus/gpus.service.js';
 import { ProcessOwners } from '../../src/gpus/process-owners.js';
 import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
 import { nearestAncestor } from '../../src/gpus/process-parent.js';
+import { AwayRegistry } from '../fakes/away-registry.js';
 import { configWith, FakeClock, ManualProvider, sample } from './rig.js';
 
 function tenant(over: Partial<GpuTenant> = {}): GpuTenant {
@@ -133,5 +134,27 @@ describe('GET /api/v1/gpus', () => {
     expect(await answer).toMatchObject([
       { processes: [{ pid: process.pid, gpu_memory_usage: null, model_name: 'MAM', managed: true }] },
     ]);
+  });
+
+  it('claims nothing of a process while nobody can tell whose it is', async () => {
+    const provider = new ManualProvider();
+    const config = configWith();
+    const launchers = new AwayRegistry(config);
+    const clock = new FakeClock();
+    const owners = new ProcessOwners(launchers, clock, pino({ enabled: false }));
+    const gpus = new GpusService(provider, clock, config);
+    const controller = new GpusController(gpus, new GpuTenants(), owners);
+    const ask = async (): Promise<unknown> => {
+      const answer = controller.list();
+      provider.gives(sample({ processes: [{ pid: process.pid, name: 'node', memoryMiB: null }] }));
+      return (await answer)[0]?.processes[0];
+    };
+    const unknown = { pid: process.pid, model_name: null, placement: null, managed: null };
+    expect(await ask()).toMatchObject(unknown);
+    launchers.isAway = false;
+    clock.ms += 4000; // it is not asked again at once
+    expect(await ask()).toMatchObject(unknown);
+    clock.ms += 2000;
+    expect(await ask()).toMatchObject({ ...unknown, managed: false });
   });
 });

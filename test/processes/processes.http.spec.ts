@@ -156,7 +156,7 @@ describe('DELETE /api/v1/processes/{pid}', () => {
         message:
           'The server triton would be ended by force; MAM@0, MAM@1 would be in ERROR and not restarted.',
         placements: ['MAM@0', 'MAM@1'],
-        processes: [],
+        processes: [{ pid, name: 'sleep' }],
         container: null,
         owner: null,
       },

@@ -157,6 +157,7 @@ describe('real processes', () => {
       container: null,
       user: null,
       processes: [{ pid, name: 'sleep' }],
+      isComplete: true,
       placements: [],
     });
     owners.told.set(pid, { serverName: 'triton', container: 'c', user: 'root' });
@@ -168,6 +169,7 @@ describe('real processes', () => {
       container: 'c',
       user: 'root',
       processes: [{ pid, name: 'sleep' }],
+      isComplete: true,
       placements: ['MAM@0'],
     });
     await expect(service.foresee(process.pid)).rejects.toThrow(ProcessForbiddenError);

@@ -8,7 +8,7 @@ import type { Config } from '../../src/config/schema.js';
 import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
-import { type ProcessOwner, ProcessOwners } from '../../src/gpus/process-owners.js';
+import { type CertainOwner, ProcessOwners } from '../../src/gpus/process-owners.js';
 import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
 import { HostProcesses, type SystemCalls } from '../../src/processes/host-processes.js';
 import { ProcessesService, type ServerEnds } from '../../src/processes/processes.service.js';
@@ -112,9 +112,13 @@ class ToldServers implements ServerEnds {
 
 /** Nobody is in a container, and none was launched here. */
 export class ToldOwners extends ProcessOwners {
-  readonly told = new Map<number, ProcessOwner>();
+  readonly told = new Map<number, CertainOwner>();
 
-  override of(pid: number): Promise<ProcessOwner> {
+  override of(pid: number): Promise<CertainOwner> {
+    return this.certainly(pid);
+  }
+
+  override certainly(pid: number): Promise<CertainOwner> {
     return Promise.resolve(this.told.get(pid) ?? { serverName: null, container: null, user: null });
   }
 }
@@ -131,11 +135,15 @@ export interface Rig {
 
 const DEFAULTS = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
 
-/** The service over `system`, with the shipped configuration but for its `processes` section. */
+/**
+ * The service over `system`, with the shipped configuration but for its `processes` section. Whose a process is, the test
+ * tells (`owners`), or else `launchers`.
+ */
 export function rig(
   system: SystemCalls,
   processes: Partial<Config['processes']> = {},
   samples: () => readonly GpuSample[] = () => [],
+  launchers?: LauncherRegistry,
 ): Rig {
   const defaults = loadConfig(DEFAULTS, {});
   const config = { ...defaults, processes: { ...defaults.processes, ...processes } };
@@ -151,9 +159,10 @@ export function rig(
   const tenants = new GpuTenants();
   const gpus = new GpusService(new FixedGpus(samples), clock, config);
   const owners = new ToldOwners(new LauncherRegistry(config), clock, logger);
+  const asked = launchers ? new ProcessOwners(launchers, clock, logger) : owners;
   const servers = new ToldServers(tenants);
   const host = new HostProcesses(system);
-  const service = new ProcessesService(host, gpus, tenants, owners, servers, clock, config, logger);
+  const service = new ProcessesService(host, gpus, tenants, asked, servers, clock, config, logger);
   return { service, tenants, owners, servers, config, logger, log };
 }
 
