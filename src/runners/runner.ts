@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { DomainError } from '../common/errors.js';
+import { DomainError, type RetryPolicy } from '../common/errors.js';
 import type { RemovalManner, Unneeded } from './unneeded.js';
 
 /** A GPU by its NVML index, and by the UUID it is pinned with. */
@@ -168,7 +168,7 @@ export abstract class Runner {
 
   /**
    * Makes the model serve on every GPU of the deployment. Idempotent; interrupts nothing that serves already.
-   * @throws ServerLostError when trying again may help; any other error is final
+   * @throws ServerLostError when trying again may help; any other error, ServerUnfitError among them, is final
    */
   abstract start(deployment: Deployment, context: RunnerContext): Promise<void>;
 
@@ -241,7 +241,12 @@ export const RUNNER = Symbol('RUNNER');
 export class ServerLostError extends DomainError {
   readonly code = 'SERVER_LOST';
   readonly kind = 'internal';
-  override readonly retry = 'bounded';
+  override readonly retry: RetryPolicy = 'bounded';
+}
+
+/** The server ended by itself before it was ever ready, and will again. */
+export class ServerUnfitError extends ServerLostError {
+  override readonly retry = 'never';
 }
 
 /** The backend refused to serve the model. */

@@ -99,6 +99,14 @@ export abstract class PlacementServerRunner<
     return undefined;
   }
 
+  /**
+   * Whether a server that ended by itself for this cause, out of `explainExit`, before it was ever ready would end so again:
+   * it is not launched once more then. Never of what may pass: memory, ports, the network.
+   */
+  isFinalExit(_cause: string): boolean {
+    return false;
+  }
+
   /** How the server of a model runs. */
   launcherOf(_modelName: string): Launcher['kind'] {
     return this.config.launcher;
