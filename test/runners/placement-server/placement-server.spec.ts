@@ -223,10 +223,11 @@ describe('a server per placement', () => {
     const former = runnerWith({ container_name: 'former' });
     await former.start(deployment('quick', [0]), context());
     const runner = runnerWith();
-    const [found] = await runner.findUnneeded(['quick'], never);
+    const needed = [{ modelName: 'quick', gpuIds: [0] }];
+    const [found] = await runner.findUnneeded(needed, never);
     expect(found).toMatchObject({ serverName: 'former_quick_0', models: ['quick'] });
     if (!found) throw new Error('not found');
-    expect(await runner.removeUnneeded(found, () => ['quick'], 'polite', never)).toBe(true);
+    expect(await runner.removeUnneeded(found, () => needed, 'polite', never)).toBe(true);
     expect(await former.getStatus(deployment('quick', [0]), never)).toMatchObject([{ phase: 'absent' }]);
   });
 });
