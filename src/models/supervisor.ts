@@ -12,6 +12,7 @@ import type { Config } from '../config/schema.js';
 import { GpuTenants } from '../gpus/gpu-tenants.js';
 import { GpusService } from '../gpus/gpus.service.js';
 import type { Deployment, Runner } from '../runners/runner.js';
+import type { Needed } from '../runners/unneeded.js';
 import type { DesiredDeployment } from '../state/desired-state.js';
 import { DesiredStateStore } from '../state/desired-state.store.js';
 import { Acceptance, type StopRequested } from './acceptance.js';
@@ -240,15 +241,18 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     return [...this.workers.values()].some((worker) => worker.isBusy);
   }
 
-  /** Models of a backend that are wanted, or still to be let go of, those that the configuration does not have included. */
-  neededModels(backend: string): string[] {
+  /** What is wanted of a backend, or still to be let go of, also of models that the configuration does not have. */
+  needed(backend: string): Needed[] {
     const ours = [...this.workers.values()]
-      .map((worker) => worker.state)
-      .filter((state) => state.active().length > 0 || state.toRelease().length > 0);
-    return [
-      ...ours.filter((state) => state.backend === backend).map((state) => state.modelName),
-      ...this.leftAlone.filter((each) => each.model_type === backend).map((each) => each.model_name),
-    ];
+      .filter(({ state }) => state.backend === backend)
+      .map(({ state }) => ({ modelName: state.modelName, gpuIds: heldGpus(state) }));
+    const others = this.leftAlone
+      .filter((each) => each.model_type === backend)
+      .map((each) => ({
+        modelName: each.model_name,
+        gpuIds: each.placements.map(({ gpu_id: gpuId }) => gpuId),
+      }));
+    return [...ours.filter(({ gpuIds }) => gpuIds.length > 0), ...others];
   }
 
   /** What runs of this backend is not all known yet: none of it is an orphan. */
@@ -402,4 +406,9 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     if (!this.recovered)
       throw new ShuttingDownError('This service is starting and takes no commands yet: try again.');
   }
+}
+/** Where something serves, starts, drains, or is not cleaned up yet. */
+function heldGpus(state: DeploymentState): number[] {
+  const active = state.active().map(({ gpuId }) => gpuId);
+  return [...new Set([...active, ...state.releasing.keys(), ...state.toRelease()])];
 }

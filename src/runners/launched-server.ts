@@ -2,12 +2,14 @@ import { Mutex } from 'async-mutex';
 import { deadline, orAborted, pollUntil } from '../common/deadline.js';
 import { DomainError, messageOf } from '../common/errors.js';
 import type { Launcher, ServerInfo } from '../launchers/launcher.js';
-import { BackendTimeoutError, ServerLostError } from './runner.js';
+import { BackendTimeoutError, ServerLostError, ServerUnfitError } from './runner.js';
 import type { RemovalManner } from './unneeded.js';
 
 /** Lines of a server's log that go into an error. */
 const LOG_TAIL = 20;
 const LAST_WORDS_TIMEOUT_MS = 1000;
+/** Above are signals. */
+const HIGHEST_OWN_EXIT_CODE = 128;
 
 /** How long to wait for a server that comes up, and what is said when it does not. */
 export interface UpWait {
@@ -17,6 +19,14 @@ export interface UpWait {
   readonly late: () => string;
   /** Who did not start, for the ServerLostError. */
   readonly program: string;
+}
+
+/** How a server ended. */
+interface Ending {
+  readonly sentence: string;
+  readonly exitCode: number | null;
+  readonly isFinal: boolean;
+  readonly log: readonly string[];
 }
 
 /** One server that a launcher runs under a fixed name: launch and stop take turns, and how it ended is told in words. */
@@ -81,14 +91,19 @@ export abstract class LaunchedServer {
 
   /** Why it does not run any more, as an error that carries its last words. */
   async lost(what: string, cause?: unknown): Promise<ServerLostError> {
-    const { sentence, exitCode, log } = await this.ending();
-    return new ServerLostError(`${what}: ${sentence}`, { server: this.name, exitCode, log }, { cause });
+    return this.lostAs(ServerLostError, what, await this.ending(), cause);
+  }
+
+  /** The same of a server that was never ready. */
+  protected async notStarted(what: string, cause?: unknown): Promise<ServerLostError> {
+    const ending = await this.ending();
+    return this.lostAs(ending.isFinal ? ServerUnfitError : ServerLostError, what, ending, cause);
   }
 
   /** How it ended, in one sentence: exit code and last words where there are any. */
-  async ending(): Promise<{ sentence: string; exitCode: number | null; log: readonly string[] }> {
+  async ending(): Promise<Ending> {
     const info = await this.inspectOrNothing();
-    if (!info) return { sentence: `${this.name} does not run`, exitCode: null, log: [] };
+    if (!info) return { sentence: `${this.name} does not run`, exitCode: null, isFinal: false, log: [] };
     const lines = await this.lastLines(Math.max(LOG_TAIL, this.linesToExplain));
     const log = lines.slice(-LOG_TAIL);
     const code = info.exitCode === null ? '' : ` with exit code ${info.exitCode}`;
@@ -96,6 +111,7 @@ export abstract class LaunchedServer {
     return {
       sentence: `${this.name} ended${code}${reason}${this.lastWords(lines)}`,
       exitCode: info.exitCode,
+      isFinal: endedByItself(info) && this.isFinal(lines),
       log,
     };
   }
@@ -121,6 +137,11 @@ export abstract class LaunchedServer {
     return log.at(-1) === undefined ? '' : `; last line: ${log.at(-1)}`;
   }
 
+  /** Whether these last lines, of a server that was never ready, tell of an end to which the next one will come too. */
+  protected isFinal(_log: readonly string[]): boolean {
+    return false;
+  }
+
   /** A launch or a stop is under way. */
   protected get isBusy(): boolean {
     return this.lock.isLocked();
@@ -138,7 +159,7 @@ export abstract class LaunchedServer {
   /**
    * Waits until `isUp`, which is asked with its deadline; `undefined` and whatever it throws count as "not yet", an
    * error that it returns is final.
-   * @throws ServerLostError when the server exits instead, BackendTimeoutError, the error that `isUp` returned
+   * @throws ServerLostError or ServerUnfitError when the server exits instead, BackendTimeoutError, the error that `isUp` returned
    */
   protected async untilUp(
     isUp: (limit: AbortSignal) => Promise<true | DomainError | undefined>,
@@ -152,7 +173,8 @@ export abstract class LaunchedServer {
       } catch (error) {
         limit.throwIfAborted();
         const now = await this.launcher.inspect(this.name, limit);
-        if (!now?.running) throw await this.lost(`${program} did not start (${messageOf(error)})`, error);
+        if (!now?.running)
+          throw await this.notStarted(`${program} did not start (${messageOf(error)})`, error);
         return undefined;
       }
     };
@@ -166,6 +188,15 @@ export abstract class LaunchedServer {
     if (outcome !== true) throw outcome;
   }
 
+  private lostAs(
+    Lost: typeof ServerLostError,
+    what: string,
+    { sentence, exitCode, log }: Ending,
+    cause: unknown,
+  ): ServerLostError {
+    return new Lost(`${what}: ${sentence}`, { server: this.name, exitCode, log }, { cause });
+  }
+
   private async inspectOrNothing(): Promise<ServerInfo | undefined> {
     try {
       return await this.launcher.inspect(this.name, deadline(LAST_WORDS_TIMEOUT_MS));
@@ -173,4 +204,9 @@ export abstract class LaunchedServer {
       return undefined; // that it is gone is known already
     }
   }
+}
+
+/** The log of one that was killed tells nothing of its end. */
+function endedByItself({ exitCode }: ServerInfo): boolean {
+  return exitCode !== null && exitCode > 0 && exitCode <= HIGHEST_OWN_EXIT_CODE;
 }

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { DomainError } from '../common/errors.js';
-import type { RemovalManner, Unneeded } from './unneeded.js';
+import { DomainError, type RetryPolicy } from '../common/errors.js';
+import type { Needed, RemovalManner, Unneeded } from './unneeded.js';
 
 /** A GPU by its NVML index, and by the UUID it is pinned with. */
 export interface GpuRef {
@@ -168,7 +168,7 @@ export abstract class Runner {
 
   /**
    * Makes the model serve on every GPU of the deployment. Idempotent; interrupts nothing that serves already.
-   * @throws ServerLostError when trying again may help; any other error is final
+   * @throws ServerLostError when trying again may help; any other error, ServerUnfitError among them, is final
    */
   abstract start(deployment: Deployment, context: RunnerContext): Promise<void>;
 
@@ -212,11 +212,11 @@ export abstract class Runner {
   }
 
   /**
-   * Every server of this service for this backend that none of the `needed` models needs, the dead included, whichever
+   * Every server of this service for this backend that none of the `needed` placements needs, the dead included, whichever
    * run of the service launched it; and the models that nobody needs in the others.
    * @throws EngineUnavailableError when nobody can tell
    */
-  abstract findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]>;
+  abstract findUnneeded(needed: readonly Needed[], signal: AbortSignal): Promise<readonly Unneeded[]>;
 
   /**
    * Removes it, unless it is needed by then or has been replaced; `needed` is asked when nothing can come between. Says
@@ -225,7 +225,7 @@ export abstract class Runner {
    */
   abstract removeUnneeded(
     unneeded: Unneeded,
-    needed: () => readonly string[],
+    needed: () => readonly Needed[],
     manner: RemovalManner,
     signal: AbortSignal,
   ): Promise<boolean>;
@@ -241,7 +241,12 @@ export const RUNNER = Symbol('RUNNER');
 export class ServerLostError extends DomainError {
   readonly code = 'SERVER_LOST';
   readonly kind = 'internal';
-  override readonly retry = 'bounded';
+  override readonly retry: RetryPolicy = 'bounded';
+}
+
+/** The server ended by itself before it was ever ready, and will again. */
+export class ServerUnfitError extends ServerLostError {
+  override readonly retry = 'never';
 }
 
 /** The backend refused to serve the model. */

@@ -1,6 +1,5 @@
 /**
- * A server of this service that none of the needed models needs, or a model that nobody needs in a server that others
- * do.
+ * A server of this service that no needed placement needs, or a model that nobody needs in a server that others do.
  */
 export interface Unneeded {
   readonly serverName: string;
@@ -14,6 +13,12 @@ export interface Unneeded {
   readonly model?: string;
   /** What is loaded there; `null`: the server does not tell. */
   readonly models: readonly string[] | null;
+}
+
+/** A model that is needed, on these GPUs: a server of one placement is by its GPU, a shared one by any. */
+export interface Needed {
+  readonly modelName: string;
+  readonly gpuIds: readonly number[];
 }
 
 /** `polite`: requests in flight are finished, within the server's own time for that. `force`: at once. */

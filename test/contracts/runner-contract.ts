@@ -7,6 +7,7 @@ import type {
   Runner,
   RunnerContext,
 } from '../../src/runners/runner.js';
+import type { Needed } from '../../src/runners/unneeded.js';
 
 /** A backend for one case of the suite. */
 export interface RunnerHarness {
@@ -46,6 +47,10 @@ export function runnerContract(open: () => Promise<RunnerHarness>, timeoutMs: nu
 
   function of(modelName: string, ...gpuIds: number[]): Deployment {
     return { modelName, gpuIds, options: runner.defaultOptions(modelName) };
+  }
+
+  function needed(...gpuIds: number[]): Needed[] {
+    return [{ modelName: harness.model, gpuIds }];
   }
 
   function context(signal: AbortSignal = never): RunnerContext & { patienceMs: number } {
@@ -236,14 +241,14 @@ export function runnerContract(open: () => Promise<RunnerHarness>, timeoutMs: nu
 
   contractCase('finds what nobody needs, and removes it unless somebody does by then', async () => {
     const [first] = await start(0);
-    expect(await runner.findUnneeded([harness.model], never)).toEqual([]);
+    expect(await runner.findUnneeded(needed(0), never)).toEqual([]);
     wanted = [];
     const found = await runner.findUnneeded([], never);
     expect(found).toMatchObject([{ running: true, models: [harness.model] }]);
     if (harness.loseLauncher) expect(found[0]?.serverName).toBe(first?.serverName);
     const [unneeded] = found;
     if (!unneeded) throw new Error('nothing found');
-    expect(await runner.removeUnneeded(unneeded, () => [harness.model], 'polite', never)).toBe(false);
+    expect(await runner.removeUnneeded(unneeded, () => needed(0), 'polite', never)).toBe(false);
     expect(await phases(0)).toEqual(['ready']);
     const replaced = { ...unneeded, serverId: 'another run' };
     expect(await runner.removeUnneeded(replaced, () => [], 'force', never)).toBe(false);
@@ -251,6 +256,25 @@ export function runnerContract(open: () => Promise<RunnerHarness>, timeoutMs: nu
     expect(await phases(0)).toEqual(['absent']);
     expect(await runner.findUnneeded([], never)).toEqual([]);
   });
+
+  contractCase(
+    'finds the server of a GPU that nobody needs, of a model that is needed on another',
+    async () => {
+      const [, other] = await start(0, 1);
+      wanted = [deployment(0)];
+      expect(await runner.findUnneeded(needed(0, 1), never)).toEqual([]);
+      const found = await runner.findUnneeded(needed(0), never);
+      expect(found.map(({ serverName }) => serverName)).toEqual(
+        harness.sharesServer ? [] : [other?.serverName],
+      );
+      const [unneeded] = found;
+      if (!unneeded) return;
+      expect(await runner.removeUnneeded(unneeded, () => needed(0, 1), 'polite', never)).toBe(false);
+      expect(await phases(0, 1)).toEqual(['ready', 'ready']);
+      expect(await runner.removeUnneeded(unneeded, () => needed(0), 'polite', never)).toBe(true);
+      expect(await phases(0, 1)).toEqual(['ready', 'absent']);
+    },
+  );
 
   contractCase('removes by force what nobody needs', async () => {
     await start(0);

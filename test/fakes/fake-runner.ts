@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { orAborted } from '../../src/common/deadline.js';
 import { StopFailedError } from '../../src/launchers/launcher.js';
-import type { RemovalManner, Unneeded } from '../../src/runners/unneeded.js';
+import type { Needed, RemovalManner, Unneeded } from '../../src/runners/unneeded.js';
 import {
   type Adoptable,
   type Deployment,
@@ -273,13 +273,13 @@ export class FakeRunner extends Runner {
     return { deployments, ...(this.adoptionTrouble !== undefined && { unclear: this.adoptionTrouble }) };
   }
 
-  async findUnneeded(needed: readonly string[], signal?: AbortSignal): Promise<readonly Unneeded[]> {
+  async findUnneeded(needed: readonly Needed[], signal?: AbortSignal): Promise<readonly Unneeded[]> {
     this.findCalls += 1;
     if (this.findError) throw this.findError;
     if (this.findHangs && signal) await orAborted(new Promise(() => undefined), signal);
-    return [...this.world]
-      .filter(([model, gpus]) => gpus.size > 0 && !needed.includes(model))
-      .map(([model]) => ({
+    return [...this.world.keys()]
+      .filter((model) => this.servedOn(model).some((gpuId) => !isNeeded(needed, model, gpuId)))
+      .map((model) => ({
         serverName: `server-${model}`,
         serverId: `run-of-${model}`,
         launcher: 'process' as const,
@@ -291,7 +291,7 @@ export class FakeRunner extends Runner {
 
   async removeUnneeded(
     { serverId, models }: Unneeded,
-    needed: () => readonly string[],
+    needed: () => readonly Needed[],
     manner: RemovalManner,
     signal: AbortSignal,
   ): Promise<boolean> {
@@ -304,8 +304,11 @@ export class FakeRunner extends Runner {
     }
     if (this.immortal.has(model)) throw new StopFailedError(`server-${model} could not be stopped`);
     await this.beforeRemoval();
-    if (needed().includes(model) || serverId !== `run-of-${model}`) return false;
-    return this.world.delete(model);
+    const served = this.servedOn(model);
+    const kept = served.filter((gpuId) => isNeeded(needed(), model, gpuId));
+    if (kept.length === served.length || serverId !== `run-of-${model}`) return false;
+    this.world.set(model, new Set(kept));
+    return true;
   }
 
   async getStatus(deployment: Deployment): Promise<readonly PlacementObservation[]> {
@@ -364,4 +367,8 @@ export class FakeRunner extends Runner {
       this.overlap.set(modelName, (this.overlap.get(modelName) ?? 1) - 1);
     }
   }
+}
+
+function isNeeded(needed: readonly Needed[], model: string, gpuId: number): boolean {
+  return needed.some(({ modelName, gpuIds }) => modelName === model && gpuIds.includes(gpuId));
 }

@@ -72,6 +72,10 @@ export class TinyRunner extends PlacementServerRunner<PlacementServerConfig, Tin
   override explainExit(lastLines: readonly string[]): string | undefined {
     return lastLines.findLast((line) => /^\w*Error: /.test(line));
   }
+
+  override isFinalExit(cause: string): boolean {
+    return cause.includes('no such option');
+  }
 }
 
 export function tinyConfig(changes: Partial<PlacementServerConfig> = {}): PlacementServerConfig {
@@ -91,7 +95,16 @@ export function tinyConfig(changes: Partial<PlacementServerConfig> = {}): Placem
     ulimits: [],
     start_timeout_seconds: 10,
     stop_grace_seconds: 2,
-    supported_models: ['quick', 'slow', 'crash', 'wrong-device', 'stubborn', 'leaves-child', 'deaf-to-free'],
+    supported_models: [
+      'quick',
+      'slow',
+      'crash',
+      'unfit',
+      'wrong-device',
+      'stubborn',
+      'leaves-child',
+      'deaf-to-free',
+    ],
     ...changes,
   };
 }

@@ -19,6 +19,10 @@ if (mode === 'crash') {
   console.error('ValueError: no such weights');
   process.exit(3);
 }
+if (mode === 'unfit') {
+  console.error('ValueError: no such option');
+  process.exit(2);
+}
 if (mode === 'leaves-child') {
   // Another process of the server that outlives its main process, as vLLM's engine does.
   spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });

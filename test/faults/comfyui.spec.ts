@@ -91,6 +91,8 @@ async function untilBusy(remaining: number): Promise<void> {
 const output = (): Promise<string> =>
   readFile(join(service.stateDir, 'logs', 'comfyui_chane_face_0.log'), 'utf8');
 
+const launches = async (): Promise<number> => (await output()).split('ComfyUI version').length - 1;
+
 async function expectNothingLeft(): Promise<void> {
   expect(await service.placements()).toEqual([]);
   expect(await processesOf(service.stateDir)).toEqual([]);
@@ -257,8 +259,26 @@ describe('faults of ComfyUI', () => {
     expect(error.code).toBe('SERVER_LOST');
     expect(error.message).toMatch(/ended with exit code 1: ModuleNotFoundError: No module named 'torchsde'/);
     expect(error.log?.join('\n')).toMatch(/Traceback \(most recent call last\):\n {2}File/);
+    expect(await launches()).toBe(1);
     await standin.behave({});
     await start(0);
+  });
+
+  it('is killed while it serves, and cannot be imported any more: ERROR after one more launch', async () => {
+    await boot({ config: { restart: { initial_delay_ms: 50, max_attempts: 5 } } });
+    const [killed = 0] = await start(0);
+    await standin.behave({ import_fails: true });
+    process.kill(killed, 'SIGKILL');
+    expect((await service.untilError('chane_face')).message).toMatch(/ModuleNotFoundError/);
+    expect(await launches()).toBe(2);
+  });
+
+  it('is killed in the middle of its import: launched again, whatever its log says', async () => {
+    await boot({ behaviour: { import_fails: true, fails_by: 'SIGKILL' } });
+    await service.start('chane_face', 0);
+    const error = await service.untilError('chane_face');
+    expect(error.message).toMatch(/exit code 137 .*ModuleNotFoundError/);
+    expect(await launches()).toBe(3);
   });
 
   it.each([

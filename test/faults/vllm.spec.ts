@@ -234,6 +234,16 @@ describe('vLLM as a backend', () => {
     expect(await processesOf(service.stateDir)).toEqual([]);
   });
 
+  it('a context longer than the model has is ERROR at once: it is not launched again', async () => {
+    await boot({ llama: { model: 'standin?fail=length' } });
+    await service.start('llama', 0);
+    expect(await service.untilError('llama')).toMatchObject({
+      code: 'SERVER_LOST',
+      message: expect.stringMatching(/ModelConfig Value error, User-specified max_model_len \(100000\)/),
+    });
+    expect(await readFile(join(service.directory, 'journal'), 'utf8')).toBe('loading llama\n');
+  });
+
   it('a start that fails says the cause that the engine wrote, with the last lines of the log', async () => {
     await boot({ llama: { model: 'standin?fail=memory' } });
     await service.start('llama', 0);

@@ -68,7 +68,9 @@ describe('a process, while the Engine does not say whose it is', () => {
   it('is asked about anew as soon as it is back, whatever it said before', async () => {
     const { pid } = await children.start(SCRIPTS.polite);
     const { service, servers, tenants } = house();
-    tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: null, serverName: 'triton', instances: 1 }]);
+    tenants.replace([
+      { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: null, serverName: 'triton', instances: 1 },
+    ]);
     await expect(service.end(pid, NOBODY)).rejects.toMatchObject({ code: 'PROCESS_OWNER_UNKNOWN' });
     launchers.isAway = false;
     // As of a process that has not entered its container yet.
@@ -86,7 +88,9 @@ describe('a process, while the Engine does not say whose it is', () => {
     const child = Number(line);
     children.own(child);
     const { service, servers, tenants } = house();
-    tenants.replace([{ modelName: 'MAM', gpuId: 0, pid: server, serverName: 'triton', instances: 1 }]);
+    tenants.replace([
+      { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: server, serverName: 'triton', instances: 1 },
+    ]);
     const { processes, isComplete, placements } = await service.foresee(child);
     expect(placements).toEqual(['MAM@0']);
     expect(isComplete).toBe(false);

@@ -3,7 +3,7 @@ import { deadline } from '../../common/deadline.js';
 import type { Logger } from '../../common/logging/logger.js';
 import type { Config } from '../../config/schema.js';
 import type { Runner } from '../../runners/runner.js';
-import type { Unneeded } from '../../runners/unneeded.js';
+import type { Needed, Unneeded } from '../../runners/unneeded.js';
 import type { PlacementError } from '../../state/desired-state.js';
 import { toPlacementError } from '../placement-error.js';
 import type { Orphan } from './orphan.js';
@@ -21,8 +21,8 @@ interface Context {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly config: Config['orphans'];
-  /** Models of the backend that are wanted, or still to be let go of. */
-  readonly needed: () => readonly string[];
+  /** What of the backend is wanted, or still to be let go of. */
+  readonly needed: () => readonly Needed[];
   /** The state was lost, and what runs is not all taken up: nobody knows what is wanted. */
   readonly isAdopting: () => boolean;
 }

@@ -35,7 +35,7 @@ export class OrphanWatch implements BeforeApplicationShutdown {
           clock,
           logger,
           config: config.orphans,
-          needed: () => supervisor.neededModels(runner.backend),
+          needed: () => supervisor.needed(runner.backend),
           isAdopting: () => supervisor.isAdopting(runner.backend),
         }),
     );

@@ -16,7 +16,7 @@ import { comfyuiCpuOptionsSchema, type ComfyuiOptions, comfyuiOptionsSchema } fr
 import { assertConfigured, comfyuiProgram, neededFiles } from './comfyui-program.js';
 import { deviceFault } from './device-check.js';
 import { ComfyuiFileMissingError } from './errors.js';
-import { lastWords } from './last-words.js';
+import { isFinal, lastWords, LINES_TO_EXPLAIN } from './last-words.js';
 
 const IDLE_POLL_MS = 200;
 /** Of each request before the end; a busy ComfyUI may be too busy to answer. */
@@ -28,6 +28,7 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   readonly optionsSchema: z.ZodType<ComfyuiOptions>;
   /** Python takes SIGTERM without a word; SIGINT ends ComfyUI in order. */
   override readonly stopSignal = 'SIGINT';
+  override readonly linesToExplain = LINES_TO_EXPLAIN;
   /** What is known of the GPUs beyond what a server's labels hold. */
   private gpus: readonly GpuRef[] = [];
 
@@ -104,6 +105,10 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
 
   override explainExit(lines: readonly string[]): string | undefined {
     return lastWords(lines);
+  }
+
+  override isFinalExit(cause: string): boolean {
+    return isFinal(cause);
   }
 
   private async assertFiles(modelName: string, signal: AbortSignal): Promise<void> {

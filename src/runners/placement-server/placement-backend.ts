@@ -11,6 +11,7 @@ export interface PlacementBackend {
   beforeStop(placement: ServedPlacement, context: BeforeStop): Promise<void>;
   readonly linesToExplain: number;
   explainExit(lastLines: readonly string[]): string | undefined;
+  isFinalExit(cause: string): boolean;
   deviceOf(modelName: string): 'gpu' | 'cpu';
   startTimeoutSecondsOf(modelName: string): number;
   stopGraceSecondsOf(modelName: string): number;

@@ -13,7 +13,7 @@ import {
   type Workload,
 } from '../runner.js';
 import { settleAll } from '../settle-all.js';
-import type { RemovalManner, Unneeded } from '../unneeded.js';
+import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import type { Wanted } from './placement-backend.js';
 import { BEFORE_STOP_MS, type PlacementServer } from './placement-server.js';
 import { PlacementServers } from './placement-servers.js';
@@ -97,6 +97,14 @@ export abstract class PlacementServerRunner<
   /** The cause of an end in words, out of the last lines of the log; `undefined`: the last line is. */
   explainExit(_lastLines: readonly string[]): string | undefined {
     return undefined;
+  }
+
+  /**
+   * Whether a server that ended by itself for this cause, out of `explainExit`, before it was ever ready would end so again:
+   * it is not launched once more then. Never of what may pass: memory, ports, the network.
+   */
+  isFinalExit(_cause: string): boolean {
+    return false;
   }
 
   /** How the server of a model runs. */
@@ -209,13 +217,13 @@ export abstract class PlacementServerRunner<
     return this.servers.adoptable(signal);
   }
 
-  findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
+  findUnneeded(needed: readonly Needed[], signal: AbortSignal): Promise<readonly Unneeded[]> {
     return this.servers.findUnneeded(needed, signal);
   }
 
   removeUnneeded(
     unneeded: Unneeded,
-    needed: () => readonly string[],
+    needed: () => readonly Needed[],
     manner: RemovalManner,
     signal: AbortSignal,
   ): Promise<boolean> {

@@ -72,7 +72,7 @@ export class PlacementServer extends LaunchedServer {
   /**
    * The server is there and ready afterwards, launched if need be; one that has been ready and does not answer now is
    * left to those who look after it.
-   * @throws ServerLostError when it exits instead, BackendTimeoutError, what its probe finds final, and what
+   * @throws ServerLostError or ServerUnfitError when it exits instead, BackendTimeoutError, what its probe finds final, and what
    * `Launcher.launch` throws
    */
   async ensureReady(wanted: Wanted, work: Work): Promise<void> {
@@ -134,6 +134,11 @@ export class PlacementServer extends LaunchedServer {
     return words === undefined ? super.lastWords(log) : `: ${words}`;
   }
 
+  protected override isFinal(log: readonly string[]): boolean {
+    const words = this.backend.explainExit(log);
+    return words !== undefined && this.backend.isFinalExit(words);
+  }
+
   /** Whatever keeps the launcher from answering: the server's own word is as good, and nobody else's counts. */
   private async observeBehindLauncher(trouble: string, signal: AbortSignal): Promise<PlacementObservation> {
     const { seen: running } = this;
@@ -159,7 +164,7 @@ export class PlacementServer extends LaunchedServer {
       if (result.state === 'failed') return result.error;
       // Whoever answers on that port may be somebody else.
       const now = await this.launcher.inspect(this.name, limit);
-      if (now?.id !== info.id || !now.running) return this.lost(`${backend} did not start`);
+      if (now?.id !== info.id || !now.running) return this.notStarted(`${backend} did not start`);
       if (result.state === 'starting') {
         lastWord = result.reason ?? 'it is starting';
         return undefined;

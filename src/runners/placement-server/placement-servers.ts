@@ -2,7 +2,7 @@ import type { PlacementServerConfig } from '../../config/sections/placement-serv
 import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
 import { PortRange } from '../port-range.js';
 import type { Adoptable } from '../runner.js';
-import type { RemovalManner, Unneeded } from '../unneeded.js';
+import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import type { PlacementBackend } from './placement-backend.js';
 import { PlacementServer } from './placement-server.js';
 import { labelled, portOf } from './server-labels.js';
@@ -78,7 +78,7 @@ export class PlacementServers {
   }
 
   /** @throws EngineUnavailableError */
-  async findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
+  async findUnneeded(needed: readonly Needed[], signal: AbortSignal): Promise<readonly Unneeded[]> {
     const found = await this.list({ [BACKEND_LABEL]: this.backend.backend }, signal);
     return found
       .filter(({ info }) => !this.isNeeded(info.name, info.labels, needed))
@@ -91,7 +91,7 @@ export class PlacementServers {
   /** @throws StopFailedError, EngineUnavailableError */
   async removeUnneeded(
     unneeded: Unneeded,
-    needed: () => readonly string[],
+    needed: () => readonly Needed[],
     manner: RemovalManner,
     signal: AbortSignal,
   ): Promise<boolean> {
@@ -115,13 +115,20 @@ export class PlacementServers {
     return server;
   }
 
-  /** A server of a needed model is none that this configuration would not find under its name. */
-  private isNeeded(name: string, labels: ServerInfo['labels'], needed: readonly string[]): boolean {
+  /**
+   * Of a needed placement, and found under its name by this configuration. Of a model that this configuration does not
+   * have, whose placement cannot be told, it may be needed.
+   */
+  private isNeeded(name: string, labels: ServerInfo['labels'], needed: readonly Needed[]): boolean {
     const model = labels[MODEL_LABEL];
-    if (model === undefined || !needed.includes(model)) return false;
+    const placements = needed.filter(({ modelName }) => modelName === model);
+    if (model === undefined || placements.length === 0) return false;
+    const isKnown = this.backend.models.includes(model);
     const gpuId = labelled(labels)?.gpuId;
+    if (gpuId === undefined) return !isKnown;
     return (
-      !this.backend.models.includes(model) || (gpuId !== undefined && name === this.nameOf(model, gpuId))
+      placements.some(({ gpuIds }) => gpuIds.includes(gpuId)) &&
+      (!isKnown || name === this.nameOf(model, gpuId))
     );
   }
 

@@ -19,7 +19,7 @@ import {
   type StopContext,
   type Workload,
 } from '../runner.js';
-import type { RemovalManner, Unneeded } from '../unneeded.js';
+import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { unseenAs } from '../unseen.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { hasGroup, serves } from './instance-groups.js';
@@ -162,26 +162,26 @@ export class TritonRunner extends Runner {
     return this.adoption.find(signal);
   }
 
-  findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
-    return this.inventory.findUnneeded(needed, signal);
+  findUnneeded(needed: readonly Needed[], signal: AbortSignal): Promise<readonly Unneeded[]> {
+    return this.inventory.findUnneeded(modelsOf(needed), signal);
   }
 
   async removeUnneeded(
     unneeded: Unneeded,
-    needed: () => readonly string[],
+    needed: () => readonly Needed[],
     manner: RemovalManner,
     signal: AbortSignal,
   ): Promise<boolean> {
     const server = this.inventory.serverNamed(unneeded.serverName);
     const isNeeded = (labels: Readonly<Record<string, string>>): boolean =>
-      this.inventory.isNeeded({ ...unneeded, labels }, needed());
+      this.inventory.isNeeded({ ...unneeded, labels }, modelsOf(needed()));
     const { model } = unneeded;
     if (model === undefined) return server.stopRun(unneeded.serverId, isNeeded, manner, signal);
     return this.turns.run(model, signal, async () => {
       const running = await server.find(signal);
       if (running?.info.id !== unneeded.serverId || isNeeded(running.info.labels)) return false;
       await this.unload(server, running, model, [], { signal });
-      if (!needed().includes(model)) await this.repository.removeConfig(model);
+      if (!modelsOf(needed()).includes(model)) await this.repository.removeConfig(model);
       return true;
     });
   }
@@ -403,4 +403,8 @@ function phaseOf(rows: readonly IndexRow[]): [PlacementPhase, string?] {
 /** Options reach a runner only through its own schema. */
 function optionsOf(options: DeploymentOptions): TritonOptions {
   return tritonOptionsSchema.parse(options);
+}
+
+function modelsOf(needed: readonly Needed[]): string[] {
+  return needed.map(({ modelName }) => modelName);
 }

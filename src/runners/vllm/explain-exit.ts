@@ -1,5 +1,12 @@
-/** What vLLM puts before a line: `(EngineCore pid=12) ERROR 11-25 08:33:15 [core.py:1510] `, or the first part alone. */
-const PREFIX = /^(?:\([\w ]+ pid=\d+\) )?(?:[A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] )?/;
+import { isFailedImport } from '../failed-import.js';
+
+/**
+ * What vLLM puts before a line: `(EngineCore pid=12) ERROR 11-25 08:33:15 [core.py:1510] `, or the first part alone. Of
+ * what it only warns of, it did not die.
+ */
+const PREFIX = /^(?:\([\w ]+ pid=\d+\) )?(?:(?:ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] )?/;
+/** What argparse has against the flags. */
+const USAGE = /^vllm(?: serve)?: error: /;
 const ERROR = /^[A-Za-z_][\w.]*(?:Error|Exception)\b.*: \S/;
 /** Says only that the cause stands above. */
 const SECOND_HAND = 'RuntimeError: Engine core initialization failed';
@@ -9,13 +16,28 @@ const MAX_LENGTH = 600;
 /** Lines from the cause to the end of the log: each process of vLLM adds its own traceback. */
 export const LINES_TO_EXPLAIN = 200;
 
-/** The last line of the last traceback that names a cause; `undefined` where there is none. */
+/** What is wrong with the model or its settings, whatever the host is like. Wordings of vLLM 0.32.0. */
+const UNFIT = [
+  /User-specified max_model_len .* is greater than the derived/,
+  /Total number of attention heads .* must be divisible by tensor parallel size/,
+  /Unknown quantization method/,
+  /Model architectures .* are not supported for now/,
+];
+
+/** The last line of the last traceback that names a cause, or what argparse says; `undefined` where there is none. */
 export function explainExit(lines: readonly string[]): string | undefined {
   const bare = lines.map((line) => line.replace(PREFIX, ''));
-  const at = bare.findLastIndex((line) => ERROR.test(line) && !line.startsWith(SECOND_HAND));
+  const at = bare.findLastIndex(
+    (line) => (ERROR.test(line) || USAGE.test(line)) && !line.startsWith(SECOND_HAND),
+  );
   const line = bare[at] ?? bare.findLast((each) => each.startsWith(SECOND_HAND));
   if (line === undefined) return undefined;
   const next = NEEDS_NEXT_LINE.test(line) ? ` ${(bare[at + 1] ?? '').trim()}` : '';
   const text = `${line}${next}`;
   return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text;
+}
+
+/** Of this cause: the next server would end so, too. */
+export function isFinal(cause: string): boolean {
+  return USAGE.test(cause) || isFailedImport(cause) || UNFIT.some((words) => words.test(cause));
 }

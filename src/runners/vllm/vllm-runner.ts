@@ -9,7 +9,7 @@ import {
   type RunnerContext,
   type Workload,
 } from '../runner.js';
-import { explainExit, LINES_TO_EXPLAIN } from './explain-exit.js';
+import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
 import { servedName, vllmProgram } from './vllm-program.js';
@@ -65,6 +65,10 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 
   override explainExit(lastLines: readonly string[]): string | undefined {
     return explainExit(lastLines);
+  }
+
+  override isFinalExit(cause: string): boolean {
+    return isFinal(cause);
   }
 
   private find(modelName: string): VllmModel | undefined {

@@ -15,6 +15,8 @@ const DEFAULTS = {
   import_seconds: 0.2,
   /** ImportError at the end of the import. */
   import_fails: false,
+  /** The signal that ends it right after that; null: it ends itself. */
+  fails_by: null,
   /** The port is never opened. */
   never_up: false,
   /** What /system_stats reports instead of the truth: keys of devices[0]. */
@@ -68,7 +70,9 @@ function raise(error) {
   log(`  File "${main}", line 131, in <module>`);
   log('    import server');
   log(error);
-  process.exit(1);
+  const { fails_by: signal } = settings();
+  if (signal === null) process.exit(1);
+  process.kill(process.pid, signal);
 }
 
 const flags = parse();

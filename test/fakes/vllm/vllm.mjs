@@ -5,6 +5,7 @@
 // MODEL says how it behaves: `standin?load_ms=200&fail=memory`
 //   load_ms     until it is ready (100)
 //   fail=memory ends with the traceback of a GPU without room
+//   fail=length ends with that of a context longer than the model's
 //   models=500  /health is 200, /v1/models is not
 //   deaf=1      it does not heed SIGTERM
 // A completion takes max_tokens × 10 ms. $STANDIN_JOURNAL: a file to which it appends what it does.
@@ -60,6 +61,10 @@ async function main() {
   if (behaviour.get('fail') === 'memory') {
     engine.kill('SIGKILL');
     failForMemory();
+  }
+  if (behaviour.get('fail') === 'length') {
+    engine.kill('SIGKILL');
+    failForLength();
   }
   journal('ready');
 
@@ -131,5 +136,20 @@ function failForMemory() {
     "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}",
   ];
   console.error(lines.join('\n'));
+  process.exit(1);
+}
+
+/** As vLLM 0.32.0 has it, shortened. */
+function failForLength() {
+  console.error(
+    [
+      '(APIServer pid=12) Traceback (most recent call last):',
+      '(APIServer pid=12)   File "arg_utils.py", line 1955, in create_model_config',
+      '(APIServer pid=12)     return ModelConfig(',
+      '(APIServer pid=12) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig',
+      '(APIServer pid=12)   Value error, User-specified max_model_len (100000) is greater than the derived max_model_len (256).',
+      '(APIServer pid=12)     For further information visit https://errors.pydantic.dev/2.14/v/value_error',
+    ].join('\n'),
+  );
   process.exit(1);
 }

@@ -118,7 +118,7 @@ describe('what nobody wants', () => {
 describe('what somebody wants', () => {
   it('is never an orphan: neither what is being stopped, nor what failed and is not cleaned up yet', async () => {
     const runner = new FakeRunner();
-    runner.world.set('A', new Set([0, 1])).set('B', new Set([2]));
+    runner.world.set('A', new Set([1])).set('B', new Set([2]));
     runner.hold('stop');
     await boot({
       runner,
@@ -129,6 +129,45 @@ describe('what somebody wants', () => {
     });
     await time(200);
     expect(removals()).toEqual([]);
+  });
+
+  it('is never an orphan while it starts, or drains longer than the grace', async () => {
+    const runner = new FakeRunner();
+    runner.hold('start');
+    runner.work = { open: 1, finished: 0 };
+    await boot({ runner, orphans: { interval_seconds: 1, grace_seconds: 1 } });
+    await house.supervisor.start('A', 0, {});
+    runner.world.set('A', new Set([0]));
+    await time(20);
+    expect(found()).toEqual([]);
+    runner.letGo('start');
+    await time(1);
+    expect(house.status()).toEqual(['A 0 RUNNING']);
+    const stopping = house.supervisor.stop('A', 0, { drainSeconds: 200 });
+    await time(150);
+    expect([...removals(), ...found()]).toEqual([]);
+    await time(60);
+    expect((await stopping).placement?.status).toBe('STOPPED');
+  });
+
+  it('is told by its GPU: the server of another goes', async () => {
+    const runner = new FakeRunner();
+    runner.world.set('A', new Set([0, 1]));
+    await boot({ runner, state: [desired('A', [{ gpu_id: 1, wanted: 'serve' }])] });
+    await time(1);
+    expect(found()).toEqual(['server-A']);
+    await time(61);
+    expect(removals()).toEqual(['remove A']);
+    expect(runner.servedOn('A')).toEqual([1]);
+    expect(house.status()).toEqual(['A 1 RUNNING']);
+  });
+
+  it('is told by its GPU, also of a model that the configuration does not have any more', async () => {
+    const runner = new FakeRunner();
+    runner.world.set('Gone', new Set([0, 1]));
+    await boot({ runner, state: [desired('Gone', [{ gpu_id: 1, wanted: 'serve' }])] });
+    await time(62);
+    expect(runner.servedOn('Gone')).toEqual([1]);
   });
 
   it('includes what the configuration does not have any more', async () => {

@@ -7,7 +7,7 @@ import {
 import type { ComfyuiOptions } from '../../../src/runners/comfyui/comfyui-options.js';
 import { deviceFault } from '../../../src/runners/comfyui/device-check.js';
 import { ComfyuiNotConfiguredError } from '../../../src/runners/comfyui/errors.js';
-import { lastWords } from '../../../src/runners/comfyui/last-words.js';
+import { isFinal, lastWords } from '../../../src/runners/comfyui/last-words.js';
 import type { ServedPlacement } from '../../../src/runners/placement-server/served-placement.js';
 import { comfyuiConfig } from './configs.js';
 
@@ -201,6 +201,19 @@ describe('the last words of ComfyUI', () => {
   it('are what argparse has against its flags', () => {
     const usage = ['usage: main.py [-h]', 'main.py: error: unrecognized arguments: --fast-vae'];
     expect(lastWords(usage)).toBe('main.py: error: unrecognized arguments: --fast-vae');
+  });
+
+  it.each([
+    ["ModuleNotFoundError: No module named 'torchsde'", true],
+    ['ImportError: libGL.so.1: cannot open shared object file: No such file or directory', true],
+    ['main.py: error: unrecognized arguments: --fast-vae', true],
+    ['AssertionError: Torch not compiled with CUDA enabled', true],
+    ['ImportError: libcudnn.so.9: failed to map segment: Cannot allocate memory', false],
+    ['torch.OutOfMemoryError: CUDA out of memory.', false],
+    ['RuntimeError: Found no NVIDIA driver on your system.', false],
+    ["OSError: [Errno 98] error while attempting to bind on address ('127.0.0.1', 18400)", false],
+  ])('%s: final is %s', (words, final) => {
+    expect(isFinal(words)).toBe(final);
   });
 
   it('are not those of a custom node or a prompt that failed long before', () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { callHttp } from '../../../src/common/http/http-client.js';
 import { pollUntil } from '../../../src/common/deadline.js';
 import { PortInUseError } from '../../../src/launchers/launcher.js';
-import { GpuNotUsableError, ServerLostError } from '../../../src/runners/runner.js';
+import { GpuNotUsableError, ServerLostError, ServerUnfitError } from '../../../src/runners/runner.js';
 import type { Deployment, RunnerContext } from '../../../src/runners/runner.js';
 import type { PlacementServerConfig } from '../../../src/config/sections/placement-server.js';
 import { TinyRunner, tinyConfig } from '../../fakes/tiny-runner.js';
@@ -124,6 +124,18 @@ describe('a server per placement', () => {
       'Traceback (most recent call last):',
       'ValueError: no such weights',
     ]);
+    expect((error as ServerLostError).retry).toBe('bounded');
+  });
+
+  it('an end that the backend finds final is', async () => {
+    const start = runnerWith().start(deployment('unfit', [0]), context());
+    await expect(start).rejects.toBeInstanceOf(ServerUnfitError);
+    await expect(start).rejects.toMatchObject({
+      code: 'SERVER_LOST',
+      retry: 'never',
+      message: expect.stringMatching(/exit code 2: ValueError: no such option$/) as string,
+      facts: { log: ['ValueError: no such option'] },
+    });
   });
 
   it('of two that come up, one that fails does not harm the other', async () => {
@@ -211,10 +223,11 @@ describe('a server per placement', () => {
     const former = runnerWith({ container_name: 'former' });
     await former.start(deployment('quick', [0]), context());
     const runner = runnerWith();
-    const [found] = await runner.findUnneeded(['quick'], never);
+    const needed = [{ modelName: 'quick', gpuIds: [0] }];
+    const [found] = await runner.findUnneeded(needed, never);
     expect(found).toMatchObject({ serverName: 'former_quick_0', models: ['quick'] });
     if (!found) throw new Error('not found');
-    expect(await runner.removeUnneeded(found, () => ['quick'], 'polite', never)).toBe(true);
+    expect(await runner.removeUnneeded(found, () => needed, 'polite', never)).toBe(true);
     expect(await former.getStatus(deployment('quick', [0]), never)).toMatchObject([{ phase: 'absent' }]);
   });
 });

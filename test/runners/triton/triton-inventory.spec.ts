@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { BACKEND_LABEL, Launcher, MODEL_LABEL, type ServerInfo } from '../../../src/launchers/launcher.js';
+import type { Needed } from '../../../src/runners/unneeded.js';
 import { TritonRunner } from '../../../src/runners/triton/triton-runner.js';
 import { testConfig } from '../../fakes/house.js';
 
@@ -98,8 +99,13 @@ function rig(): { host: Host; runner: TritonRunner } {
   return { host, runner: new TritonRunner(config, host, () => Promise.resolve(false), 10) };
 }
 
-async function unneeded(runner: TritonRunner, ...needed: string[]): Promise<string[]> {
-  const found = await runner.findUnneeded(needed, signal);
+/** A shared server does not go by GPU. */
+function needed(...models: string[]): Needed[] {
+  return models.map((modelName) => ({ modelName, gpuIds: [3] }));
+}
+
+async function unneeded(runner: TritonRunner, ...models: string[]): Promise<string[]> {
+  const found = await runner.findUnneeded(needed(...models), signal);
   return found.map(({ serverName, model, models }) =>
     model === undefined ? `${serverName} ${JSON.stringify(models)}` : `${model} in ${serverName}`,
   );
@@ -139,13 +145,13 @@ describe('servers that nobody needs', () => {
     host.add('former_name');
     const [shared, former] = await runner.findUnneeded([], signal);
     if (!shared || !former) throw new Error('both were there');
-    expect(await runner.removeUnneeded(shared, () => ['MAM'], 'polite', signal)).toBe(false);
+    expect(await runner.removeUnneeded(shared, () => needed('MAM'), 'polite', signal)).toBe(false);
     expect(await runner.removeUnneeded({ ...shared, serverId: 'other' }, () => [], 'polite', signal)).toBe(
       false,
     );
     expect(calls).toEqual([]);
-    expect(await runner.removeUnneeded(shared, () => ['Own'], 'polite', signal)).toBe(true);
-    expect(await runner.removeUnneeded(former, () => ['MAM'], 'force', signal)).toBe(true);
+    expect(await runner.removeUnneeded(shared, () => needed('Own'), 'polite', signal)).toBe(true);
+    expect(await runner.removeUnneeded(former, () => needed('MAM'), 'force', signal)).toBe(true);
     expect(await runner.removeUnneeded(former, () => [], 'force', signal)).toBe(false); // gone by itself
     expect(calls).toEqual(['stop shared 6', 'stop former_name 0']);
   });
@@ -201,11 +207,11 @@ describe('models that nobody needs in a server that others need', () => {
     const { host, runner } = rig();
     host.add('shared');
     loaded = { MAM: { state: 'READY' }, Pre: { state: 'READY' } };
-    const [pre] = await runner.findUnneeded(['MAM'], signal);
+    const [pre] = await runner.findUnneeded(needed('MAM'), signal);
     if (!pre) throw new Error('it was there');
-    expect(await runner.removeUnneeded(pre, () => ['MAM', 'Pre'], 'polite', signal)).toBe(false);
+    expect(await runner.removeUnneeded(pre, () => needed('MAM', 'Pre'), 'polite', signal)).toBe(false);
     expect(calls).toEqual([]);
-    expect(await runner.removeUnneeded(pre, () => ['MAM'], 'polite', signal)).toBe(true);
+    expect(await runner.removeUnneeded(pre, () => needed('MAM'), 'polite', signal)).toBe(true);
     expect(calls).toEqual(['unload Pre']);
     expect([...host.servers.keys()]).toEqual(['shared']);
   });

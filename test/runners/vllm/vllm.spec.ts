@@ -1,4 +1,4 @@
-import { explainExit } from '../../../src/runners/vllm/explain-exit.js';
+import { explainExit, isFinal } from '../../../src/runners/vllm/explain-exit.js';
 import { defaultVllmOptions, vllmOptions } from '../../../src/runners/vllm/vllm-options.js';
 import { vllmProgram } from '../../../src/runners/vllm/vllm-program.js';
 import type { ServedPlacement } from '../../../src/runners/placement-server/served-placement.js';
@@ -161,6 +161,48 @@ describe('why vLLM ended', () => {
     expect(explainExit(lines)).toMatch(
       /ValidationError: 1 validation error for ModelConfig Value error, User-/,
     );
+  });
+
+  it('is what argparse has against the flags', () => {
+    const lines = [
+      'usage: vllm serve [model_tag] [options]',
+      "vllm serve: error: argument --max-num-seqs: invalid int value: 'x'",
+    ];
+    expect(explainExit(lines)).toBe(lines[1]);
+  });
+
+  it('is not what it only warned of', () => {
+    const warned =
+      "(APIServer pid=1) WARNING 11-25 08:32:51 [x.py:2] ModuleNotFoundError: No module named 'y'";
+    const last = '(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.';
+    expect(explainExit([warned, last])).toMatch(/^RuntimeError: Engine core initialization failed/);
+  });
+
+  it.each([
+    ['vllm: error: unrecognized arguments: --no-such-flag', true],
+    ["vllm serve: error: argument --max-num-seqs: invalid int value: 'x'", true],
+    ["ModuleNotFoundError: No module named 'vllm._C'", true],
+    [
+      'pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, User-specified max_model_len (100000) is greater than the derived max_model_len (256)',
+      true,
+    ],
+    [
+      'pydantic_core._pydantic_core.ValidationError: 1 validation error for VllmConfig Value error, Total number of attention heads (2) must be divisible by tensor parallel size (3).',
+      true,
+    ],
+    [
+      'pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, Unknown quantization method: nonsense.',
+      true,
+    ],
+    ['torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.', false],
+    ['ValueError: Free memory on device cuda:0 (3.1/23.5 GiB) on startup is less than desired', false],
+    ['ValueError: No available memory for the cache blocks.', false],
+    ["OSError: [Errno 98] Address already in use: ('127.0.0.1', 18600)", false],
+    ["OSError: We couldn't connect to 'https://huggingface.co' to load the files", false],
+    ['RuntimeError: Engine core initialization failed. See root cause above.', false],
+    ['ImportError: libfoo.so: failed to map segment: Cannot allocate memory', false],
+  ])('%s: final is %s', (cause, final) => {
+    expect(isFinal(cause)).toBe(final);
   });
 
   it('is unknown without an error, and never long', () => {
