@@ -42,6 +42,7 @@ export function toStatusItem(deployment: DeploymentState, placement: Placement):
     status: placement.status,
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
+    ...(placement.sleeping && { sleeping: true }),
   };
 }
 
@@ -53,6 +54,7 @@ function toPlacementInfo(placement: Placement): PlacementInfo {
     port: placement.port,
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
+    ...(placement.sleeping && { sleeping: true }),
   };
 }
 

@@ -21,8 +21,9 @@ export function occupantsOf(state: DeploymentState, { need, policy }: Claim): Oc
   });
   return [
     ...[...state.releasing.values()].map(({ gpuId, pid }) => of(gpuId, pid, 'leaving')),
-    ...state
-      .active()
-      .map(({ gpuId, pid, status }) => of(gpuId, pid, status === 'RUNNING' ? 'running' : 'starting')),
+    ...state.active().map(({ gpuId, pid, status, sleeping }) => ({
+      ...of(gpuId, pid, status === 'RUNNING' ? 'running' : 'starting'),
+      ...(sleeping && { sleeping }),
+    })),
   ];
 }

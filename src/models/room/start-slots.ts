@@ -6,6 +6,8 @@ export interface StartSlot {
 interface Wish {
   readonly modelName: string;
   readonly gpuIds: readonly number[];
+  /** What it does with them; left out: it starts. */
+  readonly doing?: string;
 }
 
 interface Waiting extends Wish {
@@ -14,8 +16,8 @@ interface Waiting extends Wish {
 }
 
 /**
- * One start at a time per GPU, for backends that measure free memory as they start: two at once would each count the
- * other's memory as free. All GPUs of a wish are granted together, so that no two can wait for each other, and in the order
+ * One start, or sleep or wake, at a time per GPU, for backends that measure free memory as they start: two at once would
+ * each count the other's memory as free. All GPUs of a wish are granted together, so that no two can wait for each other, and in the order
  * of asking, so that nobody waits for ever.
  */
 export class StartSlots {
@@ -53,15 +55,15 @@ export class StartSlots {
     const claimed = new Map<number, string>(this.holders);
     for (const wish of [...this.waiting]) {
       const blocked = wish.gpuIds.find((gpuId) => claimed.has(gpuId));
-      for (const gpuId of wish.gpuIds) if (!claimed.has(gpuId)) claimed.set(gpuId, wish.modelName);
+      for (const gpuId of wish.gpuIds) if (!claimed.has(gpuId)) claimed.set(gpuId, wordsOf(wish));
       if (blocked === undefined) this.grant(wish);
-      else wish.tell(`waiting: ${claimed.get(blocked) ?? 'another model'} is starting on GPU ${blocked}`);
+      else wish.tell(`waiting: ${claimed.get(blocked) ?? 'another model is starting'} on GPU ${blocked}`);
     }
   }
 
   private grant(wish: Waiting): void {
     this.waiting = this.waiting.filter((each) => each !== wish);
-    for (const gpuId of wish.gpuIds) this.holders.set(gpuId, wish.modelName);
+    for (const gpuId of wish.gpuIds) this.holders.set(gpuId, wordsOf(wish));
     let isHeld = true;
     wish.grant({
       release: () => {
@@ -72,4 +74,8 @@ export class StartSlots {
       },
     });
   }
+}
+
+function wordsOf({ modelName, doing = 'is starting' }: Wish): string {
+  return `${modelName} ${doing}`;
 }
