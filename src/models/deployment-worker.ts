@@ -26,6 +26,7 @@ import { Prober } from './prober.js';
 import { Releases, type StopManner } from './releases.js';
 import type { StartSlot, StartSlots } from './room/start-slots.js';
 import { StartTurn } from './room/start-turn.js';
+import { Sleeps } from './sleep/sleeps.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */
 const STEP_GRACE_MS = 5000;
@@ -50,9 +51,12 @@ export interface WorkerContext {
 /** Longest timer there is: the wait for others' starts ends with theirs, each of which has its own deadline. */
 const NO_LIMIT_MS = 2 ** 31 - 1;
 
-/** A call of the runner's `start` or `stop`. */
+/** Steps that a sleep or a wake does not come before. */
+const FIRST: ReadonlySet<Step['kind']> = new Set(['release', 'recycle', 'give-up']);
+
+/** A call of the runner's `start`, `stop`, `sleep` or `wake`. */
 interface RunningStep {
-  readonly kind: 'start' | 'release';
+  readonly kind: 'start' | 'release' | 'sleep';
   readonly work: Interruptible;
 }
 
@@ -62,6 +66,7 @@ interface RunningStep {
  */
 export class DeploymentWorker {
   readonly records: DeploymentRecords;
+  readonly sleeps: Sleeps;
 
   private loop: Promise<void> | undefined;
   private awake = false;
@@ -100,11 +105,18 @@ export class DeploymentWorker {
       runnerContext: (signal) => this.runnerContext(signal, 'release'),
       onDue: () => {
         this.epoch += 1;
-        if (this.step?.kind === 'start') this.step.work.interrupt();
+        if (this.step?.kind !== 'release') this.step?.work.interrupt();
         this.wake();
       },
       onReleased: () => {
         this.claimed = [];
+      },
+    });
+    this.sleeps = new Sleeps(state, runner, context, {
+      runStep: ({ call, onSuccess, onFailure, limitMs }) =>
+        this.runStep('sleep', call, onSuccess, onFailure, limitMs),
+      wake: () => {
+        this.wake();
       },
     });
     this.waitDeadline = this.now + runner.startTimeoutMs;
@@ -140,16 +152,19 @@ export class DeploymentWorker {
     this.wake();
   }
 
-  /** A stop was accepted, the first of this GPU or a further one: a start under way gives up its turn. */
+  /** A stop was accepted, the first of this GPU or a further one: a start or a sleep under way gives up its turn. */
   stopAccepted(gpuId: number, isFirst: boolean, manner: StopManner): void {
     this.epoch += 1;
-    if (this.releases.accepted(gpuId, isFirst, manner)) this.step?.work.interrupt();
+    this.sleeps.forget();
+    const isDue = this.releases.accepted(gpuId, isFirst, manner);
+    if (isDue || this.step?.kind === 'sleep') this.step?.work.interrupt();
     this.wake();
   }
 
   /** Placements were put into ERROR, and their servers are to be ended by force. */
   endAccepted(gpuIds: readonly number[]): void {
     this.epoch += 1;
+    this.sleeps.forget();
     if (this.releases.endAccepted(gpuIds)) this.step?.work.interrupt();
     this.wake();
   }
@@ -184,6 +199,7 @@ export class DeploymentWorker {
       ),
     );
     this.releases.close();
+    this.sleeps.close(new ShuttingDownError('This service is shutting down: ask again when it is back.'));
     this.step?.work.interrupt();
     this.prober.interrupt();
     await this.loop;
@@ -227,6 +243,7 @@ export class DeploymentWorker {
       silenceDeadline: (this.silentSince ?? this.now) + this.silenceLimitMs,
       now: this.now,
     });
+    if (!FIRST.has(step.kind) && (await this.sleeps.perform())) return;
     await this.execute(step, phases);
   }
 
@@ -307,6 +324,7 @@ export class DeploymentWorker {
             'the backend says that the model is ready',
           );
         }
+        placement.sleeping = observation.sleeping ?? placement.sleeping;
       } else if (placement.status === 'RUNNING' && !this.step) {
         lost.push([placement, observation]);
       }

@@ -11,11 +11,12 @@ import { PlacementJournal } from './placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
 import { MemoryLearner } from './room/memory-learner.js';
 import { ServerShutdown } from './shutdown.js';
+import { SleepController } from './sleep/sleep.controller.js';
 import { Supervisor } from './supervisor.js';
 
 @Module({
   imports: [RunnersModule, GpusModule, StateModule],
-  controllers: [ModelsController, OrphansController],
+  controllers: [ModelsController, SleepController, OrphansController],
   providers: [
     Catalog,
     PlacementJournal,

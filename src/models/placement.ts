@@ -31,6 +31,8 @@ export class Placement {
   serverName: string | null = null;
   /** How far a start or a drain is, in words. */
   progress: string | undefined;
+  /** RUNNING, and the backend says that it sleeps. */
+  sleeping = false;
   /** ERROR, and the backend has not let go yet. */
   needsRelease = false;
   /** A stop was accepted, and the backend may work off its requests first. */
@@ -81,6 +83,7 @@ export class Placement {
     this.failure = this.current === 'ERROR' ? error : undefined;
     this.updatedAt = at;
     if (this.current !== 'STARTING') this.progress = undefined;
+    if (this.current !== 'RUNNING') this.sleeping = false;
     if (this.current === 'ERROR' || this.current === 'STOPPED') {
       this.pid = null;
       this.port = null;

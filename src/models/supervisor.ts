@@ -27,6 +27,7 @@ import { GpuRoom } from './room/gpu-room.js';
 import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
 import { StartSlots } from './room/start-slots.js';
+import type { SleepWish } from './sleep/sleeps.js';
 import { StartChecks } from './start-checks.js';
 import type { StartForecast } from './start-forecast.js';
 import { untilLetGo } from './stop-answer.js';
@@ -204,16 +205,31 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async stop(modelName: string, gpuId: number, asked: StopRequested = {}): Promise<DeploymentView> {
     this.assertOpen();
-    const { backend } = this.catalog.runnerOf(modelName, 'not_found');
-    if (!this.workers.has(modelName)) await this.adoption.settled(backend);
-    const worker = this.workers.get(modelName);
-    if (!worker) throw notPlaced(modelName, gpuId);
+    const worker = await this.placedWorker(modelName, gpuId);
     const { placement, done } = await worker.records.lock.runExclusive(() => {
       this.assertOpen();
       return this.acceptance.stop(worker, gpuId, asked);
     });
     const stopped = await untilLetGo(worker, placement.gpuId, done);
     return this.view(worker.state, stopped);
+  }
+
+  /**
+   * Has a placement sleep or wake, and waits until the backend has done it.
+   * @throws UnknownModelError, NotPlacedError, and what `Sleeps.ask` throws
+   */
+  async sleepOrWake(modelName: string, gpuId: number, wish: SleepWish): Promise<DeploymentView> {
+    this.assertOpen();
+    const worker = await this.placedWorker(modelName, gpuId);
+    const asked = await worker.records.lock.runExclusive(() => {
+      this.assertOpen();
+      const { state } = worker;
+      const placement = state.servingOn(gpuId) ?? state.releasingOn(gpuId);
+      if (!placement) throw notPlaced(modelName, gpuId);
+      return { placement, done: worker.sleeps.ask(placement, wish) };
+    });
+    await asked.done;
+    return this.view(worker.state, asked.placement);
   }
 
   /** `MAM@0` for all that the server of this name serves, starts or is letting go of. Never waits. */
@@ -320,6 +336,14 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.restore(desired);
     this.workers.get(modelName)?.wake();
     this.publishTenants();
+  }
+
+  private async placedWorker(modelName: string, gpuId: number): Promise<DeploymentWorker> {
+    const { backend } = this.catalog.runnerOf(modelName, 'not_found');
+    if (!this.workers.has(modelName)) await this.adoption.settled(backend);
+    const worker = this.workers.get(modelName);
+    if (!worker) throw notPlaced(modelName, gpuId);
+    return worker;
   }
 
   private workerOf(runner: Runner, modelName: string): DeploymentWorker {

@@ -43,6 +43,7 @@ export function toStatusItem(deployment: DeploymentState, { gpuId, placement }: 
     status: placement.status,
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
+    ...(placement.sleeping && { sleeping: true }),
   };
 }
 
@@ -55,6 +56,7 @@ function toPlacementInfo({ gpuId, placement }: HeldGpu): PlacementInfo {
     port: placement.port,
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
+    ...(placement.sleeping && { sleeping: true }),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { DomainError, type RetryPolicy } from '../common/errors.js';
+import { type SleepContext, type SleepLevel, SleepNotSupportedError } from './sleep.js';
 import type { Needed, RemovalManner, Unneeded } from './unneeded.js';
 
 /** A GPU by its NVML index, and by the UUID it is pinned with. */
@@ -64,6 +65,8 @@ export interface PlacementObservation {
   readonly port: number | null;
   /** Container or process name of the server. */
   readonly serverName: string | null;
+  /** Of what is `ready`: the backend says whether it sleeps; left out where it does not say. */
+  readonly sleeping?: boolean;
 }
 
 /** What a runner may know and use while it works on a deployment. */
@@ -195,6 +198,23 @@ export abstract class Runner {
    * @throws StopFailedError
    */
   abstract recycle(deployment: Deployment, context: RunnerContext): Promise<boolean>;
+
+  /** Longest time, ms, that a sleep or a wake takes before it is an error; `null`: models of this backend cannot sleep. */
+  readonly sleepTimeoutMs: number | null = null;
+
+  /**
+   * Has a placement give its GPU's memory back and keep its server. Interrupts no request; resolves when the backend says
+   * that it sleeps. Idempotent: what sleeps already stays at its level. Takes turns with `start` and `stop` of the model.
+   * @throws SleepNotSupportedError, SleepUnavailableError, SleepFailedError
+   */
+  sleep(_deployment: Deployment, _gpuId: number, _level: SleepLevel, _context: SleepContext): Promise<void> {
+    return Promise.reject(new SleepNotSupportedError(this.backend));
+  }
+
+  /** Has it serve again, as it did before; resolves when the backend says so. Idempotent. @throws like `sleep` */
+  wake(_deployment: Deployment, _gpuId: number, _context: SleepContext): Promise<void> {
+    return Promise.reject(new SleepNotSupportedError(this.backend));
+  }
 
   /**
    * What is true now, one observation per GPU of the deployment. Never throws for a dead backend, and comes back with

@@ -7,6 +7,7 @@ import type {
   Runner,
   RunnerContext,
 } from '../../src/runners/runner.js';
+import { SleepNotSupportedError } from '../../src/runners/sleep.js';
 import type { Needed } from '../../src/runners/unneeded.js';
 
 /** A backend for one case of the suite. */
@@ -214,6 +215,45 @@ export function runnerContract(open: () => Promise<RunnerHarness>, timeoutMs: nu
     wanted = [];
     await runner.stopByForce(deployment(), [0], context());
     expect(await phases(0)).toEqual(['absent']);
+  });
+
+  contractCase('sleeps and wakes as it says, or says that it cannot', async () => {
+    const [first] = await start(0, 1);
+    const quiet = { signal: never, onProgress: () => undefined };
+    const sleep = (level: 1 | 2): Promise<void> => runner.sleep(deployment(0, 1), 0, level, quiet);
+    const wake = (): Promise<void> => runner.wake(deployment(0, 1), 0, quiet);
+    const asleep = async (): Promise<boolean[]> =>
+      (await untilPhase('ready', 0, 1)).map(({ sleeping }) => sleeping === true);
+    if (runner.sleepTimeoutMs === null) {
+      await expect(sleep(1)).rejects.toBeInstanceOf(SleepNotSupportedError);
+      await expect(wake()).rejects.toBeInstanceOf(SleepNotSupportedError);
+      expect(await asleep()).toEqual([false, false]);
+      return;
+    }
+    await wake(); // is awake
+    for (const level of [1, 2] as const) {
+      await sleep(level);
+      expect(await asleep()).toEqual([true, false]);
+      await sleep(1); // stays at its level
+      runner = await harness.create();
+      expect(await asleep()).toEqual([true, false]);
+      await wake();
+      expect(await asleep()).toEqual([false, false]);
+    }
+    await sleep(1);
+    expect(await runner.recycle(deployment(0, 1), context())).toBe(false);
+    const [again] = await start(0, 1);
+    expect(again).toMatchObject({ pid: first?.pid, sleeping: true });
+    await stop([1], [0]);
+    expect(await phases(0, 1)).toEqual(['absent', 'ready']);
+  });
+
+  contractCase('a sleep or a wake that was given up before does nothing', async () => {
+    await start(0);
+    const gone = { signal: AbortSignal.abort(new Error('given up')), onProgress: () => undefined };
+    await expect(runner.sleep(deployment(0), 0, 1, gone)).rejects.toBeInstanceOf(Error);
+    await expect(runner.wake(deployment(0), 0, gone)).rejects.toBeInstanceOf(Error);
+    expect((await untilPhase('ready', 0)).map(({ sleeping }) => sleeping === true)).toEqual([false]);
   });
 
   contractCase('the next instance finds what runs, starts nothing twice, and stops it', async () => {

@@ -13,13 +13,17 @@ import {
   type StopContext,
   type Workload,
 } from '../../src/runners/runner.js';
+import type { SleepContext, SleepLevel } from '../../src/runners/sleep.js';
 
 /** Main process of the server on GPU 0: beyond `pid_max`, so that no process of the host can be taken for it. */
 const FAKE_PID = 5_000_100;
 
-type Verb = 'start' | 'stop' | 'force';
+/** What a sleep and a wake need not know. */
+const NOWHERE = { gpus: [], wanted: () => [] };
 
-/** A call of `start` or `stop` that is under way, for a test to end. */
+type Verb = 'start' | 'stop' | 'force' | 'sleep' | 'wake';
+
+/** A call of `start`, `stop`, `sleep` or `wake` that is under way, for a test to end. */
 export class HeldCall {
   private settle!: { resolve: () => void; reject: (error: unknown) => void };
   readonly done: Promise<void>;
@@ -54,6 +58,11 @@ export class FakeRunner extends Runner {
   startTimeoutMs = 100_000;
   stopTimeoutMs = 20_000;
   measures = false;
+  override sleepTimeoutMs: number | null = 30_000;
+  /** `A 0` for what sleeps. */
+  readonly asleep = new Set<string>();
+  /** The backend does not say what sleeps. */
+  hidesSleep = false;
 
   /** What the backend serves. */
   readonly world = new Map<string, Set<number>>();
@@ -106,7 +115,13 @@ export class FakeRunner extends Runner {
   readonly patience: number[] = [];
 
   private readonly holding = new Set<Verb>();
-  private readonly failures: Record<Verb, Error[]> = { start: [], stop: [], force: [] };
+  private readonly failures: Record<Verb, Error[]> = {
+    start: [],
+    stop: [],
+    force: [],
+    sleep: [],
+    wake: [],
+  };
   private readonly arrivals: (() => void)[] = [];
   private readonly listeners = new Set<() => void>();
   private overlap = new Map<string, number>();
@@ -161,7 +176,10 @@ export class FakeRunner extends Runner {
 
   /** The server of these models dies. */
   crash(...models: string[]): void {
-    for (const model of models) this.world.delete(model);
+    for (const model of models) {
+      this.world.delete(model);
+      for (const each of this.asleep) if (each.startsWith(`${model} `)) this.asleep.delete(each);
+    }
     this.notify();
   }
 
@@ -237,6 +255,25 @@ export class FakeRunner extends Runner {
     return this.takeAway('force', deployment, gpuIds, context);
   }
 
+  override sleep(
+    deployment: Deployment,
+    gpuId: number,
+    level: SleepLevel,
+    context: SleepContext,
+  ): Promise<void> {
+    this.calls.push(`sleep ${deployment.modelName} [${gpuId}] ${level}`);
+    return this.perform('sleep', deployment, [gpuId], { ...context, ...NOWHERE }, () => {
+      this.asleep.add(`${deployment.modelName} ${gpuId}`);
+    });
+  }
+
+  override wake(deployment: Deployment, gpuId: number, context: SleepContext): Promise<void> {
+    this.calls.push(`wake ${deployment.modelName} [${gpuId}]`);
+    return this.perform('wake', deployment, [gpuId], { ...context, ...NOWHERE }, () => {
+      this.asleep.delete(`${deployment.modelName} ${gpuId}`);
+    });
+  }
+
   private async takeAway(
     verb: 'stop' | 'force',
     deployment: Deployment,
@@ -249,6 +286,7 @@ export class FakeRunner extends Runner {
     await this.perform(verb, deployment, gpuIds, context, () => {
       const left = this.servedOn(modelName).filter((gpuId) => !gpuIds.includes(gpuId));
       this.world.set(modelName, new Set(left));
+      for (const gpuId of gpuIds) this.asleep.delete(`${modelName} ${gpuId}`);
     });
   }
 
@@ -324,6 +362,7 @@ export class FakeRunner extends Runner {
         pid: serves || this.serverStays ? this.pidOn(gpuId) : null,
         port: serves ? 8000 + gpuId : null,
         serverName: serves ? this.serverNameOf(deployment.modelName) : null,
+        ...(!this.hidesSleep && serves && { sleeping: this.asleep.has(`${deployment.modelName} ${gpuId}`) }),
       };
     });
   }

@@ -193,7 +193,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   placement(
     modelName: string,
     gpuId: number,
-  ): { status: string; error?: string; progress?: string } | undefined {
+  ): { status: string; error?: string; progress?: string; sleeping?: true } | undefined {
     const found = this.supervisor
       .deployments()
       .find((deployment) => deployment.modelName === modelName)
@@ -204,6 +204,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
         status: found.status,
         ...(found.error && { error: `${found.error.code}: ${found.error.message}` }),
         ...(found.progress !== undefined && { progress: found.progress }),
+        ...(found.sleeping && { sleeping: true as const }),
       }
     );
   }

@@ -2,6 +2,8 @@ import { jest } from '@jest/globals';
 import fc from 'fast-check';
 import { StopFailedError } from '../../src/launchers/launcher.js';
 import { ModelLoadError, ServerLostError } from '../../src/runners/runner.js';
+import { SleepFailedError } from '../../src/runners/sleep.js';
+import type { SleepWish } from '../../src/models/sleep/sleeps.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';
@@ -15,7 +17,7 @@ const MODELS = ['A', 'B'] as const;
 const model = fc.constantFrom(...MODELS);
 const gpuId = fc.integer({ min: 0, max: 3 });
 
-type Verb = 'start' | 'stop' | 'force';
+type Verb = 'start' | 'stop' | 'force' | 'sleep' | 'wake';
 type Action =
   | {
       readonly kind: 'start' | 'stop';
@@ -24,6 +26,7 @@ type Action =
       /** Of a stop. */
       readonly manner: { readonly drainSeconds?: number; readonly force?: boolean };
     }
+  | { readonly kind: 'rest'; readonly model: string; readonly gpuId: number; readonly wish: SleepWish }
   | { readonly kind: 'work'; readonly work: FakeRunner['work'] }
   | { readonly kind: 'crash'; readonly model: string }
   | { readonly kind: 'trouble'; readonly verb: Verb; readonly error: 'final' | 'bounded' }
@@ -40,7 +43,17 @@ const manner = fc.constantFrom(
   { force: true },
 );
 const command = fc.record({ kind: fc.constantFrom('start' as const, 'stop' as const), model, gpuId, manner });
-const verb = fc.constantFrom<Verb>('start', 'stop', 'force');
+const rest = fc.record({
+  kind: fc.constant('rest' as const),
+  model,
+  gpuId,
+  wish: fc.constantFrom<SleepWish>(
+    { kind: 'sleep', level: 1 },
+    { kind: 'sleep', level: 2 },
+    { kind: 'wake' },
+  ),
+});
+const verb = fc.constantFrom<Verb>('start', 'stop', 'force', 'sleep', 'wake');
 const work = fc.constantFrom<FakeRunner['work']>(
   null,
   { open: 0, finished: 1 },
@@ -49,6 +62,7 @@ const work = fc.constantFrom<FakeRunner['work']>(
 );
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 12, arbitrary: command },
+  { weight: 4, arbitrary: rest },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash' as const), model }) },
   {
     weight: 1,
@@ -66,6 +80,13 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('work' as const), work }) },
 );
+
+const TROUBLE = {
+  stop: new StopFailedError('stuck'),
+  force: new StopFailedError('stuck'),
+  sleep: new SleepFailedError('sleepless'),
+  wake: new SleepFailedError('too tired'),
+};
 
 /** Runs the actions without waiting for answers; returns the answers, and the house as it is afterwards. */
 async function play(
@@ -90,6 +111,9 @@ async function play(
       case 'stop':
         note(house.supervisor.stop(each.model, each.gpuId, each.manner));
         break;
+      case 'rest':
+        note(house.supervisor.sleepOrWake(each.model, each.gpuId, each.wish));
+        break;
       case 'crash':
         house.runner.crash(each.model);
         break;
@@ -97,7 +121,7 @@ async function play(
         house.runner.failNext(
           each.verb,
           each.verb !== 'start'
-            ? new StopFailedError('stuck')
+            ? TROUBLE[each.verb]
             : each.error === 'final'
               ? new ModelLoadError('broken')
               : new ServerLostError('died'),
@@ -126,6 +150,8 @@ async function play(
   house.runner.letGo('start');
   house.runner.letGo('stop');
   house.runner.letGo('force');
+  house.runner.letGo('sleep');
+  house.runner.letGo('wake');
   for (let second = 0; second < 15; second += 1) {
     await pass(1000);
     await house.probe();
@@ -153,6 +179,12 @@ function expectAgreement(house: House): void {
   expect(house.tenants.list().map(({ modelName, gpuId: id }) => `${modelName} ${id} RUNNING`)).toEqual(
     house.status().filter((line) => line.endsWith('RUNNING')),
   );
+  const sleepers = house.supervisor
+    .deployments()
+    .flatMap(({ modelName, serving }) =>
+      [...serving.values()].filter(({ sleeping }) => sleeping).map(({ gpuId: id }) => `${modelName} ${id}`),
+    );
+  expect(sleepers.sort()).toEqual([...house.runner.asleep].sort());
   expect(house.runner.overlapped).toBe(false);
   expect(house.runner.measuredTogether).toBe(false);
   expect(house.defects()).toEqual([]);

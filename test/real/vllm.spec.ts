@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { afterEach, expect, it, jest, describe } from '@jest/globals';
-import { createRealVllm, vllmIsThere } from '../support/real-vllm.js';
+import { createRealVllm, createSleepyVllm, vllmIsThere } from '../support/real-vllm.js';
 import type { TestService } from '../support/service.js';
 
 jest.setTimeout(300_000);
@@ -65,6 +65,24 @@ async function completion(port: number, tokens: number, count = 1): Promise<[num
   return [response.status, body.usage?.completion_tokens];
 }
 
+/** What it says to a prompt, without chance. */
+async function says(port: number): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${port}/v1/completions`, {
+    method: 'POST',
+    headers: { Connection: 'close', 'Content-Type': 'application/json' },
+    body: JSON.stringify({ model: 'tiny-llama', prompt: 'hello', max_tokens: 16, temperature: 0 }),
+    signal: AbortSignal.timeout(60_000),
+  });
+  const body = (await response.json()) as { choices: { text: string }[] };
+  return body.choices[0]?.text ?? '';
+}
+
+async function rest(what: 'sleep' | 'wake', level?: number): Promise<[number, boolean | undefined]> {
+  const body = { model_name: 'tiny', gpu_id: 0, ...(level !== undefined && { level }) };
+  const answer = await service.call('POST', `/api/v1/models/${what}`, body);
+  return [answer.status, (answer.body.placements as { sleeping?: boolean }[] | undefined)?.[0]?.sleeping];
+}
+
 async function running(port: number): Promise<number> {
   const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   return Number(/^vllm:num_requests_running\S+ (\S+)$/m.exec(metrics)?.[1]);
@@ -116,6 +134,43 @@ withVllm("vLLM's own server, on the CPU", () => {
     expect(await stopping).toMatchObject({ status: 200, body: { status: 'STOPPED' } });
     expect(await groupOf(second.pid)).toEqual([]);
     expect(await service.serverPids()).toEqual([]);
+  });
+
+  it('sleeps when its requests are worked off, lets none in until it wakes, and says the same as before', async () => {
+    service = await createSleepyVllm();
+    await service.boot();
+    await service.start('tiny', 0);
+    const { pid, port } = await untilRunning();
+    const before = await says(port);
+
+    const request = completion(port, 240, 64);
+    await service.until(async () => (await running(port)) > 0);
+    const asleep = rest('sleep');
+    expect(await request).toEqual([200, 240 * 64]);
+    expect(await asleep).toEqual([200, true]);
+    expect(await rest('sleep')).toEqual([200, true]);
+    let answered = false;
+    const waiting = says(port).finally(() => (answered = true));
+    await service.end('SIGKILL');
+    await service.boot();
+    await service.until(async () => {
+      const { body } = await service.get<{ sleeping?: boolean }[]>('/api/v1/models/status/tiny');
+      return body[0]?.sleeping === true;
+    }, 30_000);
+    expect(answered).toBe(false);
+    expect(await rest('wake')).toEqual([200, undefined]);
+    expect(await waiting).toBe(before);
+
+    expect(await rest('sleep', 2)).toEqual([200, true]);
+    expect(await rest('wake')).toEqual([200, undefined]);
+    expect(await rest('wake')).toEqual([200, undefined]);
+    expect(await says(port)).toBe(before);
+    expect(await placement()).toMatchObject({ pid, status: 'RUNNING' });
+
+    expect(await rest('sleep', 2)).toEqual([200, true]);
+    says(port).catch(() => undefined);
+    expect(await service.stop('tiny', 0, { drain_seconds: 100 })).toMatchObject({ status: 200 });
+    expect(await groupOf(pid)).toEqual([]);
   });
 
   it('that cannot start says why in its own words', async () => {

@@ -16,13 +16,28 @@ export function vllmIsThere(): boolean {
   return false;
 }
 
+/** Runs its first argument with the others, without the flag that vLLM refuses where there is no GPU. */
+const WITHOUT_SLEEP_FLAG =
+  'for each; do shift; [ "$each" = --enable-sleep-mode ] || set -- "$@" "$each"; done; exec "$0" "$@"';
+
 /** The service over vLLM's own CPU server with a tiny model, `tiny`, served as `tiny-llama`. Not booted yet. */
 export function createRealVllm(): Promise<TestService> {
+  return create({ command: [PROGRAM], device: 'cpu' });
+}
+
+/**
+ * The same, and it can sleep: all that vLLM does for it but the memory, of which a CPU gives nothing back. The service
+ * must not know that it is one.
+ */
+export function createSleepyVllm(): Promise<TestService> {
+  return create({ command: ['sh', '-c', WITHOUT_SLEEP_FLAG, PROGRAM], device: 'gpu' }, { sleep_mode: true });
+}
+
+function create(section: Record<string, unknown>, tiny: Record<string, unknown> = {}): Promise<TestService> {
   return TestService.create({
     vllm: (ports) => ({
       launcher: 'process',
-      command: [PROGRAM],
-      device: 'cpu',
+      ...section,
       ports,
       env: { HF_HUB_OFFLINE: '1', VLLM_NO_USAGE_STATS: '1', VLLM_CPU_KVCACHE_SPACE: '1' },
       start_timeout_seconds: 300,
@@ -34,6 +49,7 @@ export function createRealVllm(): Promise<TestService> {
           max_model_len: 256,
           dtype: 'float32',
           extra_args: ['--enforce-eager'],
+          ...tiny,
         },
         impossible: { model: join(DIRECTORY, 'tiny-llama'), max_model_len: 100_000 },
       },

@@ -74,6 +74,7 @@ const OWN: Readonly<Record<string, string>> = {
   '--dtype': 'dtype',
   '--tensor-parallel-size': 'config.gpu_ids of a start',
   '-tp': 'config.gpu_ids of a start',
+  '--enable-sleep-mode': 'sleep_mode',
   '--host': 'bind_address',
   '--port': 'ports',
 };

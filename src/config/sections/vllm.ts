@@ -39,6 +39,10 @@ const vllmModel = z.strictObject({
     .describe('Further flags of vllm serve, of those that are allowed.'),
   drain_seconds: drainSeconds.describe('Time requests get before a stop that does not say itself.'),
   gpu_memory_mb: gpuMemoryMb.describe('Memory one placement takes on each GPU, MiB.'),
+  sleep_mode: z
+    .boolean()
+    .default(false)
+    .describe("The model can sleep and wake; opens vLLM's development endpoints on its port."),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPUs to itself.'),
 });
 
@@ -61,10 +65,20 @@ export const vllmSection = z
     vllm_cache_host_path: cachePath.describe(
       "Directory of the host for what vLLM compiles, mounted at /root/.cache/vllm (docker); null for the container's own.",
     ),
+    sleep_timeout_seconds: z
+      .int()
+      .min(1)
+      .max(3600)
+      .default(300)
+      .describe('Longest time a sleep or a wake takes, requests that it waits for included.'),
     models: z.record(safeName, vllmModel).describe('The models of this backend, and how each is served.'),
   })
-  .superRefine(({ models }, context) => {
-    for (const [name, { extra_args: args }] of Object.entries(models)) {
+  .superRefine(({ models, device }, context) => {
+    for (const [name, { extra_args: args, sleep_mode: sleeps }] of Object.entries(models)) {
+      if (sleeps && device === 'cpu') {
+        const message = 'vLLM sleeps on GPUs alone, and device is cpu';
+        context.addIssue({ code: 'custom', path: ['models', name, 'sleep_mode'], message });
+      }
       for (const { index, message } of flagFaults(args)) {
         context.addIssue({ code: 'custom', path: ['models', name, 'extra_args', index], message });
       }

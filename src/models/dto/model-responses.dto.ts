@@ -47,10 +47,18 @@ export class ModelStatusItem {
   error?: PlacementErrorInfo;
 
   @ApiPropertyOptional({
-    description: 'How far a start or a drain is, in words. 启动或停止的进度',
+    description: 'How far a start, a drain, a sleep or a wake is, in words. 启动、停止、休眠或唤醒的进度',
     example: 'loading MAM',
   })
   progress?: string;
+
+  @ApiPropertyOptional({
+    description:
+      'Where it sleeps: its server runs, has given back GPU memory, and answers no requests until it is woken. 休眠中',
+    enum: [true],
+    type: 'boolean',
+  })
+  sleeping?: true;
 }
 
 /** One GPU's share of a `ModelInstanceInfo`. */
@@ -94,10 +102,18 @@ export class PlacementInfo {
   error?: PlacementErrorInfo;
 
   @ApiPropertyOptional({
-    description: 'How far a start or a drain is, in words. 启动或停止的进度',
+    description: 'How far a start, a drain, a sleep or a wake is, in words. 启动、停止、休眠或唤醒的进度',
     example: 'loading MAM',
   })
   progress?: string;
+
+  @ApiPropertyOptional({
+    description:
+      'Where it sleeps: its server runs, has given back GPU memory, and answers no requests until it is woken. 休眠中',
+    enum: [true],
+    type: 'boolean',
+  })
+  sleeping?: true;
 }
 
 /** What a stop did to the memory of its GPU. */

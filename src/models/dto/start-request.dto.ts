@@ -30,7 +30,7 @@ function NotWith(other: string): PropertyDecorator {
 }
 
 /** One placement, by model and GPU. */
-class PlacementRequest {
+export class PlacementRequest {
   @ApiProperty({
     description:
       'Name of a supported model; its backend is known from the configuration. 模型名称，必须是配置中支持的模型',

@@ -22,7 +22,7 @@ export interface MemoryBalance {
  * now is in use already, the rest is reserved.
  *
  * Where what a server holds cannot be told apart (a placement of it has no estimate or is leaving, or the driver does not
- * tell), those that run are taken to hold what they need, and those that start to hold nothing.
+ * tell), those that run are taken to hold what they need, and those that start or sleep to hold nothing.
  */
 export function balanceOf(
   gpu: GpuHoldings,
@@ -71,7 +71,7 @@ function outstandingOf(placements: readonly Occupant[], gpu: GpuHoldings): numbe
     staying.length === placements.length &&
     staying.every(({ estimateMiB }) => estimateMiB !== null);
   if (isToldApart) return Math.max(0, sumOf(staying) - held);
-  return sumOf(staying.filter(({ state }) => state === 'starting'));
+  return sumOf(staying.filter(({ state, sleeping }) => state === 'starting' || sleeping));
 }
 
 function sumOf(occupants: readonly Occupant[]): number {

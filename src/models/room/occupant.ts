@@ -8,6 +8,8 @@ export interface Occupant {
   readonly pid: number | null;
   /** `leaving`: a stop is under way. */
   readonly state: 'starting' | 'running' | 'leaving';
+  /** It runs, and has given memory back that it takes again when it wakes. */
+  readonly sleeping?: boolean;
   /** What it takes at its peak, MiB; `null` where nobody knows. */
   readonly estimateMiB: number | null;
   readonly policy: GpuPolicy;

@@ -12,7 +12,7 @@ export interface Claim {
 
 /** A model's placements, on each GPU they hold; a GPU can have two, one that leaves and one that waits for it. */
 export function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[] {
-  const of = ({ gpuIds, pid }: Placement, phase: Occupant['state']): Occupant[] =>
+  const of = ({ gpuIds, pid, sleeping }: Placement, phase: Occupant['state']): Occupant[] =>
     gpuIds.map((gpuId) => ({
       modelName: state.modelName,
       gpuId,
@@ -20,6 +20,7 @@ export function occupantsOf(state: DeploymentState, { need, policy }: Claim): Oc
       state: phase,
       estimateMiB: need.memoryMiB,
       policy,
+      ...(sleeping && { sleeping }),
     }));
   return [
     ...[...state.releasing.values()].flatMap((placement) => of(placement, 'leaving')),

@@ -6,6 +6,8 @@ export interface StartSlot {
 interface Wish {
   readonly modelName: string;
   readonly gpuIds: readonly number[];
+  /** What it does with them; left out: it starts. */
+  readonly doing?: string;
 }
 
 interface Waiting extends Wish {
@@ -14,8 +16,8 @@ interface Waiting extends Wish {
 }
 
 /**
- * One start at a time per GPU, for backends that measure free memory as they start: two at once would each count the
- * other's memory as free. All GPUs of a wish are granted together, so that no two can wait for each other, and in the order
+ * One start, or sleep or wake, at a time per GPU, for backends that measure free memory as they start: two at once would
+ * each count the other's memory as free. All GPUs of a wish are granted together, so that no two can wait for each other, and in the order
  * of asking, so that nobody waits for ever.
  */
 export class StartSlots {
@@ -64,9 +66,8 @@ export class StartSlots {
     for (const wish of [...this.waiting]) {
       const others = noted.filter(({ modelName }) => modelName !== wish.modelName);
       const blocker = [...before, ...others].find((each) => firstShared(each, wish) !== undefined);
-      if (blocker) {
-        wish.tell(`waiting: ${blocker.modelName} is starting on GPU ${String(firstShared(blocker, wish))}`);
-      } else this.grant(wish);
+      if (blocker) wish.tell(`waiting: ${wordsOf(blocker)} on GPU ${String(firstShared(blocker, wish))}`);
+      else this.grant(wish);
       before.push(wish);
     }
   }
@@ -86,4 +87,8 @@ export class StartSlots {
 
 function firstShared(a: Wish, b: Wish): number | undefined {
   return a.gpuIds.find((gpuId) => b.gpuIds.includes(gpuId));
+}
+
+function wordsOf({ modelName, doing = 'is starting' }: Wish): string {
+  return `${modelName} ${doing}`;
 }

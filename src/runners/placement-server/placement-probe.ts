@@ -1,6 +1,6 @@
 import { deadline, orAborted } from '../../common/deadline.js';
 import { type DomainError, messageOf } from '../../common/errors.js';
-import type { PlacementPhase } from '../runner.js';
+import type { PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';
 import type { PlacementBackend, RunningServer } from './placement-backend.js';
 import type { PlacementIdentity } from './placement-identity.js';
@@ -8,6 +8,9 @@ import type { ProbeResult } from './served-placement.js';
 import { StartupWindow } from './startup-window.js';
 
 const PROBE_TIMEOUT_MS = 5000;
+
+/** What an answer, or its want, says of the placement. */
+export type Seen = Pick<PlacementObservation, 'phase' | 'reason' | 'sleeping'>;
 
 /** Asks the server of one placement how it is, and makes a phase of the answer, or of its want. */
 export class PlacementProbe {
@@ -27,12 +30,12 @@ export class PlacementProbe {
   }
 
   /** Who was never ready and has time left is coming up, as long as it does not answer. */
-  async phase(running: RunningServer, signal: AbortSignal): Promise<[PlacementPhase, string?]> {
+  async look(running: RunningServer, signal: AbortSignal): Promise<Seen> {
     try {
-      return phaseFor(await this.ask(running, signal));
+      return seenAs(await this.ask(running, signal));
     } catch (error) {
       const isOver = this.window.isOver(running.info, this.identity.startTimeoutMs);
-      return [isOver ? unseenAs(error) : 'starting', messageOf(error)];
+      return { phase: isOver ? unseenAs(error) : 'starting', reason: messageOf(error) };
     }
   }
 
@@ -48,14 +51,14 @@ export class PlacementProbe {
   }
 }
 
-export function phaseFor(result: ProbeResult): [PlacementPhase, string?] {
+export function seenAs(result: ProbeResult): Seen {
   switch (result.state) {
     case 'ready':
-      return ['ready'];
+      return { phase: 'ready', ...(result.sleeping !== undefined && { sleeping: result.sleeping }) };
     case 'starting':
-      return result.reason === undefined ? ['starting'] : ['starting', result.reason];
+      return { phase: 'starting', ...(result.reason !== undefined && { reason: result.reason }) };
     case 'failed':
-      return ['absent', result.error.message];
+      return { phase: 'absent', reason: result.error.message };
     default:
       return result satisfies never;
   }

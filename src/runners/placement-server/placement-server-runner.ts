@@ -13,6 +13,7 @@ import {
   type Workload,
 } from '../runner.js';
 import { settleAll } from '../settle-all.js';
+import { type SleepContext, type SleepLevel, SleepNotSupportedError } from '../sleep.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import type { Wanted } from './placement-backend.js';
 import { BEFORE_STOP_MS, type PlacementServer } from './placement-server.js';
@@ -92,6 +93,20 @@ export abstract class PlacementServerRunner<
   /** Before the polite signal: to clear queues, to give memory back. That it fails or is late keeps no stop. */
   beforeStop(_placement: ServedPlacement<Options>, _context: BeforeStop): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** `Runner.sleep`, of a server that runs; with it, say `sleepTimeoutMs` and have `probe` tell whether it sleeps. */
+  sleepServer(
+    _placement: ServedPlacement<Options>,
+    _level: SleepLevel,
+    _context: SleepContext,
+  ): Promise<void> {
+    return Promise.reject(new SleepNotSupportedError(this.backend));
+  }
+
+  /** `Runner.wake`, the same. */
+  wakeServer(_placement: ServedPlacement<Options>, _context: SleepContext): Promise<void> {
+    return Promise.reject(new SleepNotSupportedError(this.backend));
   }
 
   /** The cause of an end in words, out of the last lines of the log; `undefined`: the last line is. */
@@ -181,6 +196,23 @@ export abstract class PlacementServerRunner<
       deployment.gpuIds.map((gpuId) => this.server(deployment, gpuId).endIfSilent(context.signal)),
     );
     return ended.includes(true);
+  }
+
+  override async sleep(
+    deployment: Deployment,
+    gpuId: number,
+    level: SleepLevel,
+    context: SleepContext,
+  ): Promise<void> {
+    await this.server(deployment, gpuId).whileRunning(context.signal, (placement) =>
+      this.sleepServer(placement as ServedPlacement<Options>, level, context),
+    );
+  }
+
+  override async wake(deployment: Deployment, gpuId: number, context: SleepContext): Promise<void> {
+    await this.server(deployment, gpuId).whileRunning(context.signal, (placement) =>
+      this.wakeServer(placement as ServedPlacement<Options>, context),
+    );
   }
 
   getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {

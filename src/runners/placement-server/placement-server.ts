@@ -4,11 +4,12 @@ import type { PlacementServerConfig } from '../../config/sections/placement-serv
 import type { Launcher } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import type { PortRange } from '../port-range.js';
-import type { DeploymentOptions, PlacementObservation, PlacementPhase } from '../runner.js';
+import type { DeploymentOptions, PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
 import { PlacementIdentity } from './placement-identity.js';
-import { phaseFor, PlacementProbe } from './placement-probe.js';
+import { PlacementProbe, type Seen, seenAs } from './placement-probe.js';
+import type { ServedPlacement } from './served-placement.js';
 
 /** Time of the launcher to say whether the server runs; what a probe has beyond that is for the server itself. */
 const INSPECT_TIMEOUT_MS = 1000;
@@ -103,10 +104,22 @@ export class PlacementServer extends LaunchedServer {
   async endIfSilent(signal: AbortSignal): Promise<boolean> {
     return this.exclusively(signal, async () => {
       const running = await this.find(signal);
-      if (!running || (await this.probe.phase(running, signal))[0] !== 'silent') return false;
+      if (!running || (await this.probe.look(running, signal)).phase !== 'silent') return false;
       signal.throwIfAborted();
       await this.launcher.stop(this.name, 0, signal);
       return true;
+    });
+  }
+
+  /** Does something with a server that runs, in turn with launch and stop. @throws ServerLostError where it does not run */
+  async whileRunning(
+    signal: AbortSignal,
+    work: (placement: ServedPlacement) => Promise<void>,
+  ): Promise<void> {
+    await this.exclusively(signal, async () => {
+      const running = await this.find(signal);
+      if (!running) throw await this.lost(`${this.name} is not there`);
+      await orAborted(work(running.placement), signal);
     });
   }
 
@@ -118,11 +131,13 @@ export class PlacementServer extends LaunchedServer {
     } catch (error) {
       return this.observeBehindLauncher(messageOf(error), signal);
     }
-    if (!running) return this.observation(undefined, ['absent', (await this.ending()).sentence]);
-    if (!this.identity.fits(running, options)) {
-      return this.observation(running, ['absent', `${this.name} runs with other options`]);
+    if (!running) {
+      return this.observation(undefined, { phase: 'absent', reason: (await this.ending()).sentence });
     }
-    return this.observation(running, await this.probe.phase(running, signal));
+    if (!this.identity.fits(running, options)) {
+      return this.observation(running, { phase: 'absent', reason: `${this.name} runs with other options` });
+    }
+    return this.observation(running, await this.probe.look(running, signal));
   }
 
   protected override get linesToExplain(): number {
@@ -142,12 +157,12 @@ export class PlacementServer extends LaunchedServer {
   /** Whatever keeps the launcher from answering: the server's own word is as good, and nobody else's counts. */
   private async observeBehindLauncher(trouble: string, signal: AbortSignal): Promise<PlacementObservation> {
     const { seen: running } = this;
-    if (!running) return this.observation(undefined, ['unknown', trouble]);
+    if (!running) return this.observation(undefined, { phase: 'unknown', reason: trouble });
     try {
-      return this.observation(running, phaseFor(await this.probe.ask(running, signal)));
+      return this.observation(running, seenAs(await this.probe.ask(running, signal)));
     } catch (error) {
       const phase = systemCodeOf(error) === 'ECONNREFUSED' ? 'unknown' : unseenAs(error);
-      return this.observation(running, [phase, `${trouble}; ${this.name}: ${messageOf(error)}`]);
+      return this.observation(running, { phase, reason: `${trouble}; ${this.name}: ${messageOf(error)}` });
     }
   }
 
@@ -214,14 +229,10 @@ export class PlacementServer extends LaunchedServer {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }
 
-  private observation(
-    running: RunningServer | undefined,
-    [phase, reason]: readonly [PlacementPhase, string?],
-  ): PlacementObservation {
+  private observation(running: RunningServer | undefined, seen: Seen): PlacementObservation {
     return {
       gpuId: this.identity.role.gpuId,
-      phase,
-      ...(reason !== undefined && { reason }),
+      ...seen,
       pid: running?.info.pid ?? null,
       port: running?.placement.port ?? null,
       serverName: running ? this.name : null,

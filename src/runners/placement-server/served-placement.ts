@@ -42,7 +42,11 @@ export type ServerProgram = Pick<LaunchSpec, 'command'> &
 
 /** What a server says of itself. `failed` is final: it runs, and will never serve what was asked for. */
 export type ProbeResult =
-  | { readonly state: 'ready' }
+  | {
+      readonly state: 'ready';
+      /** Whether it sleeps, where it says so. */
+      readonly sleeping?: boolean | undefined;
+    }
   | { readonly state: 'starting'; readonly reason?: string }
   | { readonly state: 'failed'; readonly error: DomainError };
 

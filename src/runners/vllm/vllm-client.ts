@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { ModelLoadError, type Workload } from '../runner.js';
+import type { SleepLevel } from '../sleep.js';
 import type { ProbeResult } from '../placement-server/served-placement.js';
-import { metricSamples } from '../prometheus-text.js';
+import { type MetricSample, metricSamples } from '../prometheus-text.js';
 
 const OPEN = ['vllm:num_requests_running', 'vllm:num_requests_waiting'];
 const FINISHED = ['vllm:request_success_total'];
+const SLEEP_STATE = 'vllm:engine_sleep_state';
 
 const modelList = z.object({ data: z.array(z.object({ id: z.string() })) });
 
@@ -41,7 +43,8 @@ export async function vllmReadiness(
 }
 
 /**
- * The requests that run and wait, of all engines. `null`: it counts none of this model.
+ * The requests that run and wait, of all engines. `null`: it counts none of this model, or sleeps, so that what waits is
+ * not worked off.
  * @throws a system error, the signal's reason, UnusableAnswerError
  */
 export async function vllmWorkload(
@@ -49,14 +52,44 @@ export async function vllmWorkload(
   servedModel: string,
   signal: AbortSignal,
 ): Promise<Workload | null> {
+  const metrics = await ownMetrics(baseUrl, servedModel, [...OPEN, ...FINISHED, SLEEP_STATE], signal);
+  const sumOf = (names: readonly string[]): number =>
+    metrics.filter(({ name }) => names.includes(name)).reduce((sum, { value }) => sum + value, 0);
+  if (!metrics.some(({ name }) => OPEN.includes(name)) || typeof levelIn(metrics) === 'number') return null;
+  return { open: sumOf(OPEN), finished: sumOf(FINISHED) };
+}
+
+/**
+ * At which level it sleeps, by its metrics; `undefined` of an early version, which does not say.
+ * @throws a system error, the signal's reason, UnusableAnswerError
+ */
+export async function vllmSleepLevel(
+  baseUrl: string,
+  servedModel: string,
+  signal: AbortSignal,
+): Promise<SleepLevel | 'awake' | undefined> {
+  return levelIn(await ownMetrics(baseUrl, servedModel, [SLEEP_STATE], signal));
+}
+
+function levelIn(metrics: readonly MetricSample[]): SleepLevel | 'awake' | undefined {
+  const states = metrics.filter(({ name }) => name === SLEEP_STATE);
+  const isIn = (state: string): boolean =>
+    states.some(({ labels, value }) => value > 0 && labels.includes(`sleep_state="${state}"`));
+  if (states.length === 0) return undefined;
+  if (isIn('discard_all')) return 2;
+  return isIn('weights_offloaded') ? 1 : 'awake';
+}
+
+async function ownMetrics(
+  baseUrl: string,
+  servedModel: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<MetricSample[]> {
   const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}/metrics`, signal });
   if (status !== 200) throw new UnusableAnswerError(`GET /metrics answered ${status}`);
   const own = `model_name="${escaped(servedModel)}"`;
-  const samples = metricSamples(body, [...OPEN, ...FINISHED]).filter(({ labels }) => labels.includes(own));
-  const sumOf = (names: readonly string[]): number =>
-    samples.filter(({ name }) => names.includes(name)).reduce((sum, { value }) => sum + value, 0);
-  if (!samples.some(({ name }) => OPEN.includes(name))) return null;
-  return { open: sumOf(OPEN), finished: sumOf(FINISHED) };
+  return metricSamples(body, names).filter(({ labels }) => labels.includes(own));
 }
 
 /** As a value of a label is written. */

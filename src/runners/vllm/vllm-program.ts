@@ -26,17 +26,22 @@ export function vllmProgram(
     ...flag('--max-model-len', options.max_model_len),
     ...flag('--gpu-memory-utilization', options.gpu_memory_utilization),
     ...(gpuIds.length > 1 ? ['--tensor-parallel-size', String(gpuIds.length)] : []),
+    ...(model.sleep_mode ? ['--enable-sleep-mode'] : []),
     ...model.extra_args,
   ];
+  // Without it, vLLM sleeps for nobody who asks over HTTP.
+  const sleepEnv = model.sleep_mode ? { VLLM_SERVER_DEV_MODE: '1' } : undefined;
   // Images differ in what their entry point says already: this one is the same for all of them.
-  if (launcher === 'docker') return { entrypoint: command, command: serve };
-  return {
-    command: [...command, ...serve],
-    // Of UUIDs, some versions of vLLM say "invalid literal for int()". In the order of PCI, NVML's indices are CUDA's.
-    ...(device === 'gpu' && {
-      env: { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: gpuIds.join(',') },
-    }),
-  };
+  if (launcher === 'docker') {
+    return { entrypoint: command, command: serve, ...(sleepEnv && { env: sleepEnv }) };
+  }
+  // Of UUIDs, some versions of vLLM say "invalid literal for int()". In the order of PCI, NVML's indices are CUDA's.
+  const gpuEnv =
+    device === 'gpu'
+      ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: gpuIds.join(',') }
+      : undefined;
+  const env = { ...gpuEnv, ...sleepEnv };
+  return { command: [...command, ...serve], ...(Object.keys(env).length > 0 && { env }) };
 }
 
 function flag(name: string, value: number | null): string[] {

@@ -9,16 +9,19 @@ import {
   type RunnerContext,
   type Workload,
 } from '../runner.js';
+import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
 import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
 import { servedName, vllmProgram } from './vllm-program.js';
+import { fallAsleep, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-sleep.js';
 
 /** Serves language models with vLLM: one server per placement, on one GPU or, with `gpu_ids`, on several. */
 export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   readonly backend = 'vllm';
   readonly optionsSchema = vllmOptions;
   override readonly linesToExplain = LINES_TO_EXPLAIN;
+  override readonly sleepTimeoutMs = this.config.sleep_timeout_seconds * 1000;
 
   defaultOptions(modelName: string): VllmOptions {
     return defaultVllmOptions(this.find(modelName));
@@ -52,8 +55,33 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     return vllmProgram(this.config, this.launcherOf(modelName), this.modelOf(modelName), placement);
   }
 
-  probe({ modelName, baseUrl }: ServedPlacement<VllmOptions>, signal: AbortSignal): Promise<ProbeResult> {
-    return vllmReadiness(baseUrl, servedName(modelName, this.find(modelName)), signal);
+  async probe(
+    { modelName, baseUrl }: ServedPlacement<VllmOptions>,
+    signal: AbortSignal,
+  ): Promise<ProbeResult> {
+    const model = this.find(modelName);
+    const readiness = vllmReadiness(baseUrl, servedName(modelName, model), signal);
+    const sleeping = model?.sleep_mode ? await sleepingSoonAfter(readiness, baseUrl, signal) : undefined;
+    const result = await readiness;
+    return result.state === 'ready' ? { ...result, sleeping } : result;
+  }
+
+  override async sleepServer(
+    placement: ServedPlacement<VllmOptions>,
+    level: SleepLevel,
+    context: SleepContext,
+  ): Promise<void> {
+    const { modelName } = placement;
+    if (!this.find(modelName)?.sleep_mode) {
+      throw new SleepUnavailableError(
+        `${modelName} cannot sleep: set sleep_mode (runners.vllm.models.${modelName}), stop the model and start it again.`,
+      );
+    }
+    await fallAsleep(this.sleeper(placement), level, context);
+  }
+
+  override wakeServer(placement: ServedPlacement<VllmOptions>, context: SleepContext): Promise<void> {
+    return wakeUp(this.sleeper(placement), context);
   }
 
   override serverWorkload(
@@ -69,6 +97,10 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 
   override isFinalExit(cause: string): boolean {
     return isFinal(cause);
+  }
+
+  private sleeper({ modelName, baseUrl }: ServedPlacement<VllmOptions>): VllmServer {
+    return { modelName, baseUrl, servedModel: servedName(modelName, this.find(modelName)) };
   }
 
   private find(modelName: string): VllmModel | undefined {

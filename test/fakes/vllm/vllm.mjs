@@ -8,21 +8,26 @@
 //   fail=length ends with that of a context longer than the model's
 //   models=500  /health is 200, /v1/models is not
 //   deaf=1      it does not heed SIGTERM
+//   sleep=500   /sleep fails; hang: it is never done; blocked: the engine answers nothing meanwhile, for 2 s
+//   reload=500  reload_weights fails the first time
+//   level=hidden  its metrics do not say at which level it sleeps
+// With --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1 it sleeps: the engine takes no step then, and what comes in waits.
+// Awake without its weights (level 2, no reload_weights), it talks rubbish.
 // A completion takes max_tokens × 10 ms. $STANDIN_JOURNAL: a file to which it appends what it does.
 import { Buffer } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { setInterval, setTimeout } from 'node:timers';
+import { setImmediate, setInterval, setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { URLSearchParams } from 'node:url';
+import { URL, URLSearchParams } from 'node:url';
 import { parseArgs } from 'node:util';
 
 if (process.argv[2] === 'engine') {
   process.title = 'VLLM::EngineCore';
   process.on('SIGTERM', () => setTimeout(() => process.exit(0), 50));
   setInterval(() => {}, 1000);
-} else await main();
+} else setImmediate(main);
 
 async function main() {
   const text = { type: 'string' };
@@ -38,6 +43,7 @@ async function main() {
       'tensor-parallel-size': text,
       'max-num-seqs': text,
       'enforce-eager': { type: 'boolean' },
+      'enable-sleep-mode': { type: 'boolean' },
     },
   });
   const [command, model = ''] = positionals;
@@ -68,7 +74,11 @@ async function main() {
   }
   journal('ready');
 
-  const counts = { running: 0, done: 0 };
+  const counts = { running: 0, waiting: 0, done: 0 };
+  const sleeper =
+    flags['enable-sleep-mode'] && process.env.VLLM_SERVER_DEV_MODE === '1'
+      ? new Sleeper(behaviour)
+      : undefined;
   const answer = (response, status, body) => {
     response.statusCode = status;
     response.end(typeof body === 'string' ? body : JSON.stringify(body));
@@ -83,7 +93,7 @@ async function main() {
         if (behaviour.get('models') === '500') return answer(response, 500, { error: 'EngineDeadError' });
         return answer(response, 200, { object: 'list', data: [{ id: served, object: 'model' }] });
       case 'GET /metrics':
-        return answer(response, 200, metrics(served, counts));
+        return answer(response, 200, metrics(served, counts, sleeper));
       case 'GET /launched-with':
         return answer(response, 200, {
           argv: process.argv.slice(2),
@@ -92,26 +102,105 @@ async function main() {
       case 'POST /v1/completions': {
         const body = JSON.parse(Buffer.concat(chunks).toString());
         if (body.model !== served) return answer(response, 404, { error: { message: 'no such model' } });
+        counts.waiting += 1;
+        while (sleeper?.isAsleep) await sleep(5);
+        counts.waiting -= 1;
         counts.running += 1;
         await sleep((body.max_tokens ?? 16) * 10);
         counts.running -= 1;
         counts.done += 1;
-        return answer(response, 200, { object: 'text_completion', choices: [{ text: 'a b c' }] });
+        const text = sleeper?.hasWeights === false ? '!!!!!' : 'a b c';
+        return answer(response, 200, { object: 'text_completion', choices: [{ text }] });
       }
-      default:
-        return answer(response, 404, { detail: 'Not Found' });
+      default: {
+        if (request.method === 'POST') journal(`POST ${request.url}`);
+        const [status, body] = (await sleeper?.answer(request, Buffer.concat(chunks).toString(), counts)) ?? [
+          404,
+          { detail: 'Not Found' },
+        ];
+        return answer(response, status, body);
+      }
     }
   }).listen(Number(flags.port), flags.host);
 }
 
-function metrics(served, { running, done }) {
+/** vLLM's development endpoints, as far as sleep needs them. */
+class Sleeper {
+  asleep = new Set();
+  level = 0;
+  hasWeights = true;
+  blocked = Promise.resolve();
+
+  constructor(behaviour) {
+    this.behaviour = behaviour;
+    this.reloadFails = behaviour.get('reload') === '500';
+  }
+
+  get isAsleep() {
+    return this.asleep.size > 0;
+  }
+
+  /** Status and body; undefined for what is none of its business. */
+  async answer({ method, url }, body, counts) {
+    const { pathname, searchParams } = new URL(url, 'http://localhost');
+    switch (`${method} ${pathname}`) {
+      case 'GET /is_sleeping':
+        await this.blocked;
+        return [200, { is_sleeping: this.isAsleep }];
+      case 'POST /sleep': {
+        if (this.behaviour.get('sleep') === '500') return [500, { error: 'no memory on the host' }];
+        if (this.behaviour.get('sleep') === 'hang') return new Promise(() => {});
+        if (this.behaviour.get('sleep') === 'blocked') this.blocked = sleep(2000);
+        if (counts.running > 0) process.exit(1); // an illegal memory access
+        await this.blocked;
+        this.level = Number(searchParams.get('level'));
+        if (!this.isAsleep && this.level === 2) this.hasWeights = false;
+        this.asleep = new Set(['weights', 'kv_cache']);
+        return [200, { status: 'sleeping', level: this.level }];
+      }
+      case 'POST /wake_up': {
+        const tags = searchParams.getAll('tags');
+        for (const tag of tags.length > 0 ? tags : [...this.asleep]) this.asleep.delete(tag);
+        if (!this.isAsleep) this.level = 0;
+        return [200, { status: this.isAsleep ? 'sleeping' : 'awake' }];
+      }
+      case 'POST /collective_rpc':
+        if (JSON.parse(body).method !== 'reload_weights') return [500, { error: 'no such method' }];
+        if (this.reloadFails) {
+          this.reloadFails = false;
+          return [500, { error: 'the checkpoint is gone' }];
+        }
+        this.hasWeights = !this.asleep.has('weights');
+        return [200, { results: [null] }];
+      case 'POST /reset_prefix_cache':
+        return [200, { success: true }];
+      default:
+        return undefined;
+    }
+  }
+}
+
+function sleepStates(served, { level }) {
+  const states = [
+    ['awake', 0],
+    ['weights_offloaded', 1],
+    ['discard_all', 2],
+  ];
+  return states.map(
+    ([state, at]) =>
+      `vllm:engine_sleep_state{engine="0",model_name="${served}",sleep_state="${state}"} ${level === at ? 1 : 0}.0`,
+  );
+}
+
+function metrics(served, { running, waiting, done }, sleeper) {
   const labels = `{engine="0",model_name="${served}"}`;
   const total = `{engine="0",finished_reason="length",model_name="${served}"}`;
   return [
     '# TYPE vllm:num_requests_running gauge',
     `vllm:num_requests_running${labels} ${running}.0`,
     '# TYPE vllm:num_requests_waiting gauge',
-    `vllm:num_requests_waiting${labels} 0.0`,
+    `vllm:num_requests_waiting${labels} ${waiting}.0`,
+    ...(sleeper && sleeper.behaviour.get('level') !== 'hidden' ? sleepStates(served, sleeper) : []),
     `vllm:num_requests_waiting_by_reason{engine="0",model_name="${served}",reason="capacity"} 7.0`,
     `vllm:request_success_total${total} ${done}.0`,
     `vllm:request_success_created${total} 1.795595340064193e+09`,

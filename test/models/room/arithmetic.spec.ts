@@ -46,6 +46,16 @@ describe('what is left on a GPU', () => {
     ],
     ['what the driver does not tell is not counted twice', leftWith([[10, null]], 4000, occupant({})), 6000],
     [
+      'what a model takes when it wakes is reserved',
+      leftWith([[10, 500]], 500, occupant({ sleeping: true })),
+      6000,
+    ],
+    [
+      'the same where the driver does not tell',
+      leftWith([[10, null]], 500, occupant({ sleeping: true })),
+      5500,
+    ],
+    [
       'a model that leaves reserves nothing',
       leftWith([[10, 4000]], 4000, occupant({ state: 'leaving' })),
       6000,

@@ -6,7 +6,7 @@ import { standinVllm } from '../../fakes/vllm/standin-vllm.js';
 import type { RunnerRig } from '../../support/runner-rig.js';
 
 const MODELS = {
-  quick: { model: 'standin' },
+  quick: { model: 'standin', sleep_mode: true },
   failing: { model: 'standin?fail=memory' },
   slow: { model: 'standin?load_ms=60000' },
 };

@@ -48,6 +48,7 @@ describe('the configuration of vLLM', () => {
     [['--port=1'], /extra_args\.0: --port is set by this service: use ports/],
     [['--served_model_name', 'x'], /--served_model_name is set by this service: use served_model_name/],
     [['-tp', '2'], /-tp is set by this service: use config\.gpu_ids/],
+    [['--enable-sleep-mode'], /--enable-sleep-mode is set by this service: use sleep_mode/],
     [['--api-key=x'], /--api-key is not allowed here/],
     [['--disable-log-stats'], /--disable-log-stats is not allowed here/],
     [['--pipeline-parallel-size=2'], /not allowed here/],
@@ -72,9 +73,16 @@ describe('the configuration of vLLM', () => {
     [{ gpu_memory_utilization: 1.01 }],
     [{ dtype: 'fp8' }],
     [{ drain_seconds: -1 }],
+    [{ sleep_mode: 'yes' }],
     [{ unknown: 1 }],
   ])('refuses a model %j', (entry) => {
     expect(faultsOf(entry)).toMatch(/^models\.llama/);
+  });
+
+  it('has no model that sleeps where there is no GPU', () => {
+    const sleepy = { ...modelWith({ sleep_mode: true }), device: 'cpu' };
+    expect(() => vllmConfig(sleepy)).toThrow('vLLM sleeps on GPUs alone');
+    expect(vllmConfig({ ...sleepy, device: 'gpu' }).models.llama).toMatchObject({ sleep_mode: true });
   });
 
   it('has the models that it names, and mounts the caches that it names', () => {
@@ -93,7 +101,13 @@ describe('the configuration of vLLM', () => {
 
 describe('options of a start', () => {
   it('are by default as the entry of the model has them', () => {
-    const defaults = defaultVllmOptions({ model: 'm', extra_args: [], max_model_len: 4096, dtype: 'half' });
+    const defaults = defaultVllmOptions({
+      model: 'm',
+      extra_args: [],
+      sleep_mode: false,
+      max_model_len: 4096,
+      dtype: 'half',
+    });
     const complete = { max_model_len: 4096, gpu_memory_utilization: null, dtype: 'half', gpu_ids: null };
     expect(vllmOptions.parse(defaults)).toEqual(complete);
   });
@@ -135,6 +149,20 @@ describe('the program', () => {
     expect(inContainer.entrypoint).toEqual(['vllm']);
     expect(inContainer.command.slice(0, 2)).toEqual(['serve', 'meta/llama']);
     expect(inContainer.env).toBeUndefined();
+  });
+});
+
+describe('the program of a model that can sleep', () => {
+  const { llama } = vllmConfig(modelWith({ sleep_mode: true })).models;
+  if (!llama) throw new Error('no model');
+
+  it('has the flag and the endpoints for it, in a container too', () => {
+    const asProcess = vllmProgram({ command: ['vllm'], device: 'gpu' }, 'process', llama, placement());
+    expect(asProcess.command.at(-1)).toBe('--enable-sleep-mode');
+    expect(asProcess.env).toMatchObject({ VLLM_SERVER_DEV_MODE: '1', CUDA_VISIBLE_DEVICES: '2' });
+    const inContainer = vllmProgram({ command: ['vllm'], device: 'gpu' }, 'docker', llama, placement());
+    expect(inContainer.command.at(-1)).toBe('--enable-sleep-mode');
+    expect(inContainer.env).toEqual({ VLLM_SERVER_DEV_MODE: '1' });
   });
 });
 
