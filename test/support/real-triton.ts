@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { TestService } from './service.js';
+import { type ServiceSettings, TestService } from './service.js';
 
 export const TRITON_IMAGE = process.env.MIC_REAL_TRITON_IMAGE ?? 'nvcr.io/nvidia/tritonserver:25.04-py3';
 
@@ -10,8 +10,10 @@ export const TRITON_IMAGE = process.env.MIC_REAL_TRITON_IMAGE ?? 'nvcr.io/nvidia
 export async function createRealTriton(
   triton: Record<string, unknown> = {},
   config: Record<string, unknown> = {},
+  settings: Pick<ServiceSettings, 'runners' | 'env'> = {},
 ): Promise<TestService> {
   const service = await TestService.create({
+    ...settings,
     repository: join(import.meta.dirname, '../real/models'),
     triton: {
       launcher: 'docker',

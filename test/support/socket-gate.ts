@@ -9,6 +9,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 export class SocketGate {
   private server: Server | undefined;
   private readonly sockets = new Set<Socket>();
+  /** New connections get no answer, as from an Engine that hangs. */
+  isSilent = false;
 
   constructor(
     readonly path: string,
@@ -17,6 +19,11 @@ export class SocketGate {
 
   async open(): Promise<void> {
     this.server = createServer((near) => {
+      if (this.isSilent) {
+        this.sockets.add(near);
+        near.on('error', () => near.destroy()).on('close', () => this.sockets.delete(near));
+        return;
+      }
       const far = connect(this.target);
       for (const [socket, other] of [
         [near, far],

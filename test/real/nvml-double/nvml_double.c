@@ -1,13 +1,14 @@
 /*
  * A stand-in for libnvidia-ml.so.1, compiled against NVIDIA's own nvml.h. Every field of every struct gets a value of
  * its own, so that a caller with a wrong layout reads a wrong value. Words in the file NVML_DOUBLE_CONTROL change what it
- * does: no-driver, uninitialized, lost, hang, crash.
+ * does: no-driver, uninitialized, lost, hang, crash; "0:4711" puts process 4711 on GPU 0, in place of all invented ones.
  *
  * GPU 0: all readings, more processes than fit a first guess. GPU 1: no power readings, memory of processes not
  * available. GPU 2: can be lost. GPU 3: not permitted.
  */
 #define NVML_NO_UNVERSIONED_FUNC_DEFS
 #include <nvml.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,23 +20,35 @@
 /* Above the largest pid of Linux: /proc never knows them. */
 #define FIRST_PID 5000000u
 #define COMPUTE_PROCESSES 100u
+#define ROOM 64u
 
 static int gpus[GPUS];
 static int uninitialized_at_init;
 static int lost;
 
-static int told(const char *word) {
-  char text[256] = {0};
+static const char *control(void) {
+  static char text[1024];
   const char *path = getenv("NVML_DOUBLE_CONTROL");
   FILE *file = path ? fopen(path, "r") : NULL;
-  if (!file) return 0;
-  size_t size = fread(text, 1, sizeof text - 1, file);
-  fclose(file);
+  size_t size = file ? fread(text, 1, sizeof text - 1, file) : 0;
+  if (file) fclose(file);
   text[size] = 0;
-  return strstr(text, word) != NULL;
+  return text;
 }
 
+static int told(const char *word) { return strstr(control(), word) != NULL; }
+
 static unsigned index_of(nvmlDevice_t device) { return (unsigned)((int *)device - gpus); }
+
+/* Pids that the control file puts on this GPU; how many. As with the driver, no process is among them that has ended. */
+static unsigned placed(nvmlDevice_t device, unsigned *pids, unsigned room) {
+  unsigned found = 0;
+  for (const char *colon = strchr(control(), ':'); colon && found < room; colon = strchr(colon + 1, ':')) {
+    unsigned pid = (unsigned)atoi(colon + 1);
+    if ((unsigned)(colon[-1] - '0') == index_of(device) && kill((pid_t)pid, 0) == 0) pids[found++] = pid;
+  }
+  return found;
+}
 
 /* As in the driver, a GPU that was lost stays lost until the next initialisation. */
 static nvmlReturn_t state_of(nvmlDevice_t device) {
@@ -135,16 +148,19 @@ nvmlReturn_t nvmlSystemGetProcessName(unsigned pid, char *name, unsigned length)
   return NVML_SUCCESS;
 }
 
-/* `total` processes from `first` on; the n-th holds n+1 MiB. */
+/* `total` processes from `first` on, or those `placed`, which compute and draw; the n-th holds n+1 MiB. */
 static nvmlReturn_t list(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_t *infos, unsigned first, unsigned total) {
   unsigned room = *count;
+  unsigned pids[ROOM];
+  int invents = !told(":");
+  if (!invents) total = first == FIRST_PID ? placed(device, pids, ROOM) : 0;
   nvmlReturn_t state = state_of(device);
   if (state != NVML_SUCCESS) return state;
   *count = total;
   if (room < total) return NVML_ERROR_INSUFFICIENT_SIZE;
   memset(infos, 0xEE, room * sizeof *infos);
   for (unsigned i = 0; i < total; i++) {
-    infos[i].pid = first + i;
+    infos[i].pid = invents ? first + i : pids[i];
     infos[i].usedGpuMemory =
         index_of(device) == 1 ? (unsigned long long)NVML_VALUE_NOT_AVAILABLE : (i + 1) * MIB;
     infos[i].gpuInstanceId = 0xA0A0A0A0u;
