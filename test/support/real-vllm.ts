@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { TestService } from './service.js';
 
 const DIRECTORY = join(process.env.MIC_REAL_DIR ?? '/var/tmp/mic-real', 'vllm');
-const PROGRAM = join(DIRECTORY, 'venv/bin/vllm');
+/** `vllm` itself. */
+export const REAL_VLLM = join(DIRECTORY, 'venv/bin/vllm');
 
 /** Whether vLLM's own server is on this machine; without it, a test says so and is skipped, or fails under REQUIRE_REAL. */
 export function vllmIsThere(): boolean {
@@ -21,7 +22,7 @@ export function createRealVllm(): Promise<TestService> {
   return TestService.create({
     vllm: (ports) => ({
       launcher: 'process',
-      command: [PROGRAM],
+      command: [REAL_VLLM],
       device: 'cpu',
       ports,
       env: { HF_HUB_OFFLINE: '1', VLLM_NO_USAGE_STATS: '1', VLLM_CPU_KVCACHE_SPACE: '1' },
