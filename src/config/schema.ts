@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { portOverlaps } from './port-overlaps.js';
 import { whenValid } from './sections/common.js';
 import { comfyuiSection } from './sections/comfyui.js';
 import { httpSection } from './sections/http.js';
@@ -31,6 +32,12 @@ const catalog = z.union([
     ),
 ]);
 
+type CatalogEntries = z.infer<typeof catalog>;
+
+function modelsOf(section: unknown): CatalogEntries {
+  return catalog.safeParse(section).data ?? [];
+}
+
 const backends = z.object({ runners: z.record(z.string(), z.unknown()) });
 
 /** The whole configuration, valid or refused as one. Keys are those of the YAML files. */
@@ -58,7 +65,7 @@ export const configSchema = z
   .superRefine((config, context) => {
     const owner = new Map<string, string>();
     for (const [backend, section] of Object.entries(config.runners)) {
-      for (const { model, path } of catalog.safeParse(section).data ?? []) {
+      for (const { model, path } of modelsOf(section)) {
         const other = owner.get(model);
         if (other !== undefined) {
           context.addIssue({
@@ -69,6 +76,11 @@ export const configSchema = z
         }
         owner.set(model, backend);
       }
+    }
+  }, whenValid(backends))
+  .superRefine(({ runners }, context) => {
+    for (const { path, message } of portOverlaps(runners, (section) => modelsOf(section).length > 0)) {
+      context.addIssue({ code: 'custom', path, message });
     }
   }, whenValid(backends));
 

@@ -1,4 +1,4 @@
-/** The work took longer than it may. */
+/** The work took longer than it may. Not a DeadlineError: that of the caller says nothing of who was asked. */
 export class TimeLimitError extends Error {
   constructor(readonly limitMs: number) {
     super(`no answer within ${limitMs / 1000} s`);

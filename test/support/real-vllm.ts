@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { TestService } from './service.js';
 
 const DIRECTORY = join(process.env.MIC_REAL_DIR ?? '/var/tmp/mic-real', 'vllm');
-const PROGRAM = join(DIRECTORY, 'venv/bin/vllm');
+/** `vllm` itself. */
+export const REAL_VLLM = join(DIRECTORY, 'venv/bin/vllm');
 
 /** Whether vLLM's own server is on this machine; without it, a test says so and is skipped, or fails under REQUIRE_REAL. */
 export function vllmIsThere(): boolean {
@@ -22,7 +23,7 @@ const WITHOUT_SLEEP_FLAG =
 
 /** The service over vLLM's own CPU server with a tiny model, `tiny`, served as `tiny-llama`. Not booted yet. */
 export function createRealVllm(): Promise<TestService> {
-  return create({ command: [PROGRAM], device: 'cpu' });
+  return create({ command: [REAL_VLLM], device: 'cpu' });
 }
 
 /**
@@ -30,7 +31,10 @@ export function createRealVllm(): Promise<TestService> {
  * must not know that it is one.
  */
 export function createSleepyVllm(): Promise<TestService> {
-  return create({ command: ['sh', '-c', WITHOUT_SLEEP_FLAG, PROGRAM], device: 'gpu' }, { sleep_mode: true });
+  return create(
+    { command: ['sh', '-c', WITHOUT_SLEEP_FLAG, REAL_VLLM], device: 'gpu' },
+    { sleep_mode: true },
+  );
 }
 
 function create(section: Record<string, unknown>, tiny: Record<string, unknown> = {}): Promise<TestService> {

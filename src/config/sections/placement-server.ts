@@ -49,7 +49,7 @@ export const placementServerKeys = {
     .max(60)
     .describe('Begins the name of every server: <container_name>_<model>_<gpu_id>.'),
   bind_address: z.string().min(1).default('127.0.0.1').describe("Address the servers' ports listen on."),
-  ports: serverPorts.describe('Ports for the servers, one each; below 32768.'),
+  ports: serverPorts.describe('Ports for the servers, one each; below 32768, and of no other backend.'),
   device: z
     .enum(['gpu', 'cpu'])
     .default('gpu')

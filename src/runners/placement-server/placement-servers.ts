@@ -132,7 +132,7 @@ export class PlacementServers {
     );
   }
 
-  /** Of every backend: ranges may overlap. The ports of the dead are free, or seen to be taken. */
+  /** Of every backend: an earlier configuration may have given them other ranges. The ports of the dead are free, or seen to be taken. */
   private async running(signal: AbortSignal): Promise<readonly ServerInfo[]> {
     const all = await this.list({}, signal);
     return all.map(({ info }) => info).filter(({ running }) => running);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { explainExit, isFinal } from '../../../src/runners/vllm/explain-exit.js';
 import { defaultVllmOptions, vllmOptions } from '../../../src/runners/vllm/vllm-options.js';
 import { vllmProgram } from '../../../src/runners/vllm/vllm-program.js';
@@ -96,6 +97,14 @@ describe('the configuration of vLLM', () => {
       { host_path: '/srv/models', server_path: '/models', read_only: true },
       { host_path: '/srv/hf', server_path: '/root/.cache/huggingface', read_only: false },
     ]);
+  });
+});
+
+describe('the default image', () => {
+  it('is of the version that is provisioned for the tests, and that the page names', () => {
+    const provisioned = /^VERSION=(.*)$/m.exec(readFileSync('test/real/provision/vllm.sh', 'utf8'))?.[1];
+    expect(vllmConfig().image_name).toBe(`vllm/vllm-openai:v${provisioned}`);
+    expect(readFileSync('docs/backends/vllm.md', 'utf8')).toContain(`with vLLM ${provisioned}`);
   });
 });
 
