@@ -138,8 +138,8 @@ describe('what a model took at its peak', () => {
     ['is not learned of a server that ran before this service and may have had others', true, undefined],
     ['is learned of one that is for this model alone, however old', false, 7000],
   ])('%s', async (_name, isShared, peak) => {
-    // The parent of the process that this service is in the test.
-    runner.pidOn = () => process.ppid;
+    // The first process of the system: older than any service.
+    runner.pidOn = () => 1;
     runner.isShared = isShared;
     await house.running('A', 0);
     holds(0, 7000);
