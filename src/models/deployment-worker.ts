@@ -1,32 +1,24 @@
 import type { Clock } from '../common/clock.js';
-import { DeadlineError } from '../common/deadline.js';
-import { DomainError, messageOf, retryPolicyOf } from '../common/errors.js';
+import { messageOf } from '../common/errors.js';
 import { Interruptible } from '../common/interruptible.js';
 import type { Logger } from '../common/logging/logger.js';
 import type { Config } from '../config/schema.js';
 import type { GpuSample } from '../gpus/gpu-provider.js';
-import {
-  BackendTimeoutError,
-  type GpuRef,
-  type PlacementObservation,
-  type PlacementPhase,
-  type Runner,
-  type RunnerContext,
-  ServerLostError,
-} from '../runners/runner.js';
+import type { GpuRef, PlacementPhase, Runner, RunnerContext } from '../runners/runner.js';
 import type { DesiredStateStore } from '../state/desired-state.store.js';
-import { Backoff } from './backoff.js';
 import { DeploymentRecords } from './deployment-records.js';
 import type { DeploymentState } from './deployment-state.js';
 import { GpusUnknownError, ShuttingDownError } from './errors.js';
-import type { Placement } from './placement.js';
 import type { PlacementJournal } from './placement-journal.js';
 import { plan, type Step } from './planner.js';
 import { Prober } from './prober.js';
 import { Releases, type StopManner } from './releases.js';
-import type { StartSlot, StartSlots } from './room/start-slots.js';
-import { StartTurn } from './room/start-turn.js';
+import { Restarts } from './restarts.js';
+import type { StartSlots } from './room/start-slots.js';
+import type { RunnerCall } from './runner-call.js';
+import { Sightings } from './sightings.js';
 import { Sleeps } from './sleep/sleeps.js';
+import { Starts } from './starts.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */
 const STEP_GRACE_MS = 5000;
@@ -47,9 +39,6 @@ export interface WorkerContext {
   /** All deployments wanted of a backend. */
   readonly wantedOf: (backend: string) => RunnerContext['wanted'];
 }
-
-/** Longest timer there is: the wait for others' starts ends with theirs, each of which has its own deadline. */
-const NO_LIMIT_MS = 2 ** 31 - 1;
 
 /** Steps that a sleep or a wake does not come before. */
 const FIRST: ReadonlySet<Step['kind']> = new Set(['release', 'recycle', 'give-up']);
@@ -78,16 +67,9 @@ export class DeploymentWorker {
   /** Grows with every command and step: an observation that began under an older one says nothing. */
   private epoch = 0;
 
-  private readonly restarts: Backoff;
-  private readonly turn: StartTurn;
-  private startNotBefore = 0;
-  private waitDeadline: number;
-  /** Since when the server has not answered. */
-  private silentSince: number | undefined;
-  private runningSince = 0;
-  private lastFault = '';
-  /** GPUs on which the model serves by the runner's word alone: nobody has seen it ready since. */
-  private claimed: readonly number[] = [];
+  private readonly restarts: Restarts;
+  private readonly starts: Starts;
+  private readonly sightings: Sightings;
 
   constructor(
     readonly state: DeploymentState,
@@ -96,12 +78,28 @@ export class DeploymentWorker {
   ) {
     this.records = new DeploymentRecords(state, context);
     this.prober = new Prober(runner, context);
-    this.restarts = new Backoff(context.config.restart);
-    this.turn = new StartTurn(state, runner, context.slots);
+    this.restarts = new Restarts(runner, context);
+    this.starts = new Starts(state, runner, this.records, this.restarts, context, {
+      runStep: (step) => this.runStep('start', step),
+      runnerContext: (signal, kind) => this.runnerContext(signal, kind),
+      epoch: () => this.epoch,
+      isClosed: () => this.closed,
+      again: () => {
+        this.awake = true;
+      },
+      reportDefect: (error) => {
+        this.reportDefect(error);
+      },
+    });
+    this.sightings = new Sightings(state, context.journal, this.restarts, {
+      isStepUnderWay: () => this.step !== undefined,
+      onReady: (gpuId) => {
+        this.starts.isReady(gpuId);
+      },
+    });
     this.releases = new Releases(state, runner, this.records, context, {
       isClosed: () => this.closed,
-      runStep: ({ call, onSuccess, onFailure, limitMs }) =>
-        this.runStep('release', call, onSuccess, onFailure, limitMs),
+      runStep: (step) => this.runStep('release', step),
       runnerContext: (signal) => this.runnerContext(signal, 'release'),
       onDue: () => {
         this.epoch += 1;
@@ -109,17 +107,15 @@ export class DeploymentWorker {
         this.wake();
       },
       onReleased: () => {
-        this.claimed = [];
+        this.starts.forgetClaims();
       },
     });
     this.sleeps = new Sleeps(state, runner, context, {
-      runStep: ({ call, onSuccess, onFailure, limitMs }) =>
-        this.runStep('sleep', call, onSuccess, onFailure, limitMs),
+      runStep: (step) => this.runStep('sleep', step),
       wake: () => {
         this.wake();
       },
     });
-    this.waitDeadline = this.now + runner.startTimeoutMs;
   }
 
   /** Something starts or stops: worth a probe at the fast interval. */
@@ -145,10 +141,8 @@ export class DeploymentWorker {
   /** A start was accepted: earlier failures count no more. */
   startAccepted(): void {
     this.epoch += 1;
-    this.restarts.reset();
-    this.startNotBefore = 0;
+    this.restarts.accepted();
     this.releases.retryNow();
-    this.waitDeadline = this.now + this.runner.startTimeoutMs;
     this.wake();
   }
 
@@ -206,10 +200,6 @@ export class DeploymentWorker {
     await this.records.lock.waitForUnlock();
   }
 
-  private get silenceLimitMs(): number {
-    return this.context.config.liveness.deadline_seconds * 1000;
-  }
-
   private get now(): number {
     return this.context.clock.monotonicMs();
   }
@@ -237,10 +227,7 @@ export class DeploymentWorker {
       toRelease: this.state.toRelease(),
       wanted: phases,
       releaseNotBefore: this.releases.notBefore,
-      startNotBefore: this.startNotBefore,
-      exhausted: this.restarts.exhausted,
-      waitDeadline: this.waitDeadline,
-      silenceDeadline: (this.silentSince ?? this.now) + this.silenceLimitMs,
+      ...this.restarts.limits,
       now: this.now,
     });
     if (!FIRST.has(step.kind) && (await this.sleeps.perform())) return;
@@ -253,13 +240,14 @@ export class DeploymentWorker {
       case 'release':
         return this.releases.release(step.gpuIds);
       case 'start':
-        return this.start(gpusIn(phases, 'absent'));
+        return this.starts.start(gpusIn(phases, 'absent'));
       case 'recycle':
-        return this.recycle();
+        return this.starts.recycle();
       case 'give-up':
-        return step.cause === 'exhausted'
-          ? this.fail(this.starting(gpusIn(phases, 'absent')), this.exhaustedError())
-          : this.fail(this.starting(gpusIn(phases, 'starting')), this.lateError());
+        return this.starts.giveUp(
+          step.cause,
+          gpusIn(phases, step.cause === 'exhausted' ? 'absent' : 'starting'),
+        );
       case 'wait':
         this.wakeIn(step.delayMs);
         return;
@@ -286,197 +274,23 @@ export class DeploymentWorker {
   private async observe(): Promise<Map<number, PlacementPhase> | undefined> {
     const toServe = this.state.toServe();
     if (toServe.gpuIds.length === 0) {
-      this.turn.observed([]);
+      this.starts.observed([]);
       return new Map();
     }
     const epoch = this.epoch;
     const observations = await this.prober.ask(toServe);
     if (epoch !== this.epoch || this.closed) return undefined;
-    this.applyObservations([...observations.values()]);
+    this.starts.observed([...observations.values()]);
+    this.sightings.apply([...observations.values()]);
     return new Map(
       this.state.toServe().gpuIds.map((gpuId) => [gpuId, observations.get(gpuId)?.phase ?? 'unknown']),
     );
   }
 
-  private applyObservations(observations: readonly PlacementObservation[]): void {
-    this.turn.observed(observations);
-    const isSilent = observations.some(({ phase }) => phase === 'silent');
-    this.silentSince = isSilent ? (this.silentSince ?? this.now) : undefined;
-    const lost: [Placement, PlacementObservation][] = [];
-    for (const observation of observations) {
-      const placement = this.state.serving.get(observation.gpuId);
-      if (!placement?.isActive) continue;
-      if (observation.phase === 'unknown' || observation.phase === 'silent') {
-        this.applyNoAnswer(placement, observation);
-        continue;
-      }
-      placement.pid = observation.pid;
-      placement.port = observation.port ?? placement.port;
-      placement.serverName = observation.serverName;
-      if (observation.phase === 'ready') {
-        this.claimed = this.claimed.filter((gpuId) => gpuId !== placement.gpuId);
-        if (placement.status === 'STARTING') {
-          this.runningSince = this.now;
-          this.context.journal.record(
-            this.state,
-            placement,
-            'ready',
-            'the backend says that the model is ready',
-          );
-        }
-        placement.sleeping = observation.sleeping ?? placement.sleeping;
-      } else if (placement.status === 'RUNNING' && !this.step) {
-        lost.push([placement, observation]);
-      }
-    }
-    if (lost.length > 0) this.bringBack(lost);
-  }
-
-  /** RUNNING is never hearsay: where nobody can tell, it ends. A silent server has its deadline first. */
-  private applyNoAnswer(placement: Placement, { phase, reason }: PlacementObservation): void {
-    if (this.step) return;
-    if (placement.status === 'RUNNING' && phase === 'unknown') {
-      const words = `nobody can tell whether the model serves: ${reason ?? 'no answer'}`;
-      this.context.journal.record(this.state, placement, 'lost', words);
-    }
-    if (placement.status === 'STARTING') {
-      placement.progress = `waiting for an answer: ${reason ?? 'none so far'}`;
-    }
-  }
-
-  /** First loss after a stable time: at once. Soon after another: with growing delay, then never. */
-  private bringBack(lost: readonly (readonly [Placement, PlacementObservation])[]): void {
-    this.waitDeadline = this.now + this.runner.startTimeoutMs;
-    const absent = lost.find(([, { phase }]) => phase === 'absent');
-    if (absent) this.countLoss(absent[1].reason ?? 'the model is not there any more');
-    for (const [placement, { phase, reason }] of lost) {
-      const words =
-        phase === 'absent' ? 'the model is not there any more' : 'the backend starts the model anew';
-      this.context.journal.record(this.state, placement, 'lost', reason ?? words);
-    }
-  }
-
-  private countLoss(fault: string): void {
-    const servedMs = (this.silentSince ?? this.now) - this.runningSince;
-    const wasRunning = this.state.active().some((placement) => placement.status === 'RUNNING');
-    if (wasRunning && servedMs >= this.context.config.restart.stable_after_seconds * 1000) {
-      this.restarts.reset();
-    }
-    this.startNotBefore = this.restarts.count === 0 ? this.now : this.now + this.restarts.delayMs;
-    this.restarts.failed();
-    this.lastFault = fault;
-  }
-
-  private async recycle(): Promise<void> {
-    const wanted = this.state.wanted();
-    const fault = `its server did not answer for ${this.silenceLimitMs / 1000} s (liveness.deadline_seconds)`;
-    let wasEnded = false;
-    await this.runStep(
-      'start',
-      async (signal) => {
-        wasEnded = await this.runner.recycle(wanted, await this.runnerContext(signal, 'release'));
-      },
-      () => {
-        if (!wasEnded) return;
-        this.claimed = [];
-        this.countLoss(fault);
-        for (const placement of this.state.active()) {
-          if (placement.status === 'RUNNING') {
-            this.context.journal.record(this.state, placement, 'lost', `${fault}: it is started anew`);
-          }
-        }
-      },
-      (error) => {
-        this.context.logger.error(
-          { err: error, model_name: this.state.modelName },
-          'A server that does not answer could not be ended and is tried again',
-        );
-      },
-    );
-    this.silentSince = undefined; // either way it has its deadline once more
-  }
-
-  private async start(absent: readonly number[]): Promise<void> {
-    const broken = absent.filter((gpuId) => this.claimed.includes(gpuId));
-    this.claimed = [];
-    if (broken.length > 0) {
-      const error = new ServerLostError('The backend said that it is done, yet does not serve the model.');
-      await this.startFailed(this.starting(broken), error);
-      return;
-    }
-    const slot = this.turn.isNeeded ? await this.slot(absent) : undefined;
-    if (this.turn.isNeeded && !slot) return;
-    try {
-      await this.startAll();
-    } finally {
-      slot?.release();
-    }
-  }
-
-  /** `undefined`: something else was wanted meanwhile, and the next pass sees what. */
-  private async slot(absent: readonly number[]): Promise<StartSlot | undefined> {
-    let slot: StartSlot | undefined;
-    let epoch = this.epoch;
-    const take = async (signal: AbortSignal): Promise<void> => {
-      epoch = this.epoch;
-      slot = await this.turn.take(this.starting(absent), signal);
-    };
-    const isCurrent = (): boolean => !this.closed && this.epoch === epoch + 1; // the end of the step is one
-    await this.runStep('start', take, () => undefined, this.reportDefect.bind(this), NO_LIMIT_MS);
-    if (isCurrent()) return slot;
-    slot?.release();
-    return undefined;
-  }
-
-  private async startAll(): Promise<void> {
-    const wanted = this.state.wanted();
-    const { gpuIds } = this.state.toServe();
-    const placements = this.starting(gpuIds);
-    this.waitDeadline = this.now + this.runner.startTimeoutMs;
-    await this.runStep(
-      'start',
-      async (signal) => this.runner.start(wanted, await this.runnerContext(signal, 'start')),
-      () => {
-        this.claimed = gpuIds;
-      },
-      (error) => this.startFailed(placements, error instanceof DeadlineError ? this.lateError() : error),
-    );
-  }
-
-  private async startFailed(placements: readonly Placement[], error: unknown): Promise<void> {
-    const retry = retryPolicyOf(error);
-    const delayMs = this.restarts.delayMs;
-    if (retry === 'bounded') {
-      this.restarts.failed();
-      this.lastFault = messageOf(error);
-    }
-    if (retry === 'never' || (retry === 'bounded' && this.restarts.exhausted)) {
-      await this.fail(placements, error);
-      return;
-    }
-    this.startNotBefore = this.now + delayMs;
-    for (const placement of placements) {
-      if (placement.status === 'STARTING') placement.progress = `trying again after: ${messageOf(error)}`;
-    }
-    this.context.logger.warn(
-      { err: error, model_name: this.state.modelName },
-      'A start failed and is tried again',
-    );
-    this.awake = true;
-  }
-
-  private async fail(placements: readonly Placement[], error: unknown): Promise<void> {
-    this.awake = true;
-    await this.records.failed(placements, error);
-  }
-
   /** Runs a step to its end; one that was interrupted has neither failed nor succeeded. */
   private async runStep(
     kind: RunningStep['kind'],
-    call: (signal: AbortSignal) => Promise<void>,
-    onSuccess: () => void | Promise<void>,
-    onFailure: (error: unknown) => void | Promise<void>,
-    limitMs = this.runner.startTimeoutMs,
+    { limitMs, call, onSuccess, onFailure }: RunnerCall,
   ): Promise<void> {
     const work = new Interruptible(limitMs, STEP_GRACE_MS);
     this.step = { kind, work };
@@ -516,23 +330,6 @@ export class DeploymentWorker {
         }
       },
     };
-  }
-
-  private starting(gpuIds: readonly number[]): Placement[] {
-    return gpuIds
-      .map((gpuId) => this.state.serving.get(gpuId))
-      .filter((placement) => placement !== undefined)
-      .filter((placement) => placement.status === 'STARTING');
-  }
-
-  private exhaustedError(): DomainError {
-    return new ServerLostError(`The server died ${this.restarts.count} times in a row: ${this.lastFault}`);
-  }
-
-  private lateError(): DomainError {
-    return new BackendTimeoutError(
-      `${this.state.modelName} was not ready within ${this.runner.startTimeoutMs / 1000} s.`,
-    );
   }
 
   /** A defect of this service: said loudly. */

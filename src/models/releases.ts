@@ -9,6 +9,7 @@ import type { DeploymentState } from './deployment-state.js';
 import { Drains } from './drain.js';
 import { StopTimeoutError } from './errors.js';
 import type { Placement } from './placement.js';
+import type { RunnerCall } from './runner-call.js';
 import { ReleaseProof, type ProofContext } from './release-proof.js';
 
 /** Time, ms, over its own deadline in which a proof tells what it found. */
@@ -32,18 +33,10 @@ interface ReleasesContext extends ProofContext {
   readonly tenantsChanged: () => void;
 }
 
-/** One thing a release does, with a deadline and what follows from its end. */
-interface ReleaseStep {
-  readonly limitMs: number;
-  readonly call: (signal: AbortSignal) => Promise<void>;
-  readonly onSuccess: () => Promise<void>;
-  readonly onFailure: (error: unknown) => Promise<void>;
-}
-
 /** What releases need of the deployment's worker. */
 interface ReleaseHost {
   readonly isClosed: () => boolean;
-  readonly runStep: (step: ReleaseStep) => Promise<void>;
+  readonly runStep: (call: RunnerCall) => Promise<void>;
   readonly runnerContext: (signal: AbortSignal) => Promise<RunnerContext>;
   /** GPUs whose drain has ended are to be released. */
   readonly onDue: () => void;
@@ -188,7 +181,7 @@ export class Releases {
   }
 
   /** What follows the end of a step is no part of it. */
-  private async run(doing: Doing, step: ReleaseStep): Promise<void> {
+  private async run(doing: Doing, step: RunnerCall): Promise<void> {
     const current = { doing };
     this.current = current;
     const ended = (): void => {

@@ -18,18 +18,19 @@ import { DesiredStateStore } from '../state/desired-state.store.js';
 import { Acceptance, type StopRequested } from './acceptance.js';
 import { Adoption } from './adoption.js';
 import { Catalog } from './catalog.js';
-import { DeploymentState, type HeldGpu } from './deployment-state.js';
-import { DeploymentWorker } from './deployment-worker.js';
+import type { DeploymentState, HeldGpu } from './deployment-state.js';
+import type { DeploymentWorker } from './deployment-worker.js';
+import { Deployments } from './deployments.js';
 import { notPlaced, ShuttingDownError } from './errors.js';
 import type { Placement } from './placement.js';
 import { PlacementJournal } from './placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
 import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
-import { StartSlots } from './room/start-slots.js';
 import type { SleepWish } from './sleep/sleeps.js';
 import { StartChecks } from './start-checks.js';
 import type { StartForecast } from './start-forecast.js';
+import { serverNameOf, tenantsOf } from './tenancy.js';
 import { untilLetGo } from './stop-answer.js';
 import { occupantsOf } from './room/occupants.js';
 import type { Occupant } from './room/occupant.js';
@@ -46,13 +47,10 @@ export interface DeploymentView {
 /** Takes commands, writes down what is wanted, and owns one worker per model that brings it about. */
 @Injectable()
 export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly workers = new Map<string, DeploymentWorker>();
-  /** What the state wants and this configuration cannot serve. */
-  private readonly leftAlone: DesiredDeployment[] = [];
+  private readonly known: Deployments;
   private readonly unsubscribe: (() => void)[] = [];
   private readonly checks: StartChecks;
   private readonly acceptance: Acceptance;
-  private readonly slots = new StartSlots();
   private readonly serverEnd: ServerEnd;
   private readonly adoption: Adoption;
   private closing = false;
@@ -62,22 +60,26 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly catalog: Catalog,
     private readonly store: DesiredStateStore,
     private readonly journal: PlacementJournal,
-    private readonly gpus: GpusService,
+    gpus: GpusService,
     private readonly tenants: GpuTenants,
     private readonly room: GpuRoom,
     private readonly shutdown: ServerShutdown,
     @Inject(Clock) private readonly clock: Clock,
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    this.checks = new StartChecks({ catalog, gpus, wanted: (backend) => this.wanted(backend) });
+    const tenantsChanged = (): void => {
+      this.publishTenants();
+    };
+    this.known = new Deployments({ catalog, store, journal, gpus, clock, config, logger, tenantsChanged });
+    this.checks = new StartChecks({ catalog, gpus, wanted: (backend) => this.known.wanted(backend) });
     this.acceptance = new Acceptance({ catalog, store, journal, clock });
     this.serverEnd = new ServerEnd({
-      workers: () => [...this.workers.values()],
+      workers: () => this.known.workers,
       store,
       journal,
       clock,
-      serverNameOf: ({ state }, placement) => this.serverNameOf(state, placement),
+      serverNameOf: ({ state }, placement) => serverNameOf(state, placement, catalog),
     });
     this.adoption = new Adoption({
       runners: catalog.allRunners,
@@ -93,7 +95,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    for (const desired of await this.store.load()) this.restore(desired);
+    for (const desired of await this.store.load()) this.known.restore(desired);
     this.unsubscribe.push(
       ...this.catalog.allRunners.map((runner) =>
         runner.onChange(() => {
@@ -109,7 +111,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     });
     this.adoption.begin();
     this.recovered = true;
-    for (const worker of this.workers.values()) worker.wake();
+    for (const worker of this.known.workers) worker.wake();
   }
 
   /**
@@ -121,7 +123,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     for (const unsubscribe of this.unsubscribe) unsubscribe();
     await this.shutdown.run(async () => {
       await this.adoption.close();
-      await Promise.all([...this.workers.values()].map((worker) => worker.close()));
+      await Promise.all(this.known.workers.map((worker) => worker.close()));
       if (this.shutdown.stopsServers) this.serveNoMore();
     });
   }
@@ -136,8 +138,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.assertOpen();
     const asked = await this.checks.read(modelName, gpuId, config);
     const { runner, gpus } = asked;
-    if (!this.workers.has(modelName)) await this.adoption.settled(runner.backend);
-    const worker = this.workerOf(runner, modelName);
+    if (!this.known.find(modelName)) await this.adoption.settled(runner.backend);
+    const worker = this.known.workerOf(runner, modelName);
     return worker.records.lock.runExclusive(async () => {
       this.assertOpen();
       const { state } = worker;
@@ -167,7 +169,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.assertOpen();
     const asked = await this.checks.read(modelName, gpuId, config);
     const { runner, gpus } = asked;
-    const state = this.workers.get(modelName)?.state ?? this.newState(runner, modelName);
+    const state = this.known.stateOf(runner, modelName);
     const existing = state.servingOn(gpuId);
     const isThere = existing?.isActive ?? false;
     let refusal: DomainError | undefined;
@@ -249,26 +251,17 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
 
   /** Every deployment that has a placement. Never waits. */
   deployments(): DeploymentState[] {
-    return [...this.workers.values()].map((worker) => worker.state).filter((state) => !state.isEmpty);
+    return this.known.placed();
   }
 
   /** Something starts or stops. */
   get isBusy(): boolean {
-    return [...this.workers.values()].some((worker) => worker.isBusy);
+    return this.known.workers.some((worker) => worker.isBusy);
   }
 
   /** What is wanted of a backend, or still to be let go of, also of models that the configuration does not have. */
   needed(backend: string): Needed[] {
-    const ours = [...this.workers.values()]
-      .filter(({ state }) => state.backend === backend)
-      .map(({ state }) => ({ modelName: state.modelName, gpuIds: heldGpus(state) }));
-    const others = this.leftAlone
-      .filter((each) => each.model_type === backend)
-      .map((each) => ({
-        modelName: each.model_name,
-        gpuIds: each.placements.map(({ gpu_id: gpuId }) => gpuId),
-      }));
-    return [...ours.filter(({ gpuIds }) => gpuIds.length > 0), ...others];
+    return this.known.needed(backend);
   }
 
   /** What runs of this backend is not all known yet: none of it is an orphan. */
@@ -279,7 +272,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   /** Looks at the backends of the chosen deployments. Never waits. */
   probeAll(chosen: (worker: DeploymentWorker) => boolean = () => true): void {
     if (!this.isReady) return;
-    for (const worker of this.workers.values()) if (!worker.state.isEmpty && chosen(worker)) worker.probe();
+    for (const worker of this.known.workers) if (!worker.state.isEmpty && chosen(worker)) worker.probe();
     this.publishTenants();
   }
 
@@ -293,35 +286,12 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     }
   }
 
-  /** What the last run has left behind. What this configuration cannot serve stays on disk as it is. */
-  private restore(desired: DesiredDeployment): void {
-    const runner = this.catalog.find(desired.model_name);
-    if (runner?.backend !== desired.model_type) {
-      this.leftAlone.push(desired);
-      this.logger.error(
-        { desired },
-        'The state wants a model that this configuration does not have, or has in another backend: left as it is',
-      );
-      return;
-    }
-    const defaults = runner.defaultOptions(desired.model_name);
-    const options = runner.optionsSchemaOf(desired.model_name).safeParse({ ...defaults, ...desired.options });
-    if (!options.success) {
-      this.logger.error(
-        { desired },
-        'The state holds options that the backend no longer takes: the defaults are used',
-      );
-    }
-    const state = DeploymentState.restore(desired, options.success ? options.data : defaults, runner);
-    this.createWorker(runner, state);
-  }
-
   /**
    * What serves is wanted, as if the state had said so all along. A model that has a worker was known since the state
    * was lost: what its commands say counts, not what was seen before them.
    */
   private async takeUp(runner: Runner, { modelName, gpuIds, options }: Deployment): Promise<void> {
-    if (this.workers.has(modelName)) return;
+    if (this.known.find(modelName)) return;
     const now = this.clock.now().toISOString();
     const desired: DesiredDeployment = {
       model_name: modelName,
@@ -333,51 +303,17 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     };
     await this.store.put(modelName, desired);
     this.logger.warn({ desired }, 'The state was lost: a model that serves is taken up');
-    this.restore(desired);
-    this.workers.get(modelName)?.wake();
+    this.known.restore(desired);
+    this.known.find(modelName)?.wake();
     this.publishTenants();
   }
 
   private async placedWorker(modelName: string, gpuId: number): Promise<DeploymentWorker> {
     const { backend } = this.catalog.runnerOf(modelName, 'not_found');
-    if (!this.workers.has(modelName)) await this.adoption.settled(backend);
-    const worker = this.workers.get(modelName);
+    if (!this.known.find(modelName)) await this.adoption.settled(backend);
+    const worker = this.known.find(modelName);
     if (!worker) throw notPlaced(modelName, gpuId);
     return worker;
-  }
-
-  private workerOf(runner: Runner, modelName: string): DeploymentWorker {
-    return this.workers.get(modelName) ?? this.createWorker(runner, this.newState(runner, modelName));
-  }
-
-  private newState(runner: Runner, modelName: string): DeploymentState {
-    return new DeploymentState(modelName, runner.backend, runner.defaultOptions(modelName), this.clock.now());
-  }
-
-  private createWorker(runner: Runner, state: DeploymentState): DeploymentWorker {
-    const worker = new DeploymentWorker(state, runner, {
-      clock: this.clock,
-      logger: this.logger,
-      config: this.config,
-      store: this.store,
-      journal: this.journal,
-      gpus: () => this.gpus.inventory(),
-      readGpus: () => this.gpus.readAnew(),
-      tenantsChanged: () => {
-        this.publishTenants();
-      },
-      slots: this.slots,
-      wantedOf: (backend) => () => this.wanted(backend),
-    });
-    this.workers.set(state.modelName, worker);
-    return worker;
-  }
-
-  private wanted(backend: string): Deployment[] {
-    return [...this.workers.values()]
-      .filter((worker) => worker.state.backend === backend)
-      .map((worker) => worker.state.wanted())
-      .filter((deployment) => deployment.gpuIds.length > 0);
   }
 
   /** Every placement that holds memory of a GPU, or is to. */
@@ -399,29 +335,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private publishTenants(): void {
-    this.tenants.replace(
-      this.deployments().flatMap((deployment) => {
-        const instances = this.catalog
-          .runnerOf(deployment.modelName, 'not_found')
-          .instancesPerGpu(deployment.options);
-        return deployment
-          .visible()
-          .filter(({ placement }) => placement.isActive && !placement.hasLetGo)
-          .map(({ gpuId, placement }) => ({
-            modelName: deployment.modelName,
-            gpuId,
-            placement: `${deployment.modelName}@${placement.gpuId}`,
-            pid: placement.pid,
-            serverName: this.serverNameOf(deployment, placement),
-            instances,
-          }));
-      }),
-    );
-  }
-
-  /** By the backend's word, or else where it is going to be. */
-  private serverNameOf({ modelName }: DeploymentState, { serverName, gpuId }: Placement): string | null {
-    return serverName ?? this.catalog.find(modelName)?.serverNameOf(modelName, gpuId) ?? null;
+    this.tenants.replace(this.deployments().flatMap((each) => tenantsOf(each, this.catalog)));
   }
 
   private assertOpen(): void {
@@ -430,9 +344,4 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     if (!this.recovered)
       throw new ShuttingDownError('This service is starting and takes no commands yet: try again.');
   }
-}
-/** Where something serves, starts, drains, or is not cleaned up yet. */
-function heldGpus(state: DeploymentState): number[] {
-  const active = state.active().map(({ gpuId }) => gpuId);
-  return [...new Set([...active, ...state.releasing.keys(), ...state.toRelease()])];
 }

@@ -12,6 +12,7 @@ import {
 import type { DeploymentState } from '../deployment-state.js';
 import type { Placement } from '../placement.js';
 import type { StartSlots } from '../room/start-slots.js';
+import type { RunnerCall } from '../runner-call.js';
 import { PlacementNotRunningError, SleepTimeoutError } from './errors.js';
 
 /** What is asked of a placement. */
@@ -25,12 +26,7 @@ interface SleepsContext {
 
 /** What they need of the deployment's worker. */
 interface SleepsHost {
-  readonly runStep: (step: {
-    readonly limitMs: number;
-    readonly call: (signal: AbortSignal) => Promise<void>;
-    readonly onSuccess: () => void;
-    readonly onFailure: (error: unknown) => void;
-  }) => Promise<void>;
+  readonly runStep: (call: RunnerCall) => Promise<void>;
   readonly wake: () => void;
 }
 
