@@ -65,7 +65,9 @@ export class DeploymentRecords {
     const failure = toPlacementError(error);
     const stopping = gpuIds.flatMap((gpuId) => this.state.releasing.get(gpuId) ?? []);
     // A start that was accepted to follow the stop cannot follow it.
-    const following = stopping.flatMap(({ gpuId }) => this.state.serving.get(gpuId) ?? []);
+    const following = [...this.state.serving.values()].filter((each) =>
+      stopping.some(({ gpuIds: held }) => each.holdsAnyOf(held)),
+    );
     await this.lock.runExclusive(async () => {
       for (const placement of [...stopping, ...following.filter((each) => each.isActive)]) {
         this.context.journal.record(this.state, placement, 'failed', failure.message, failure);

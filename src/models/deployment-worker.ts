@@ -43,9 +43,11 @@ export interface WorkerContext {
 /** Steps that a sleep or a wake does not come before. */
 const FIRST: ReadonlySet<Step['kind']> = new Set(['release', 'recycle', 'give-up']);
 
-/** A call of the runner's `start`, `stop`, `sleep` or `wake`. */
+/** A call of the runner's `start`, `stop`, `sleep` or `wake`, or the wait for the turn of a start. */
 interface RunningStep {
-  readonly kind: 'start' | 'release' | 'sleep';
+  readonly kind: 'start' | 'wait' | 'release' | 'sleep';
+  /** GPUs whose servers it may disturb; `undefined`: all. */
+  readonly gpuIds: readonly number[] | undefined;
   readonly work: Interruptible;
 }
 
@@ -80,7 +82,8 @@ export class DeploymentWorker {
     this.prober = new Prober(runner, context);
     this.restarts = new Restarts(runner, context);
     this.starts = new Starts(state, runner, this.records, this.restarts, context, {
-      runStep: (step) => this.runStep('start', step),
+      runStep: (kind, call) => this.runStep(kind, call),
+      look: () => this.prober.ask(state.toServe()),
       runnerContext: (signal, kind) => this.runnerContext(signal, kind),
       epoch: () => this.epoch,
       isClosed: () => this.closed,
@@ -92,7 +95,11 @@ export class DeploymentWorker {
       },
     });
     this.sightings = new Sightings(state, context.journal, this.restarts, {
-      isStepUnderWay: () => this.step !== undefined,
+      isDisturbed: (gpuId) => this.isDisturbed(gpuId),
+      onLost: () => {
+        // Its turn is for what was missing when it began to wait.
+        if (this.step?.kind === 'wait') this.interruptStep();
+      },
       onReady: (gpuId) => {
         this.starts.isReady(gpuId);
       },
@@ -102,8 +109,8 @@ export class DeploymentWorker {
       runStep: (step) => this.runStep('release', step),
       runnerContext: (signal) => this.runnerContext(signal, 'release'),
       onDue: () => {
+        if (this.step?.kind !== 'release') this.interruptStep();
         this.epoch += 1;
-        if (this.step?.kind !== 'release') this.step?.work.interrupt();
         this.wake();
       },
       onReleased: () => {
@@ -290,10 +297,10 @@ export class DeploymentWorker {
   /** Runs a step to its end; one that was interrupted has neither failed nor succeeded. */
   private async runStep(
     kind: RunningStep['kind'],
-    { limitMs, call, onSuccess, onFailure }: RunnerCall,
+    { limitMs, gpuIds, call, onSuccess, onFailure }: RunnerCall,
   ): Promise<void> {
     const work = new Interruptible(limitMs, STEP_GRACE_MS);
-    this.step = { kind, work };
+    this.step = { kind, gpuIds, work };
     this.epoch += 1;
     let failure: { readonly error: unknown } | undefined;
     try {
@@ -330,6 +337,18 @@ export class DeploymentWorker {
         }
       },
     };
+  }
+
+  private interruptStep(): void {
+    this.epoch += 1;
+    this.step?.work.interrupt();
+  }
+
+  /** By the step under way, on its own server or one that it shares. */
+  private isDisturbed(gpuId: number): boolean {
+    if (!this.step) return false;
+    const serverOn = (id: number): string | null => this.runner.serverNameOf(this.state.modelName, id);
+    return this.step.gpuIds?.some((id) => id === gpuId || serverOn(id) === serverOn(gpuId)) ?? true;
   }
 
   /** A defect of this service: said loudly. */

@@ -27,6 +27,8 @@ export class Placement {
   private current: PlacementStatus = 'STOPPED';
   private failure: PlacementError | undefined;
   pid: number | null = null;
+  /** Of the server that is to be cleaned up after an ERROR. */
+  formerPid: number | null = null;
   port: number | null = null;
   serverName: string | null = null;
   /** How far a start or a drain is, in words. */
@@ -85,6 +87,7 @@ export class Placement {
     if (this.current !== 'STARTING') this.progress = undefined;
     if (this.current !== 'RUNNING') this.sleeping = false;
     if (this.current === 'ERROR' || this.current === 'STOPPED') {
+      this.formerPid = this.pid ?? this.formerPid;
       this.pid = null;
       this.port = null;
       this.serverName = null;

@@ -132,6 +132,7 @@ export class Releases {
     const limitMs = this.runner.stopTimeoutMs + patienceMs;
     await this.run('asking', {
       limitMs,
+      gpuIds,
       call: async (signal) => {
         await this.proof.before(this.placementsOf(gpuIds), signal);
         const context = { ...(await this.host.runnerContext(signal)), patienceMs };
@@ -150,6 +151,7 @@ export class Releases {
     };
     await this.run('forcing', {
       limitMs,
+      gpuIds,
       call: async (signal) => {
         await this.proof.before(this.placementsOf(gpuIds), signal);
         await this.runner.stopByForce(this.state.wanted(), gpuIds, await this.host.runnerContext(signal));
@@ -173,6 +175,7 @@ export class Releases {
     }
     this.context.tenantsChanged();
     await this.run('proving', {
+      gpuIds: [],
       limitMs: this.context.config.gpus.release_timeout_seconds * 1000 + PROOF_GRACE_MS,
       call: (signal) => this.proof.after(this.placementsOf(gpuIds), signal),
       onSuccess: () => this.succeeded(gpuIds),

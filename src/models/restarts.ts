@@ -16,7 +16,7 @@ export class Restarts {
   private notBeforeMs = 0;
   private waitDeadlineMs = 0;
   private silentSinceMs: number | undefined;
-  private runningSinceMs = 0;
+  private readonly runningSinceMs = new Map<number, number>();
   private lastFault = '';
 
   constructor(
@@ -54,8 +54,13 @@ export class Restarts {
     this.waitDeadlineMs = this.now + this.runner.startTimeoutMs;
   }
 
-  isReady(): void {
-    this.runningSinceMs = this.now;
+  /** Earlier failures count no more; the time they have to wait stays. */
+  forgive(): void {
+    this.backoff.reset();
+  }
+
+  isReady(gpuId: number): void {
+    this.runningSinceMs.set(gpuId, this.now);
   }
 
   isSilent(): void {
@@ -66,10 +71,14 @@ export class Restarts {
     this.silentSinceMs = undefined;
   }
 
-  /** First loss after a stable time: again at once. Soon after another: with growing delay, then never. */
-  lost(fault: string, wasRunning: boolean): void {
-    const servedMs = (this.silentSinceMs ?? this.now) - this.runningSinceMs;
-    if (wasRunning && servedMs >= this.context.config.restart.stable_after_seconds * 1000) {
+  /**
+   * First loss after a stable time: again at once. Soon after another: with growing delay, then never.
+   * @param gpuIds those that were RUNNING
+   */
+  lost(fault: string, gpuIds: readonly number[]): void {
+    const until = this.silentSinceMs ?? this.now;
+    const servedMs = Math.max(0, ...gpuIds.map((id) => until - (this.runningSinceMs.get(id) ?? until)));
+    if (gpuIds.length > 0 && servedMs >= this.context.config.restart.stable_after_seconds * 1000) {
       this.backoff.reset();
     }
     this.notBeforeMs = this.backoff.count === 0 ? this.now : this.now + this.backoff.delayMs;

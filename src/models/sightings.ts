@@ -5,8 +5,10 @@ import type { PlacementJournal } from './placement-journal.js';
 import type { Restarts } from './restarts.js';
 
 interface SightingsHost {
-  /** A call of the runner is under way: what is missing may be its doing. */
-  readonly isStepUnderWay: () => boolean;
+  /** A call of the runner is under way, and what is missing on this GPU may be its doing. */
+  readonly isDisturbed: (gpuId: number) => boolean;
+  /** What served is to be brought back. */
+  readonly onLost: () => void;
   /** The backend says that the placement serves. */
   readonly onReady: (gpuId: number) => void;
 }
@@ -35,7 +37,7 @@ export class Sightings {
       placement.port = observation.port ?? placement.port;
       placement.serverName = observation.serverName;
       if (observation.phase === 'ready') this.applyReady(placement, observation);
-      else if (placement.status === 'RUNNING' && !this.host.isStepUnderWay()) {
+      else if (placement.status === 'RUNNING' && !this.host.isDisturbed(placement.gpuId)) {
         lost.push([placement, observation]);
       }
     }
@@ -45,7 +47,7 @@ export class Sightings {
   private applyReady(placement: Placement, { sleeping }: PlacementObservation): void {
     this.host.onReady(placement.gpuId);
     if (placement.status === 'STARTING') {
-      this.restarts.isReady();
+      this.restarts.isReady(placement.gpuId);
       this.journal.record(this.state, placement, 'ready', 'the backend says that the model is ready');
     }
     placement.sleeping = sleeping ?? placement.sleeping;
@@ -53,7 +55,7 @@ export class Sightings {
 
   /** RUNNING is never hearsay: where nobody can tell, it ends. A silent server has its deadline first. */
   private applyNoAnswer(placement: Placement, { phase, reason }: PlacementObservation): void {
-    if (this.host.isStepUnderWay()) return;
+    if (this.host.isDisturbed(placement.gpuId)) return;
     if (placement.status === 'RUNNING' && phase === 'unknown') {
       const words = `nobody can tell whether the model serves: ${reason ?? 'no answer'}`;
       this.journal.record(this.state, placement, 'lost', words);
@@ -66,11 +68,15 @@ export class Sightings {
   private bringBack(lost: readonly (readonly [Placement, PlacementObservation])[]): void {
     this.restarts.waitAnew();
     const absent = lost.find(([, { phase }]) => phase === 'absent');
-    if (absent) this.restarts.lost(absent[1].reason ?? 'the model is not there any more', true);
+    if (absent) {
+      const gpuIds = lost.map(([{ gpuId }]) => gpuId);
+      this.restarts.lost(absent[1].reason ?? 'the model is not there any more', gpuIds);
+    }
     for (const [placement, { phase, reason }] of lost) {
       const words =
         phase === 'absent' ? 'the model is not there any more' : 'the backend starts the model anew';
       this.journal.record(this.state, placement, 'lost', reason ?? words);
     }
+    this.host.onLost();
   }
 }

@@ -87,7 +87,10 @@ export class StartChecks {
     const wanted = (): readonly Deployment[] => this.context.wanted(runner.backend);
     const gpuIds = [...new Set([...state.wanted().gpuIds, gpuId])].sort((a, b) => a - b);
     await orAborted(
-      runner.preflight({ modelName, gpuIds, options }, { signal, gpus, wanted, onProgress: () => undefined }),
+      runner.preflight(
+        { modelName, gpuIds, options },
+        { signal, gpus, wanted, gpuIds: [gpuId], onProgress: () => undefined },
+      ),
       signal,
     ).catch((error: unknown) => {
       if (error !== signal.reason) throw error;

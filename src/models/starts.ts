@@ -28,7 +28,8 @@ interface StartsContext {
 
 /** What starts need of the deployment's worker. */
 interface StartsHost {
-  readonly runStep: (call: RunnerCall) => Promise<void>;
+  readonly runStep: (kind: 'start' | 'wait', call: RunnerCall) => Promise<void>;
+  readonly look: () => Promise<ReadonlyMap<number, PlacementObservation>>;
   readonly runnerContext: (signal: AbortSignal, kind: 'start' | 'release') => Promise<RunnerContext>;
   /** Grows with every command and step. */
   readonly epoch: () => number;
@@ -80,7 +81,7 @@ export class Starts {
     const slot = this.turn.isNeeded ? await this.slot(absent) : undefined;
     if (this.turn.isNeeded && !slot) return;
     try {
-      await this.startAll();
+      await this.startOn(absent);
     } finally {
       slot?.release();
     }
@@ -92,7 +93,7 @@ export class Starts {
     const seconds = this.restarts.silenceLimitMs / 1000;
     const fault = `its server did not answer for ${seconds} s (liveness.deadline_seconds)`;
     let wasEnded = false;
-    await this.host.runStep({
+    await this.host.runStep('start', {
       limitMs: this.runner.startTimeoutMs,
       call: async (signal) => {
         wasEnded = await this.runner.recycle(wanted, await this.host.runnerContext(signal, 'release'));
@@ -113,6 +114,8 @@ export class Starts {
   /** It was tried often enough, or the backend has had its time. */
   async giveUp(cause: 'exhausted' | 'late', gpuIds: readonly number[]): Promise<void> {
     const error = cause === 'exhausted' ? this.restarts.exhaustedError() : this.lateError();
+    // What serves on has its own tries.
+    if (cause === 'exhausted') this.restarts.forgive();
     await this.fail(this.starting(gpuIds), error);
   }
 
@@ -120,8 +123,9 @@ export class Starts {
   private async slot(absent: readonly number[]): Promise<StartSlot | undefined> {
     let slot: StartSlot | undefined;
     let epoch = this.host.epoch();
-    await this.host.runStep({
+    await this.host.runStep('wait', {
       limitMs: NO_LIMIT_MS,
+      gpuIds: [],
       call: async (signal) => {
         epoch = this.host.epoch();
         slot = await this.turn.take(this.starting(absent), signal);
@@ -135,14 +139,15 @@ export class Starts {
     return undefined;
   }
 
-  private async startAll(): Promise<void> {
+  private async startOn(gpuIds: readonly number[]): Promise<void> {
     const wanted = this.state.wanted();
-    const { gpuIds } = this.state.toServe();
     const placements = this.starting(gpuIds);
     this.restarts.waitAnew();
-    await this.host.runStep({
+    await this.host.runStep('start', {
       limitMs: this.runner.startTimeoutMs,
-      call: async (signal) => this.runner.start(wanted, await this.host.runnerContext(signal, 'start')),
+      gpuIds,
+      call: async (signal) =>
+        this.runner.start(wanted, { ...(await this.host.runnerContext(signal, 'start')), gpuIds }),
       onSuccess: () => {
         this.claimed = gpuIds;
       },
@@ -154,7 +159,10 @@ export class Starts {
   private recycled(fault: string): void {
     this.claimed = [];
     const running = this.state.active().filter(({ status }) => status === 'RUNNING');
-    this.restarts.lost(fault, running.length > 0);
+    this.restarts.lost(
+      fault,
+      running.map(({ gpuId }) => gpuId),
+    );
     for (const placement of running) {
       this.context.journal.record(this.state, placement, 'lost', `${fault}: it is started anew`);
     }
@@ -162,7 +170,7 @@ export class Starts {
 
   private async failed(placements: readonly Placement[], error: unknown): Promise<void> {
     if (!this.restarts.failed(error)) {
-      await this.fail(placements, error);
+      await this.fail(await this.notReady(placements), error);
       return;
     }
     for (const placement of placements) {
@@ -173,6 +181,13 @@ export class Starts {
       'A start failed and is tried again',
     );
     this.host.again();
+  }
+
+  /** What fails on one GPU may serve on another, and nobody has looked since. */
+  private async notReady(placements: readonly Placement[]): Promise<readonly Placement[]> {
+    if (placements.length < 2) return placements;
+    const observations = await this.host.look();
+    return placements.filter(({ gpuId }) => observations.get(gpuId)?.phase !== 'ready');
   }
 
   private async fail(placements: readonly Placement[], error: unknown): Promise<void> {

@@ -8,8 +8,8 @@ import type { RemovalManner } from './unneeded.js';
 /** Lines of a server's log that go into an error. */
 const LOG_TAIL = 20;
 const LAST_WORDS_TIMEOUT_MS = 1000;
-/** Above are signals. */
-const HIGHEST_OWN_EXIT_CODE = 128;
+/** Exit codes of signals: 128 and the number of the signal. Above is a program's own, too: 255 is Python's `exit(-1)`. */
+const SIGNALS = { above: 128, last: 128 + 64 };
 
 /** How long to wait for a server that comes up, and what is said when it does not. */
 export interface UpWait {
@@ -208,5 +208,6 @@ export abstract class LaunchedServer {
 
 /** The log of one that was killed tells nothing of its end. */
 function endedByItself({ exitCode }: ServerInfo): boolean {
-  return exitCode !== null && exitCode > 0 && exitCode <= HIGHEST_OWN_EXIT_CODE;
+  if (exitCode === null || exitCode <= 0) return false;
+  return exitCode <= SIGNALS.above || exitCode > SIGNALS.last;
 }

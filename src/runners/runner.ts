@@ -81,6 +81,15 @@ export interface RunnerContext {
   readonly onProgress: (progress: string) => void;
 }
 
+/** The same, for a start. */
+export interface StartContext extends RunnerContext {
+  /**
+   * Those GPUs of the deployment that are to be started; left out: all. The others serve, come up or drain, and a server
+   * that one of them has for itself is left alone.
+   */
+  readonly gpuIds?: readonly number[];
+}
+
 /** The same, for a stop. */
 export interface StopContext extends RunnerContext {
   /** What is left of the drain, ms: for so long, requests under way may hold up the end of a server. */
@@ -167,13 +176,13 @@ export abstract class Runner {
    * The checks of a start that change nothing.
    * @throws DomainError that says what stands in the way
    */
-  abstract preflight(deployment: Deployment, context: RunnerContext): Promise<void>;
+  abstract preflight(deployment: Deployment, context: StartContext): Promise<void>;
 
   /**
    * Makes the model serve on every GPU of the deployment. Idempotent; interrupts nothing that serves already.
    * @throws ServerLostError when trying again may help; any other error, ServerUnfitError among them, is final
    */
-  abstract start(deployment: Deployment, context: RunnerContext): Promise<void>;
+  abstract start(deployment: Deployment, context: StartContext): Promise<void>;
 
   /**
    * Takes `gpuIds` away. `deployment.gpuIds` are those that stay; none: the model is gone afterwards, and so is its

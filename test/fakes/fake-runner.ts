@@ -10,6 +10,7 @@ import {
   type PlacementPhase,
   Runner,
   type RunnerContext,
+  type StartContext,
   type StopContext,
   type Workload,
 } from '../../src/runners/runner.js';
@@ -201,13 +202,15 @@ export class FakeRunner extends Runner {
     if (this.preflightError) throw this.preflightError;
   }
 
-  async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+  async start(deployment: Deployment, context: StartContext): Promise<void> {
     const { modelName, gpuIds } = deployment;
     this.calls.push(`start ${modelName} [${gpuIds.join()}]`);
-    this.measure(modelName, gpuIds);
+    // With a server for each GPU, the others' are left alone.
+    const started = this.measures ? (context.gpuIds ?? gpuIds) : gpuIds;
+    this.measure(modelName, started);
     try {
       await this.perform('start', deployment, gpuIds, context, () => {
-        this.world.set(modelName, new Set([...this.servedOn(modelName), ...gpuIds]));
+        this.world.set(modelName, new Set([...this.servedOn(modelName), ...started]));
       });
     } finally {
       this.measuring.delete(modelName);
@@ -223,8 +226,9 @@ export class FakeRunner extends Runner {
     this.measuring.set(modelName, held);
   }
 
-  override serverNameOf(modelName: string): string {
-    return this.isShared ? 'server' : `server-${modelName}`;
+  override serverNameOf(modelName: string, gpuId: number): string {
+    if (this.isShared) return 'server';
+    return this.measures ? `server-${modelName}-${gpuId}` : `server-${modelName}`;
   }
 
   override gpusOf(gpuId: number): readonly number[] {
@@ -361,7 +365,7 @@ export class FakeRunner extends Runner {
         phase: this.phases.get(gpuId) ?? this.phase ?? this.phaseOf(deployment.modelName, serves),
         pid: serves || this.serverStays ? this.pidOn(gpuId) : null,
         port: serves ? 8000 + gpuId : null,
-        serverName: serves ? this.serverNameOf(deployment.modelName) : null,
+        serverName: serves ? this.serverNameOf(deployment.modelName, gpuId) : null,
         ...(!this.hidesSleep && serves && { sleeping: this.asleep.has(`${deployment.modelName} ${gpuId}`) }),
       };
     });

@@ -264,6 +264,14 @@ describe('faults of ComfyUI', () => {
     await start(0);
   });
 
+  it('has no frontend: ERROR with its own words after one launch, though it ends with -1', async () => {
+    await boot({ behaviour: { frontend_missing: true } });
+    await service.start('chane_face', 0);
+    const error = await service.untilError('chane_face');
+    expect(error.message).toMatch(/ended with exit code 255: comfyui-frontend-package is not installed\.$/);
+    expect(await launches()).toBe(1);
+  });
+
   it('is killed while it serves, and cannot be imported any more: ERROR after one more launch', async () => {
     await boot({ config: { restart: { initial_delay_ms: 50, max_attempts: 5 } } });
     const [killed = 0] = await start(0);

@@ -75,6 +75,7 @@ export class MemoryLearner implements BeforeApplicationShutdown {
     const before = this.supervisor.occupants();
     const pids = new Set(before.flatMap(({ pid }) => (pid === null ? [] : [pid])));
     if (pids.size === 0) return;
+    await this.history.forgetEnded(before);
     const held = this.held();
     const samples = await orAborted(this.gpus.list(), deadline(READING_TIMEOUT_MS));
     const holdings = await holdingsOf(samples, pids);

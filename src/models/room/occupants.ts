@@ -12,18 +12,19 @@ export interface Claim {
 
 /** A model's placements, on each GPU they hold; a GPU can have two, one that leaves and one that waits for it. */
 export function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[] {
-  const of = ({ gpuIds, pid, sleeping }: Placement, phase: Occupant['state']): Occupant[] =>
+  const of = ({ gpuIds, pid, formerPid, sleeping }: Placement, phase: Occupant['state']): Occupant[] =>
     gpuIds.map((gpuId) => ({
       modelName: state.modelName,
       gpuId,
-      pid,
+      pid: phase === 'leaving' ? (pid ?? formerPid) : pid,
       state: phase,
       estimateMiB: need.memoryMiB,
       policy,
       ...(sleeping && { sleeping }),
     }));
+  const unclean = [...state.serving.values()].filter(({ needsRelease }) => needsRelease);
   return [
-    ...[...state.releasing.values()].flatMap((placement) => of(placement, 'leaving')),
+    ...[...state.releasing.values(), ...unclean].flatMap((placement) => of(placement, 'leaving')),
     ...state
       .active()
       .flatMap((placement) => of(placement, placement.status === 'RUNNING' ? 'running' : 'starting')),

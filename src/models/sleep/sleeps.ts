@@ -75,6 +75,7 @@ export class Sleeps {
     const { placement } = command;
     await this.host.runStep({
       limitMs,
+      gpuIds: [placement.gpuId],
       call: (signal) => this.act(command, AbortSignal.any([signal, command.signal])),
       onSuccess: () => {
         this.succeeded(command);

@@ -9,6 +9,7 @@ import {
   type PlacementObservation,
   Runner,
   type RunnerContext,
+  type StartContext,
   type StopContext,
   type Workload,
 } from '../runner.js';
@@ -28,6 +29,11 @@ import type {
 
 /** From the end of a server's grace until it must be gone, over the launcher's own patience with it. */
 const STOP_SLACK_SECONDS = 20;
+
+/** The GPUs of the deployment that a start is about. */
+export function toStart({ gpuIds }: Deployment, context: Pick<StartContext, 'gpuIds'>): readonly number[] {
+  return context.gpuIds ?? gpuIds;
+}
 
 function longest(seconds: readonly number[]): number {
   return Math.max(0, ...seconds);
@@ -160,18 +166,18 @@ export abstract class PlacementServerRunner<
     return (longest(seconds) + STOP_SLACK_SECONDS) * 1000 + BEFORE_STOP_MS;
   }
 
-  async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+  async preflight(deployment: Deployment, context: StartContext): Promise<void> {
     await settleAll(
-      deployment.gpuIds.map((gpuId) =>
+      toStart(deployment, context).map((gpuId) =>
         this.server(deployment, gpuId).check(this.wanted(deployment, gpuId, context.gpus), context.signal),
       ),
     );
   }
 
   /** The servers come up side by side; one that fails does not hold up the others. */
-  async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+  async start(deployment: Deployment, context: StartContext): Promise<void> {
     await settleAll(
-      deployment.gpuIds.map((gpuId) =>
+      toStart(deployment, context).map((gpuId) =>
         this.server(deployment, gpuId).ensureReady(this.wanted(deployment, gpuId, context.gpus), context),
       ),
     );

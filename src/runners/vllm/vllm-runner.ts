@@ -1,12 +1,12 @@
 import { UnusableAnswerError } from '../../common/http/http-client.js';
 import type { VllmConfig, VllmModel } from '../../config/sections/vllm.js';
-import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
+import { PlacementServerRunner, toStart } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import {
   type Deployment,
   type GpuNeeds,
   GpuNotUsableError,
-  type RunnerContext,
+  type StartContext,
   type Workload,
 } from '../runner.js';
 import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
@@ -21,6 +21,8 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   readonly backend = 'vllm';
   readonly optionsSchema = vllmOptions;
   override readonly linesToExplain = LINES_TO_EXPLAIN;
+  /** Servers whose wake may have been broken off, by address. */
+  private readonly halfAwake = new Set<string>();
   override readonly sleepTimeoutMs = this.config.sleep_timeout_seconds * 1000;
 
   defaultOptions(modelName: string): VllmOptions {
@@ -45,8 +47,8 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     return this.deviceOf(modelName) === 'gpu';
   }
 
-  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
-    checkGpus(deployment);
+  override async preflight(deployment: Deployment, context: StartContext): Promise<void> {
+    checkGpus(deployment, toStart(deployment, context));
     await super.preflight(deployment, context);
   }
 
@@ -77,11 +79,15 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
         `${modelName} cannot sleep: set sleep_mode (runners.vllm.models.${modelName}), stop the model and start it again.`,
       );
     }
+    // What is half awake says that it sleeps, and holds memory: it falls asleep anew.
+    if (this.halfAwake.has(placement.baseUrl)) await this.wakeServer(placement, context);
     await fallAsleep(this.sleeper(placement), level, context);
   }
 
-  override wakeServer(placement: ServedPlacement<VllmOptions>, context: SleepContext): Promise<void> {
-    return wakeUp(this.sleeper(placement), context);
+  override async wakeServer(placement: ServedPlacement<VllmOptions>, context: SleepContext): Promise<void> {
+    this.halfAwake.add(placement.baseUrl);
+    await wakeUp(this.sleeper(placement), context);
+    this.halfAwake.delete(placement.baseUrl);
   }
 
   override serverWorkload(
@@ -117,7 +123,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 }
 
 /** @throws GpuNotUsableError */
-function checkGpus({ modelName, gpuIds: placements, options }: Deployment): void {
+function checkGpus({ modelName, options }: Deployment, placements: readonly number[]): void {
   const { gpu_ids: gpuIds } = options as Partial<VllmOptions>;
   if (!gpuIds) return;
   const outside = placements.find((id) => !gpuIds.includes(id));

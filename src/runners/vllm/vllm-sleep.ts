@@ -74,7 +74,9 @@ export async function wakeUp(server: VllmServer, { signal, onProgress }: SleepCo
     const { baseUrl, servedModel } = server;
     if (!(await askedSleeping(server, signal))) return;
     onProgress('waking up');
-    if ((await vllmSleepLevel(baseUrl, servedModel, signal)) === 2) {
+    const level = await vllmSleepLevel(baseUrl, servedModel, signal);
+    // Earlier versions count one as awake whose wake was broken off, with or without its weights.
+    if (level === 2 || level === 'awake') {
       await post(baseUrl, '/wake_up?tags=weights', signal);
       onProgress('waking up: reading the weights');
       await post(baseUrl, '/collective_rpc', signal, { method: 'reload_weights' });

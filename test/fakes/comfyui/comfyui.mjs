@@ -17,6 +17,8 @@ const DEFAULTS = {
   import_fails: false,
   /** The signal that ends it right after that; null: it ends itself. */
   fails_by: null,
+  /** It says that its frontend is not installed, and ends with -1. */
+  frontend_missing: false,
   /** The port is never opened. */
   never_up: false,
   /** What /system_stats reports instead of the truth: keys of devices[0]. */
@@ -73,6 +75,16 @@ function raise(error) {
   const { fails_by: signal } = settings();
   if (signal === null) process.exit(1);
   process.kill(process.pid, signal);
+}
+
+function endWithoutFrontend() {
+  const frame = '********** ERROR ***********';
+  log(`${frame}\n\ncomfyui-frontend-package is not installed.\n`);
+  log(
+    `Please install the updated requirements.txt file by running:\npython -m pip install -r requirements.txt\n`,
+  );
+  log(`This error is happening because the ComfyUI frontend is no longer shipped.\n\n${frame}`);
+  process.exit(-1);
 }
 
 const flags = parse();
@@ -203,7 +215,8 @@ process.on('SIGINT', () => {
 
 log('ComfyUI version: 0.3.39');
 setTimeout(() => {
-  const { import_fails: fails, never_up: isNeverUp } = settings();
+  const { import_fails: fails, frontend_missing: isBare, never_up: isNeverUp } = settings();
+  if (isBare) endWithoutFrontend();
   if (fails) raise("ModuleNotFoundError: No module named 'torchsde'");
   if (isNeverUp) return void setInterval(() => undefined, 60_000);
   server.on('error', (error) => {

@@ -1,4 +1,4 @@
-import type { GpuNeeds } from '../../../src/runners/runner.js';
+import { type GpuNeeds, ModelLoadError } from '../../../src/runners/runner.js';
 import { House } from '../../fakes/house.js';
 import { NeedyRunner } from '../../fakes/needy-runner.js';
 import { settled, useFakeTime } from '../../fakes/timers.js';
@@ -6,16 +6,18 @@ import { jest } from '@jest/globals';
 
 let runner: NeedyRunner;
 let house: House;
+let usedMiB: number;
 
 beforeEach(async () => {
   useFakeTime();
+  usedMiB = 0;
   runner = new NeedyRunner();
   house = await House.withMemory({ runner }).boot();
   const sample = house.gpus.sample.bind(house.gpus);
   jest
     .spyOn(house.gpus, 'sample')
     .mockImplementation(async () =>
-      (await sample()).map((gpu) => ({ ...gpu, memoryTotalMiB: 10_000, memoryUsedMiB: 0 })),
+      (await sample()).map((gpu) => ({ ...gpu, memoryTotalMiB: 10_000, memoryUsedMiB: usedMiB })),
     );
 });
 afterEach(() => {
@@ -54,6 +56,26 @@ describe('room on a GPU', () => {
     house.store.isFull = false;
     await house.supervisor.start('B', 0, {});
     expect(house.store.wanted()).toEqual({ B: ['0 serve'] });
+    await settled();
+  });
+
+  it('what a failed start has left on the GPU is its own, and counts against nobody who takes it over', async () => {
+    runner.needs = { A: needs(6000) };
+    runner.hold('stop');
+    runner.hold('start');
+    await house.supervisor.start('A', 0, {});
+    const call = await runner.nextCall('start');
+    runner.phases.set(0, 'starting');
+    runner.serverStays = true;
+    await house.probe();
+    call.fail(new ModelLoadError('no such layer'));
+    await settled();
+    expect(house.status()).toEqual(['A 0 ERROR']);
+    usedMiB = 6000;
+    house.gpus.processes.set(0, [{ pid: runner.pidOn(0), name: 'vllm', memoryMiB: 6000 }]);
+    expect((await house.supervisor.start('A', 0, {})).placement?.status).toBe('STARTING');
+    runner.letGo('stop');
+    runner.letGo('start');
     await settled();
   });
 

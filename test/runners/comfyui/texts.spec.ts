@@ -203,7 +203,22 @@ describe('the last words of ComfyUI', () => {
     expect(lastWords(usage)).toBe('main.py: error: unrecognized arguments: --fast-vae');
   });
 
+  it('are its own where a package lacks that it looks for itself', () => {
+    const frame = '********** ERROR ***********';
+    const frontend = 'comfyui-frontend-package is not installed.';
+    const text = [frame, '', frontend, '', 'Please install the updated requirements.txt', '', frame];
+    expect(lastWords(text)).toBe(frontend);
+    expect(lastWords([...traceback, 'ValueError: of a prestart script', ...text])).toBe(frontend);
+    const sage =
+      'To use the `--use-sage-attention` feature, the `sageattention` package must be installed first.';
+    expect(lastWords(['', '', sage, 'command:', '\tpython -m pip install sageattention'])).toBe(sage);
+    // Without its templates it goes on.
+    expect(lastWords([frame, '', 'comfyui-workflow-templates is not installed.', frame])).toBeUndefined();
+  });
+
   it.each([
+    ['comfyui-frontend-package is not installed.', true],
+    ['To use the `--use-flash-attention` feature, the `flash-attn` package must be installed first.', true],
     ["ModuleNotFoundError: No module named 'torchsde'", true],
     ['ImportError: libGL.so.1: cannot open shared object file: No such file or directory', true],
     ['main.py: error: unrecognized arguments: --fast-vae', true],
@@ -211,6 +226,7 @@ describe('the last words of ComfyUI', () => {
     ['ImportError: libcudnn.so.9: failed to map segment: Cannot allocate memory', false],
     ['torch.OutOfMemoryError: CUDA out of memory.', false],
     ['RuntimeError: Found no NVIDIA driver on your system.', false],
+    ['ImportError: libcuda.so.1: cannot open shared object file: No such file or directory', false],
     ["OSError: [Errno 98] error while attempting to bind on address ('127.0.0.1', 18400)", false],
   ])('%s: final is %s', (words, final) => {
     expect(isFinal(words)).toBe(final);

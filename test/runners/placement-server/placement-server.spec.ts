@@ -49,6 +49,18 @@ describe('a server per placement', () => {
     return JSON.parse(body) as { gpus: string; argv: string[] };
   }
 
+  it('is left alone by a start that is about another GPU, whatever its options', async () => {
+    const runner = runnerWith();
+    await runner.start(deployment('quick', [0]), context());
+    const [before] = await runner.getStatus(deployment('quick', [0]), never);
+    const wider = deployment('quick', [0, 1], 2);
+    await runner.preflight(wider, { ...context(), gpuIds: [1] });
+    await runner.start(wider, { ...context(), gpuIds: [1] });
+    const [after] = await runner.getStatus(deployment('quick', [0]), never);
+    expect([after?.phase, after?.pid]).toEqual(['ready', before?.pid]);
+    expect(await runner.getStatus(deployment('quick', [1], 2), never)).toMatchObject([{ phase: 'ready' }]);
+  });
+
   it('is named after its placement, has a port of its own, and sees its GPUs alone, by UUID', async () => {
     const runner = runnerWith();
     await runner.start(deployment('quick', [0, 3]), context());
