@@ -21,7 +21,14 @@ async function boot(config: Record<string, unknown> = {}): Promise<void> {
   await mic.boot();
 }
 
+/** Of the clients of one test: none outlives it, whatever it came to. */
+let over = new AbortController();
+
+beforeEach(() => {
+  over = new AbortController();
+});
 afterEach(async () => {
+  over.abort();
   await mic.dispose();
   await removeContainersOf(mic.instanceName);
 });
@@ -45,7 +52,6 @@ async function mamAndSlowInfer(): Promise<string[]> {
 /** Asks `MAM` all the time; `end` gives the statuses of the answers, 0 where there was none. */
 function client(): { end: () => Promise<number[]> } {
   const answers: number[] = [];
-  const over = new AbortController();
   const asking = (async () => {
     while (!over.signal.aborted) {
       const status = await mic.infer('MAM', [1, 2, 3, 4]).then(
