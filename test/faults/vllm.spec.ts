@@ -282,6 +282,32 @@ describe('vLLM as a backend', () => {
     expect(await processesOf(service.stateDir)).toEqual([]);
   });
 
+  it('goes on coming up while the service is killed: one server, one load', async () => {
+    await boot({ llama: { model: 'standin?load_ms=3000' } });
+    expect((await service.start('llama', 0)).status).toBe(202);
+    await service.until(async () => (await processesOf(service.stateDir)).length === 2);
+    const before = await processesOf(service.stateDir);
+    await service.end('SIGKILL');
+    await service.boot();
+    await service.untilRunning('llama@0');
+    expect(await processesOf(service.stateDir)).toEqual(before);
+  });
+
+  it('is stopped after all when the service is killed in the middle of a drain', async () => {
+    await boot({ llama: { model: 'standin', drain_seconds: 30 } });
+    const { port } = await started('llama', 0);
+    const request = completion(port, 'llama', 1500);
+    await service.until(() => isAtWork(port));
+    const stopping = service.stop('llama', 0).catch(() => undefined);
+    await service.until(async () => (await service.desired()).length === 0);
+    await service.end('SIGKILL');
+    await stopping;
+    await service.boot();
+    await service.until(async () => (await service.placements()).length === 0);
+    expect(await processesOf(service.stateDir)).toEqual([]);
+    await request;
+  });
+
   it('serves on while the service is killed, and is found again with its pid', async () => {
     await boot({ llama: { model: 'standin' } });
     const { pid, port } = await started('llama', 0);
