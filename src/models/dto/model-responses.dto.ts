@@ -193,7 +193,7 @@ export class ModelInstanceInfo {
 
   @ApiPropertyOptional({
     description:
-      "In the answer to a stop: what became of the server's memory on that GPU; null where the GPUs cannot be read. 停止后的显存释放情况",
+      "In the answer to a stop: what became of the server's memory on its GPUs; null where that is not known. 停止后的显存释放情况",
     type: ReleasedMemoryInfo,
     nullable: true,
   })
