@@ -7,7 +7,7 @@ import { loadConfig } from './config/load-config.js';
 import type { Config } from './config/schema.js';
 import { PortInUseError } from './launchers/launcher.js';
 import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './launchers/ports.js';
-import { ServerShutdown } from './models/shutdown.js';
+import { ServerShutdown } from './models/supervisor/shutdown.js';
 import { lockState } from './state/state-lock.js';
 
 const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.meta.url));

@@ -6,7 +6,7 @@ import {
   HealthIndicatorService,
   type HealthCheckResult,
 } from '@nestjs/terminus';
-import { Supervisor } from '../models/supervisor.js';
+import { Supervisor } from '../models/supervisor/supervisor.js';
 
 /** Probes for an orchestrator. Neither asks a backend: a model that fails is no reason to restart this service. */
 @ApiTags('health')

@@ -2,17 +2,17 @@ import { Module } from '@nestjs/common';
 import { GpusModule } from '../gpus/gpus.module.js';
 import { RunnersModule } from '../runners/runners.module.js';
 import { StateModule } from '../state/state.module.js';
-import { Catalog } from './catalog.js';
-import { HealthPoller } from './health-poller.js';
-import { ModelsController } from './models.controller.js';
-import { OrphanWatch } from './orphans/orphan-watch.js';
-import { OrphansController } from './orphans/orphans.controller.js';
-import { PlacementJournal } from './placement-journal.js';
+import { Catalog } from './deployment/catalog.js';
+import { HealthPoller } from './watch/health-poller.js';
+import { ModelsController } from './api/models.controller.js';
+import { OrphanWatch } from './watch/orphan-watch.js';
+import { OrphansController } from './api/orphans.controller.js';
+import { PlacementJournal } from './deployment/placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
-import { MemoryLearner } from './room/memory-learner.js';
-import { ServerShutdown } from './shutdown.js';
-import { SleepController } from './sleep/sleep.controller.js';
-import { Supervisor } from './supervisor.js';
+import { MemoryLearner } from './watch/memory-learner.js';
+import { ServerShutdown } from './supervisor/shutdown.js';
+import { SleepController } from './api/sleep.controller.js';
+import { Supervisor } from './supervisor/supervisor.js';
 
 @Module({
   imports: [RunnersModule, GpusModule, StateModule],

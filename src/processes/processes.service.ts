@@ -9,7 +9,7 @@ import type { Config } from '../config/schema.js';
 import { GpuTenants } from '../gpus/gpu-tenants.js';
 import { GpusService } from '../gpus/gpus.service.js';
 import { type CertainOwner, ProcessOwners } from '../gpus/process-owners.js';
-import { Supervisor } from '../models/supervisor.js';
+import { Supervisor } from '../models/supervisor/supervisor.js';
 import { describeCommand } from './command-line.js';
 import { type EndedBy, endProcess, type Pace } from './end-process.js';
 import {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Backoff } from '../../src/models/backoff.js';
+import { Backoff } from '../../src/models/worker/backoff.js';
 
 const CONFIG = { max_attempts: 3, initial_delay_ms: 100, max_delay_ms: 1000, stable_after_seconds: 60 };
 

@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { HealthPoller } from '../../src/models/health-poller.js';
+import { HealthPoller } from '../../src/models/watch/health-poller.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';
 

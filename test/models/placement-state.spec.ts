@@ -4,7 +4,7 @@ import {
   PLACEMENT_STATUSES,
   type PlacementEvent,
   type PlacementStatus,
-} from '../../src/models/placement-state.js';
+} from '../../src/models/deployment/placement-state.js';
 
 /** The table of the design, written down a second time; `-` cannot happen. */
 const TABLE: Record<PlacementStatus, Record<PlacementEvent, PlacementStatus | '-'>> = {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { plan, type PlanInput, type Step } from '../../src/models/planner.js';
+import { plan, type PlanInput, type Step } from '../../src/models/worker/planner.js';
 import type { PlacementPhase } from '../../src/runners/runner.js';
 
 const QUIET: PlanInput = {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { StopFailedError } from '../../src/launchers/launcher.js';
 import { ModelLoadError, ServerLostError } from '../../src/runners/runner.js';
 import { SleepFailedError } from '../../src/runners/sleep.js';
-import type { SleepWish } from '../../src/models/sleep/sleeps.js';
+import type { SleepWish } from '../../src/models/worker/sleeps.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';

@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import { GpuReadError } from '../../src/gpus/gpu-provider.js';
 import { StopFailedError } from '../../src/launchers/launcher.js';
-import { DeploymentState } from '../../src/models/deployment-state.js';
+import { DeploymentState } from '../../src/models/deployment/deployment-state.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';
 import { desired } from '../fakes/memory-store.js';

@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { toInstanceInfo } from '../../src/models/views.js';
+import { toInstanceInfo } from '../../src/models/api/views.js';
 import { GpuReadError } from '../../src/gpus/gpu-provider.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';

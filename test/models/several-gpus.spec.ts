@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { toInstanceInfo, toStatusItem } from '../../src/models/views.js';
+import { toInstanceInfo, toStatusItem } from '../../src/models/api/views.js';
 import { ModelLoadError } from '../../src/runners/runner.js';
 import { House } from '../fakes/house.js';
 import { NeedyRunner } from '../fakes/needy-runner.js';

@@ -1,6 +1,6 @@
 import { jest } from '@jest/globals';
 import { StopFailedError } from '../../src/launchers/launcher.js';
-import { toInstanceInfo, toStatusItem } from '../../src/models/views.js';
+import { toInstanceInfo, toStatusItem } from '../../src/models/api/views.js';
 import { ModelLoadError } from '../../src/runners/runner.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';

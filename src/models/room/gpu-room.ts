@@ -10,7 +10,7 @@ import { assess, type Assessment, type RoomRequest } from './assessment.js';
 import { needOf } from './estimates.js';
 import { holdingsOf } from './holdings.js';
 import type { GpuHoldings, Occupant } from './occupant.js';
-import type { Claim } from './occupants.js';
+import type { Claim } from '../supervisor/on-gpus.js';
 
 /** Time, ms, a driver has to answer; later, the memory counts as unknown and a start is not held up. */
 const READING_TIMEOUT_MS = 3000;

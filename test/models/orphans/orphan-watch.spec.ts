@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import type { Config } from '../../../src/config/schema.js';
 import { EngineUnavailableError } from '../../../src/launchers/launcher.js';
-import { toOrphanInfo } from '../../../src/models/orphans/orphan.dto.js';
+import { toOrphanInfo } from '../../../src/models/api/orphan.dto.js';
 import { FakeRunner } from '../../fakes/fake-runner.js';
 import { House } from '../../fakes/house.js';
 import { desired } from '../../fakes/memory-store.js';

@@ -1,5 +1,5 @@
 import type { Occupant } from '../../../src/models/room/occupant.js';
-import { ServerHistory } from '../../../src/models/room/server-history.js';
+import { ServerHistory } from '../../../src/models/watch/server-history.js';
 
 const PID = process.pid;
 const on = (modelName: string, gpuId: number, pid = PID): Occupant => ({

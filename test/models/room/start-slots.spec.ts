@@ -1,6 +1,6 @@
 import { jest } from '@jest/globals';
 import fc from 'fast-check';
-import { StartSlots, type StartSlot } from '../../../src/models/room/start-slots.js';
+import { StartSlots, type StartSlot } from '../../../src/models/worker/start-slots.js';
 import { FakeRunner } from '../../fakes/fake-runner.js';
 import { House } from '../../fakes/house.js';
 import { desired } from '../../fakes/memory-store.js';

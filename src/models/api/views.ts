@@ -1,0 +1,75 @@
+import type { PlacementError } from '../../state/desired-state.js';
+import type { DeploymentState, HeldGpu } from '../deployment/deployment-state.js';
+import type {
+  ModelInstanceInfo,
+  ModelStatusItem,
+  PlacementErrorInfo,
+  PlacementInfo,
+  ReleasedMemoryInfo,
+} from './model-responses.dto.js';
+import type { ReleasedMemory } from '../deployment/placement.js';
+import type { PlacementStatus } from '../deployment/placement-state.js';
+import type { DeploymentView } from '../supervisor/supervisor.js';
+
+/** The order in which one placement's status stands for the whole model. */
+const PRECEDENCE: readonly PlacementStatus[] = ['STARTING', 'RUNNING', 'ERROR', 'STOPPED'];
+
+/** A deployment as the API shows it. */
+export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
+  const { deployment, placement, held, instancesPerGpu } = view;
+  const active = held.filter((each) => each.placement.isActive).map(({ gpuId }) => gpuId);
+  return {
+    model_name: deployment.modelName,
+    model_type: deployment.backend,
+    active_gpu_ids: active,
+    total_instances: active.length * instancesPerGpu,
+    status: PRECEDENCE.find((status) => held.some((each) => each.placement.status === status)) ?? 'STOPPED',
+    pid: placement?.pid ?? null,
+    port: placement?.port ?? null,
+    created_at: deployment.createdAt.toISOString(),
+    updated_at: deployment.updatedAt.toISOString(),
+    placements: held.map(toPlacementInfo),
+    ...(placement?.status === 'STOPPED' && { gpu_memory: toMemoryInfo(placement.releasedMemory) }),
+  };
+}
+
+/** A held GPU as the API's status lists show it. */
+export function toStatusItem(deployment: DeploymentState, { gpuId, placement }: HeldGpu): ModelStatusItem {
+  return {
+    model_name: deployment.modelName,
+    model_type: deployment.backend,
+    gpu_id: gpuId,
+    ...severalGpus(placement.gpuIds),
+    status: placement.status,
+    ...(placement.error && { error: toErrorInfo(placement.error) }),
+    ...(placement.progress !== undefined && { progress: placement.progress }),
+    ...(placement.sleeping && { sleeping: true }),
+  };
+}
+
+function toPlacementInfo({ gpuId, placement }: HeldGpu): PlacementInfo {
+  return {
+    gpu_id: gpuId,
+    ...severalGpus(placement.gpuIds),
+    status: placement.status,
+    pid: placement.pid,
+    port: placement.port,
+    ...(placement.error && { error: toErrorInfo(placement.error) }),
+    ...(placement.progress !== undefined && { progress: placement.progress }),
+    ...(placement.sleeping && { sleeping: true }),
+  };
+}
+
+/** Nothing for the many placements that hold one GPU. */
+export function severalGpus(gpuIds: readonly number[]): { gpu_ids?: number[] } {
+  return gpuIds.length > 1 ? { gpu_ids: gpuIds.toSorted((a, b) => a - b) } : {};
+}
+
+function toMemoryInfo(memory: ReleasedMemory | null): ReleasedMemoryInfo | null {
+  if (!memory) return null;
+  return { released_mb: Math.round(memory.releasedMiB), held_mb: Math.round(memory.heldMiB) };
+}
+
+function toErrorInfo({ code, message, log }: PlacementError): PlacementErrorInfo {
+  return { code, message, ...(log && { log }) };
+}

@@ -1,0 +1,58 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Subject } from 'rxjs';
+import { Clock } from '../../common/clock.js';
+import { LOGGER, type Logger } from '../../common/logging/logger.js';
+import type { PlacementError } from '../../state/desired-state.js';
+import type { DeploymentState } from './deployment-state.js';
+import type { Placement, PlacementTransition } from './placement.js';
+import type { PlacementEvent } from './placement-state.js';
+
+/** Applies events to placements, and tells everyone: the one place where a status changes. */
+@Injectable()
+export class PlacementJournal {
+  private readonly stream = new Subject<PlacementTransition>();
+  /** Every transition, as it happens. */
+  readonly transitions = this.stream.asObservable();
+
+  constructor(
+    @Inject(Clock) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  record(
+    deployment: DeploymentState,
+    placement: Placement,
+    event: PlacementEvent,
+    reason: string,
+    error?: PlacementError,
+  ): void {
+    const at = this.clock.now();
+    const from = placement.apply(event, at, error);
+    deployment.updatedAt = at;
+    const transition: PlacementTransition = {
+      modelName: deployment.modelName,
+      backend: deployment.backend,
+      gpuId: placement.gpuId,
+      from,
+      to: placement.status,
+      event,
+      reason,
+      error,
+      at,
+    };
+    this.logger[placement.status === 'ERROR' ? 'error' : 'info'](
+      {
+        event: 'placement',
+        model_name: transition.modelName,
+        model_type: transition.backend,
+        gpu_id: transition.gpuId,
+        from,
+        to: transition.to,
+        reason,
+        ...(error && { error }),
+      },
+      `${transition.modelName} on GPU ${transition.gpuId}: ${from} → ${transition.to}`,
+    );
+    this.stream.next(transition);
+  }
+}

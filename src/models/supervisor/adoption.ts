@@ -1,0 +1,122 @@
+import { deadline, orAborted } from '../../common/deadline.js';
+import { messageOf } from '../../common/errors.js';
+import type { Logger } from '../../common/logging/logger.js';
+import type { Deployment, Runner } from '../../runners/runner.js';
+import type { DesiredStateStore } from '../../state/desired-state.store.js';
+import { AdoptionPendingError } from '../deployment/errors.js';
+
+/** Time, ms, of a backend to say what it serves. */
+const ATTEMPT_TIMEOUT_MS = 5000;
+/** Time, ms, until a backend that could not tell is asked again. */
+const RETRY_MS = 1000;
+
+interface Context {
+  readonly runners: readonly Runner[];
+  readonly store: Pick<DesiredStateStore, 'adoption' | 'putAdoption'>;
+  readonly logger: Logger;
+  /** What serves is wanted from here on; resolves once that is on disk. */
+  readonly takeUp: (runner: Runner, deployment: Deployment) => Promise<void>;
+}
+
+/**
+ * After a state file that made no sense: what runs under this service's label is wanted again. Each backend is asked until
+ * it has told all; until then nothing of it may be taken for an orphan, and no server of it is shared with what is
+ * not known. How far that is, is on disk with what was taken up.
+ */
+export class Adoption {
+  private readonly due = new Map<string, Runner>();
+  private readonly attempts = new Map<string, Promise<void>>();
+  private readonly troubles = new Map<string, string>();
+  private readonly ending = new AbortController();
+  private readonly retries = new Map<string, NodeJS.Timeout>();
+
+  constructor(private readonly context: Context) {}
+
+  /** Once the state has been read. Waits for no backend. */
+  begin(): void {
+    const { adoption } = this.context.store;
+    if (!adoption) return;
+    for (const runner of this.context.runners) {
+      if (!adoption.done.includes(runner.backend)) this.due.set(runner.backend, runner);
+    }
+    for (const runner of this.due.values()) void this.attempt(runner);
+  }
+
+  /** What runs of this backend is not all known yet. */
+  isDue(backend: string): boolean {
+    return this.due.has(backend);
+  }
+
+  /**
+   * For a command: what runs is known from here on.
+   * @throws AdoptionPendingError when it cannot be told so soon
+   */
+  async settled(backend: string): Promise<void> {
+    const runner = this.due.get(backend);
+    if (!runner) return;
+    await orAborted(this.attempt(runner), deadline(ATTEMPT_TIMEOUT_MS)).catch(() => undefined);
+    if (!this.due.has(backend) || this.ending.signal.aborted) return;
+    throw new AdoptionPendingError(
+      `The state of this service was lost, and what ${backend} serves has not been taken up yet: ${this.troubles.get(backend) ?? 'no answer so far'}. Nothing was changed; it is tried all the time: mend that, or try again.`,
+      { backend },
+    );
+  }
+
+  /** Nothing of it runs any more afterwards; what was not taken up is by the next run of the service. */
+  async close(): Promise<void> {
+    this.ending.abort(new Error('this service is shutting down'));
+    for (const retry of this.retries.values()) clearTimeout(retry);
+    await Promise.all(this.attempts.values());
+  }
+
+  /** One at a time per backend; another follows until one has succeeded. Never rejects. */
+  private attempt(runner: Runner): Promise<void> {
+    const { backend } = runner;
+    const underWay = this.attempts.get(backend);
+    if (underWay) return underWay;
+    clearTimeout(this.retries.get(backend));
+    const attempt = this.takeUpAll(runner)
+      .catch((error: unknown) => {
+        this.failed(runner, error);
+      })
+      .finally(() => this.attempts.delete(backend));
+    this.attempts.set(backend, attempt);
+    return attempt;
+  }
+
+  private async takeUpAll(runner: Runner): Promise<void> {
+    const { backend } = runner;
+    const limit = deadline(ATTEMPT_TIMEOUT_MS, this.ending.signal);
+    const { deployments, unclear } = await orAborted(runner.adoptable(limit), limit);
+    // In one write: of a server that models share, all are wanted or none.
+    await Promise.all(deployments.map((deployment) => this.context.takeUp(runner, deployment)));
+    if (unclear !== undefined) throw new Error(unclear);
+    await this.done(backend);
+    this.due.delete(backend);
+    this.context.logger[deployments.length > 0 ? 'warn' : 'info'](
+      { model_type: backend, models: deployments.map(({ modelName }) => modelName) },
+      'The state was lost: all that runs of this backend has been taken up',
+    );
+  }
+
+  /** The last one ends it. */
+  private async done(backend: string): Promise<void> {
+    const { store } = this.context;
+    const done = [...(store.adoption?.done ?? []), backend];
+    const isAll = this.context.runners.every((runner) => done.includes(runner.backend));
+    await store.putAdoption(isAll ? undefined : { done });
+  }
+
+  private failed(runner: Runner, error: unknown): void {
+    if (this.ending.signal.aborted) return;
+    const { backend } = runner;
+    const retry = setTimeout(() => void this.attempt(runner), RETRY_MS);
+    this.retries.set(backend, retry.unref());
+    const level = this.troubles.has(backend) ? 'debug' : 'error';
+    this.troubles.set(backend, messageOf(error));
+    this.context.logger[level](
+      { err: error, model_type: backend },
+      'The state was lost, and what runs of this backend cannot be told: nothing of it is removed, and it is asked again',
+    );
+  }
+}

@@ -1,0 +1,108 @@
+import { deadline, orAborted } from '../../common/deadline.js';
+import type { GpuIdentity, GpusService } from '../../gpus/gpus.service.js';
+import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../../runners/runner.js';
+import type { Catalog } from '../deployment/catalog.js';
+import type { DeploymentState } from '../deployment/deployment-state.js';
+import {
+  GpuNotFoundError,
+  OptionsConflictError,
+  PlacementOverlapError,
+  PreflightTimeoutError,
+} from '../deployment/errors.js';
+import { parseOptions, sameOptions } from './options.js';
+
+/** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
+const PREFLIGHT_TIMEOUT_MS = 5000;
+
+/** A start, as it was asked for and by itself makes sense. */
+export interface StartAsked {
+  readonly runner: Runner;
+  readonly modelName: string;
+  readonly gpuId: number;
+  /** The options with nothing else running. */
+  readonly options: DeploymentOptions;
+  /** As the request has them. */
+  readonly given: Record<string, unknown>;
+  readonly gpus: readonly GpuIdentity[];
+}
+
+interface ChecksContext {
+  readonly catalog: Catalog;
+  readonly gpus: GpusService;
+  /** All deployments wanted of a backend. */
+  readonly wanted: (backend: string) => readonly Deployment[];
+}
+
+/** The checks of a start that change nothing: the same for a start and for the question what it would come to. */
+export class StartChecks {
+  constructor(private readonly context: ChecksContext) {}
+
+  /** @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, and what the GPUs throw: it makes no sense */
+  async read(modelName: string, gpuId: number, given: Record<string, unknown>): Promise<StartAsked> {
+    const runner = this.context.catalog.runnerOf(modelName, 'invalid');
+    const options = parseOptions(runner, modelName, given);
+    const gpus = await this.context.gpus.inventory();
+    for (const id of runner.gpusOf(gpuId, options)) assertGpuExists(id, gpus);
+    return { runner, modelName, gpuId, options, given, gpus };
+  }
+
+  /**
+   * The options it would start with: with nothing said, a further GPU takes those of the GPUs that serve.
+   * @throws OptionsConflictError when something else was said
+   */
+  optionsFor({ runner, options, given }: StartAsked, state: DeploymentState): DeploymentOptions {
+    const active = state.active();
+    if (active.length === 0) return options;
+    const wanted = { ...state.options, ...given };
+    if (sameOptions(wanted, state.options)) return state.options;
+    const gpuIds = active.flatMap((placement) => placement.gpuIds).join(', ');
+    throw new OptionsConflictError(
+      `${state.modelName} already runs on GPU ${gpuIds} with ${JSON.stringify(state.options)}, and all GPUs of a model share its options: start with the same config, or stop it first.`,
+      { backend: runner.backend },
+    );
+  }
+
+  /**
+   * The GPUs that the placement would hold.
+   * @throws PlacementOverlapError when another placement of the model has one of them
+   */
+  gpusFor(
+    { runner, gpuId }: StartAsked,
+    state: DeploymentState,
+    options: DeploymentOptions,
+  ): readonly number[] {
+    const gpuIds = runner.gpusOf(gpuId, options);
+    const other = state.active().find((placement) => placement.holdsAnyOf(gpuIds));
+    if (!other) return gpuIds;
+    throw new PlacementOverlapError(
+      `${state.modelName} would take GPU ${gpuIds.join(', ')}, and runs on GPU ${other.gpuIds.join(', ')} already: stop it there first, or choose GPUs apart from these.`,
+      { gpuIds, held: other.gpuIds },
+    );
+  }
+
+  /** @throws PreflightTimeoutError, and what stands in the way by the word of the runner */
+  async preflight(asked: StartAsked, state: DeploymentState, options: DeploymentOptions): Promise<void> {
+    const { runner, modelName, gpuId, gpus } = asked;
+    const signal = deadline(PREFLIGHT_TIMEOUT_MS);
+    const wanted = (): readonly Deployment[] => this.context.wanted(runner.backend);
+    const gpuIds = [...new Set([...state.wanted().gpuIds, gpuId])].sort((a, b) => a - b);
+    await orAborted(
+      runner.preflight(
+        { modelName, gpuIds, options },
+        { signal, gpus, wanted, gpuIds: [gpuId], onProgress: () => undefined },
+      ),
+      signal,
+    ).catch((error: unknown) => {
+      if (error !== signal.reason) throw error;
+      throw new PreflightTimeoutError(
+        `The checks of a start of ${modelName} were not done within ${PREFLIGHT_TIMEOUT_MS / 1000} s. Nothing was changed: try again.`,
+      );
+    });
+  }
+}
+
+function assertGpuExists(gpuId: number, gpus: readonly GpuRef[]): void {
+  if (gpus.some((gpu) => gpu.id === gpuId)) return;
+  const ids = gpus.map((gpu) => gpu.id).join(', ') || 'none';
+  throw new GpuNotFoundError(`CUDA device not found: there is no GPU ${gpuId} on this host. GPUs: ${ids}.`);
+}

@@ -1,0 +1,91 @@
+import { Mutex } from 'async-mutex';
+import type { Logger } from '../../common/logging/logger.js';
+import type { DesiredStateStore } from '../../state/desired-state.store.js';
+import type { DeploymentState } from '../deployment/deployment-state.js';
+import { toPlacementError } from '../deployment/placement-error.js';
+import type { Placement } from '../deployment/placement.js';
+import type { PlacementJournal } from '../deployment/placement-journal.js';
+import { ReleaseWaiters } from './release-waiters.js';
+
+interface RecordsContext {
+  readonly logger: Logger;
+  readonly store: DesiredStateStore;
+  readonly journal: PlacementJournal;
+}
+
+/** How the steps of one deployment ended: in its placements, on disk, and to those who wait for a stop. */
+export class DeploymentRecords {
+  /** Guards what is wanted, in memory and on disk: a command or the end of a step, one after another. */
+  readonly lock = new Mutex();
+  readonly waiters = new ReleaseWaiters();
+
+  constructor(
+    private readonly state: DeploymentState,
+    private readonly context: RecordsContext,
+  ) {}
+
+  /** Those of `placements` that are still wanted and do not serve are in ERROR from here on, and are cleaned up. */
+  async failed(placements: readonly Placement[], error: unknown): Promise<void> {
+    await this.lock.runExclusive(async () => {
+      const failure = toPlacementError(error);
+      for (const placement of placements) {
+        const isWanted = this.state.serving.get(placement.gpuId) === placement;
+        if (!isWanted || placement.status !== 'STARTING') continue;
+        placement.needsRelease = true;
+        this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
+      }
+      await this.persist();
+    });
+  }
+
+  /** The backend has let go of these GPUs. */
+  async released(gpuIds: readonly number[]): Promise<void> {
+    await this.lock.runExclusive(async () => {
+      const done: Placement[] = [];
+      for (const gpuId of gpuIds) {
+        const failed = this.state.serving.get(gpuId);
+        if (failed?.status === 'ERROR') failed.needsRelease = false;
+        const placement = this.state.releasing.get(gpuId);
+        if (!placement) {
+          if (failed) done.push(failed);
+          continue;
+        }
+        this.state.releasing.delete(gpuId);
+        this.context.journal.record(this.state, placement, 'released', 'the backend has let go');
+        done.push(placement);
+      }
+      // What is on disk still says "release": after a crash the release is done once more, and finds nothing.
+      await this.persist();
+      for (const placement of done) this.waiters.resolve(placement);
+    });
+  }
+
+  /** The backend did not let go of these GPUs; whoever waits for it is told. */
+  async releaseFailed(gpuIds: readonly number[], error: unknown): Promise<void> {
+    const failure = toPlacementError(error);
+    const stopping = gpuIds.flatMap((gpuId) => this.state.releasing.get(gpuId) ?? []);
+    // A start that was accepted to follow the stop cannot follow it.
+    const following = [...this.state.serving.values()].filter((each) =>
+      stopping.some(({ gpuIds: held }) => each.holdsAnyOf(held)),
+    );
+    await this.lock.runExclusive(async () => {
+      for (const placement of [...stopping, ...following.filter((each) => each.isActive)]) {
+        this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
+      }
+      for (const gpuId of gpuIds) this.waiters.reject(gpuId, error);
+      await this.persist();
+    });
+  }
+
+  private async persist(): Promise<void> {
+    const { state } = this;
+    try {
+      await this.context.store.put(state.modelName, state.isEmpty ? undefined : state.toDesired());
+    } catch (error) {
+      this.context.logger.error(
+        { err: error, model_name: state.modelName },
+        'The state could not be written',
+      );
+    }
+  }
+}

@@ -1,0 +1,187 @@
+import { deadline, orAborted } from '../../common/deadline.js';
+import type { Clock } from '../../common/clock.js';
+import type { Logger } from '../../common/logging/logger.js';
+import type { Config } from '../../config/schema.js';
+import type { Runner, Workload } from '../../runners/runner.js';
+import type { DeploymentState } from '../deployment/deployment-state.js';
+
+const POLL_MS = 250;
+/** A backend that has finished no request for so long, ms, and has none that waits, is taken for idle. */
+const QUIET_MS = 1000;
+/** Answers, one after another, that say nothing: it is no use to wait for what nobody can tell. */
+const MAX_FAILURES = 3;
+
+/** What the looks at a backend have shown so far. */
+interface Seen {
+  /** Monotonic ms. */
+  readonly busyUntil: number;
+  /** `Workload.finished` of the last answer. */
+  readonly finished: number | undefined;
+  /** In a row. */
+  readonly failures: number;
+}
+
+interface DrainsContext {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly config: Pick<Config, 'health'>;
+}
+
+/**
+ * The drains of one deployment: before GPUs are released, their placements serve on until the backend has worked off
+ * its requests, or until the deadline of each. Nothing waits for a drain: the worker goes on, and `onEnd` tells it what
+ * is due. A placement that drains is `isDraining`, and counts in what is wanted of its backend.
+ */
+export class Drains {
+  /** When a GPU's patience with requests ends, monotonic ms; kept until its release has ended. */
+  private readonly deadlines = new Map<number, number>();
+  private watch: AbortController | undefined;
+  /** Of the watch's next look. */
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly state: DeploymentState,
+    private readonly runner: Runner,
+    private readonly context: DrainsContext,
+    /** These GPUs are to be released now. */
+    private readonly onEnd: () => void,
+  ) {}
+
+  /** Lets the placement serve on for `limitMs` at the most. */
+  begin(gpuId: number, limitMs: number): void {
+    const placement = this.state.releasing.get(gpuId);
+    if (!placement || limitMs <= 0) return;
+    this.deadlines.set(gpuId, this.now + limitMs);
+    placement.isDraining = true;
+    placement.progress = 'waiting until requests are worked off';
+    this.startWatch();
+  }
+
+  /** A further stop can shorten a drain, never lengthen it: who waits for the first one counts on its deadline. */
+  shorten(gpuId: number, limitMs: number): void {
+    const before = this.deadlines.get(gpuId);
+    if (before === undefined) return;
+    this.deadlines.set(gpuId, Math.min(before, this.now + limitMs));
+    if (limitMs <= 0) this.end([gpuId]);
+    else if (this.watch) this.startWatch();
+  }
+
+  isDraining(gpuId: number): boolean {
+    return this.state.releasing.get(gpuId)?.isDraining ?? false;
+  }
+
+  /** What is left, ms, of the longest drain of these GPUs: for so long their requests may hold up the release. */
+  leftMs(gpuIds: readonly number[]): number {
+    return Math.max(0, ...gpuIds.map((gpuId) => (this.deadlines.get(gpuId) ?? 0) - this.now));
+  }
+
+  /** Requests of these GPUs hold up nothing any more. */
+  forget(gpuIds: readonly number[]): void {
+    this.end(gpuIds);
+    for (const gpuId of gpuIds) this.deadlines.delete(gpuId);
+  }
+
+  /** Looks no more; nobody is told. */
+  close(): void {
+    clearTimeout(this.timer);
+    this.watch?.abort();
+    this.watch = undefined;
+  }
+
+  private get now(): number {
+    return this.context.clock.monotonicMs();
+  }
+
+  private draining(): number[] {
+    return [...this.state.releasing.values()].filter((each) => each.isDraining).map(({ gpuId }) => gpuId);
+  }
+
+  private end(gpuIds: readonly number[]): void {
+    for (const gpuId of gpuIds) {
+      const placement = this.state.releasing.get(gpuId);
+      if (!placement?.isDraining) continue;
+      placement.isDraining = false;
+      placement.progress = undefined;
+    }
+    if (this.draining().length === 0) this.close();
+  }
+
+  /** From now on with the deadlines as they are now. */
+  private startWatch(): void {
+    this.close();
+    const watch = new AbortController();
+    this.watch = watch;
+    void this.look({ busyUntil: this.now + QUIET_MS, finished: undefined, failures: 0 }, watch.signal);
+  }
+
+  /** Looks, and again after a while; a defect of this service ends the drain, not the stop. */
+  private async look(seen: Seen, signal: AbortSignal): Promise<void> {
+    try {
+      const next = await this.judge(seen, signal);
+      if (!next) return;
+      const delayMs = Math.max(1, Math.min(POLL_MS, this.shortestMs()));
+      this.timer = setTimeout(() => void this.look(next, signal), delayMs);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.context.logger.error({ err: error, model_name: this.state.modelName }, 'A drain failed');
+      this.finish(this.draining());
+    }
+  }
+
+  /** What was seen, this look included; `undefined` when nothing drains any more. */
+  private async judge(seen: Seen, signal: AbortSignal): Promise<Seen | undefined> {
+    const expired = this.draining().filter((gpuId) => this.leftMs([gpuId]) === 0);
+    if (expired.length > 0) this.finish(expired);
+    const gpuIds = this.draining();
+    if (gpuIds.length === 0 || signal.aborted) return undefined;
+    const workload = await this.ask(gpuIds, this.shortestMs(), signal);
+    signal.throwIfAborted();
+    const failures = workload === undefined ? seen.failures + 1 : 0;
+    if (workload === undefined && failures < MAX_FAILURES) return { ...seen, failures };
+    if (!workload) {
+      this.finish(gpuIds);
+      return undefined;
+    }
+    const isBusy = workload.open > 0 || workload.finished !== seen.finished;
+    const busyUntil = isBusy ? this.now + QUIET_MS : seen.busyUntil;
+    if (this.now >= busyUntil) {
+      this.finish(gpuIds);
+      return undefined;
+    }
+    this.tell(gpuIds, workload);
+    return { busyUntil, finished: workload.finished, failures };
+  }
+
+  private shortestMs(): number {
+    return Math.min(...this.draining().map((gpuId) => this.leftMs([gpuId])));
+  }
+
+  /** `undefined`: there was no answer, or none that makes sense. */
+  private async ask(
+    gpuIds: readonly number[],
+    limitMs: number,
+    signal: AbortSignal,
+  ): Promise<Workload | null | undefined> {
+    const limit = deadline(Math.min(limitMs, this.context.config.health.probe_timeout_ms), signal);
+    try {
+      return await orAborted(this.runner.workload(this.state.staying(), gpuIds, limit), limit);
+    } catch (error) {
+      signal.throwIfAborted();
+      const facts = { err: error, model_name: this.state.modelName, gpu_ids: gpuIds };
+      this.context.logger.debug(facts, 'What a backend still works on is unknown');
+      return undefined;
+    }
+  }
+
+  private tell(gpuIds: readonly number[], { open }: Workload): void {
+    for (const gpuId of gpuIds) {
+      const placement = this.state.releasing.get(gpuId);
+      if (placement) placement.progress = `waiting until requests are worked off: ${open} counted`;
+    }
+  }
+
+  private finish(gpuIds: readonly number[]): void {
+    this.end(gpuIds);
+    this.onEnd();
+  }
+}

@@ -1,0 +1,231 @@
+import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
+import type { Logger } from '../../common/logging/logger.js';
+import { processIdentity } from '../../common/process-identity.js';
+import type { Config } from '../../config/schema.js';
+import type { GpuProcess, GpuSample } from '../../gpus/gpu-provider.js';
+import { belongsToServer } from '../../gpus/process-parent.js';
+import type { PlacementObservation, Runner } from '../../runners/runner.js';
+import type { DeploymentState, HeldGpu } from '../deployment/deployment-state.js';
+import { GpuMemoryHeldError } from '../deployment/errors.js';
+import type { Placement, ReleasedMemory } from '../deployment/placement.js';
+
+const POLL_MS = 100;
+
+export interface ProofContext {
+  readonly logger: Logger;
+  readonly config: Pick<Config, 'gpus' | 'health'>;
+  /** A reading that began after the call. */
+  readonly readGpus: () => Promise<readonly GpuSample[]>;
+}
+
+interface Witness extends GpuProcess {
+  /** Of the process by which it was seen; `undefined` where the system does not show it. */
+  readonly startTime: string | undefined;
+}
+
+/** The processes of a placement's server that hold memory of one of its GPUs, as they were before the stop. */
+interface Evidence {
+  readonly serverPid: number | null;
+  readonly witnesses: readonly Witness[];
+  /** What the stop did to it, once that is known. */
+  outcome: ReleasedMemory | null;
+}
+
+/**
+ * That a stop has brought the memory of its GPUs back: notes who holds it before, and looks until they do no more.
+ * What it noted outlives a stop that failed, since who holds the memory cannot be told from a server that is gone.
+ * GPUs that cannot be read prove nothing, and are no failure.
+ */
+export class ReleaseProof {
+  /** By placement and GPU. */
+  private readonly evidence = new WeakMap<Placement, Map<number, Evidence>>();
+
+  constructor(
+    private readonly state: DeploymentState,
+    private readonly runner: Runner,
+    private readonly context: ProofContext,
+  ) {}
+
+  /** Notes which processes of the servers hold memory of their GPUs. @throws the signal's reason */
+  async before(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
+    const samples = await this.read(signal);
+    for (const placement of placements) {
+      const noted = this.evidence.get(placement) ?? new Map<number, Evidence>();
+      this.evidence.set(placement, noted);
+      for (const gpuId of placement.gpuIds) {
+        const sample = readable(samples, gpuId);
+        if (!sample) continue;
+        const serverPid = await this.serverPid(placement, sample, signal);
+        const earlier = noted.get(gpuId);
+        const seen = serverPid === null ? [] : await witnessesOf(sample, serverPid);
+        const missed = earlier?.witnesses.filter(({ pid }) => !seen.some((each) => each.pid === pid)) ?? [];
+        noted.set(gpuId, {
+          serverPid: serverPid ?? earlier?.serverPid ?? null,
+          witnesses: [...missed, ...seen],
+          outcome: null,
+        });
+      }
+    }
+  }
+
+  /**
+   * Resolves when the memory is back, or belongs to a server that goes on, or nobody can tell; the placements know then.
+   * @throws GpuMemoryHeldError at `gpus.release_timeout_seconds`, the signal's reason
+   */
+  async after(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
+    const limit = deadline(this.context.config.gpus.release_timeout_seconds * 1000, signal);
+    const held = new Map<HeldGpu, readonly GpuProcess[]>();
+    const pending = new Set(
+      placements.flatMap((placement) =>
+        [...this.notedOf(placement).keys()].map((gpuId): HeldGpu => ({ gpuId, placement })),
+      ),
+    );
+    try {
+      await pollUntil(
+        async () => {
+          if (pending.size === 0) return true;
+          const samples = await this.read(limit);
+          for (const each of pending) {
+            const sample = readable(samples, each.gpuId);
+            const holders = sample && (await this.holders(each, sample, limit));
+            held.delete(each);
+            if (holders?.length === 0) pending.delete(each);
+            else if (holders) held.set(each, holders);
+          }
+          return pending.size === 0 || undefined;
+        },
+        { intervalMs: POLL_MS, signal: limit },
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!limit.aborted) throw error;
+    }
+    if (held.size > 0) throw this.heldError(held);
+    for (const placement of placements) {
+      placement.releasedMemory = total(placement, this.notedOf(placement));
+      this.evidence.delete(placement);
+    }
+  }
+
+  private notedOf(placement: Placement): ReadonlyMap<number, Evidence> {
+    return this.evidence.get(placement) ?? new Map<number, Evidence>();
+  }
+
+  /** Who of the noted still holds memory, unless their server goes on. */
+  private async holders(
+    { gpuId, placement }: HeldGpu,
+    sample: GpuSample,
+    signal: AbortSignal,
+  ): Promise<readonly GpuProcess[]> {
+    const evidence = this.notedOf(placement).get(gpuId);
+    if (!evidence) return [];
+    const { serverPid, witnesses } = evidence;
+    const present = await presentOf(witnesses, sample);
+    const goesOn = present.length > 0 && (await this.askServerPid(placement, signal)) === serverPid;
+    if (serverPid !== null && (present.length === 0 || goesOn)) {
+      evidence.outcome = compared(witnesses, present);
+    }
+    return goesOn ? [] : present;
+  }
+
+  private async serverPid(
+    placement: Placement,
+    sample: GpuSample,
+    signal: AbortSignal,
+  ): Promise<number | null> {
+    if (placement.pid !== null) return placement.pid;
+    return sample.processes.length > 0 ? this.askServerPid(placement, signal) : null;
+  }
+
+  /** Main process of the server as the backend has it now; `null`: there is none, or nobody can tell. */
+  private async askServerPid({ gpuId }: Placement, signal: AbortSignal): Promise<number | null> {
+    const limit = deadline(this.context.config.health.probe_timeout_ms, signal);
+    const { modelName, options } = this.state;
+    let observations: readonly PlacementObservation[];
+    try {
+      observations = await orAborted(
+        this.runner.getStatus({ modelName, options, gpuIds: [gpuId] }, limit),
+        limit,
+      );
+    } catch {
+      signal.throwIfAborted();
+      return null; // a backend that does not answer says nothing about its server
+    }
+    return observations.find((each) => each.gpuId === gpuId)?.pid ?? null;
+  }
+
+  /** `undefined` when the GPUs cannot be read. */
+  private async read(signal: AbortSignal): Promise<readonly GpuSample[] | undefined> {
+    try {
+      return await orAborted(this.context.readGpus(), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.context.logger.debug({ err: error }, 'What a stop does to GPU memory is unknown');
+      return undefined;
+    }
+  }
+
+  private heldError(held: ReadonlyMap<HeldGpu, readonly GpuProcess[]>): GpuMemoryHeldError {
+    const words = [...held].map(([{ gpuId }, processes]) => {
+      const each = processes.map(({ pid, memoryMiB }) => `process ${pid} (${memoryMiB ?? 'unknown'} MiB)`);
+      return `GPU ${gpuId}: ${each.join(', ')}`;
+    });
+    const seconds = this.context.config.gpus.release_timeout_seconds;
+    return new GpuMemoryHeldError(
+      `The server of ${this.state.modelName} let go, yet its memory is still held ${seconds} s later on ${words.join('; ')}. It is looked at again: end those processes, or reset the GPU where they are gone.`,
+      { held: Object.fromEntries([...held].map(([{ gpuId }, processes]) => [gpuId, processes])) },
+    );
+  }
+}
+
+function readable(samples: readonly GpuSample[] | undefined, gpuId: number): GpuSample | undefined {
+  return samples?.find((sample) => sample.id === gpuId && sample.error === undefined);
+}
+
+async function witnessesOf(sample: GpuSample, serverPid: number): Promise<Witness[]> {
+  const found: Witness[] = [];
+  for (const process of sample.processes) {
+    if (!(await belongsToServer(process.pid, serverPid))) continue;
+    found.push({ ...process, startTime: (await processIdentity(process.pid))?.startTime });
+  }
+  return found;
+}
+
+/** A pid that somebody else has by now is not the witness; one that nobody has may well hold memory in the driver. */
+async function presentOf(witnesses: readonly Witness[], sample: GpuSample): Promise<GpuProcess[]> {
+  const present: GpuProcess[] = [];
+  for (const witness of witnesses) {
+    const process = sample.processes.find(({ pid }) => pid === witness.pid);
+    if (!process || process.memoryMiB === 0) continue;
+    const now = (await processIdentity(witness.pid))?.startTime;
+    if (now === undefined || witness.startTime === undefined || now === witness.startTime)
+      present.push(process);
+  }
+  return present;
+}
+
+/** `null` where the driver does not tell how much somebody holds. */
+function compared(before: readonly GpuProcess[], after: readonly GpuProcess[]): ReleasedMemory | null {
+  const [held, holds] = [sum(before), sum(after)];
+  if (held === null || holds === null) return null;
+  const heldMiB = Math.min(held, holds);
+  return { heldMiB, releasedMiB: held - heldMiB };
+}
+
+/** On all GPUs of the placement; `null` where one of them is unknown. */
+function total(placement: Placement, noted: ReadonlyMap<number, Evidence>): ReleasedMemory | null {
+  return placement.gpuIds
+    .map((gpuId) => noted.get(gpuId)?.outcome ?? null)
+    .reduce((sum, each) =>
+      sum && each
+        ? { releasedMiB: sum.releasedMiB + each.releasedMiB, heldMiB: sum.heldMiB + each.heldMiB }
+        : null,
+    );
+}
+
+function sum(processes: readonly GpuProcess[]): number | null {
+  return processes.reduce<number | null>(
+    (total, { memoryMiB }) => (total === null || memoryMiB === null ? null : total + memoryMiB),
+    0,
+  );
+}

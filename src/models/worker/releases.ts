@@ -1,0 +1,239 @@
+import { DeadlineError } from '../../common/deadline.js';
+import type { Logger } from '../../common/logging/logger.js';
+import type { Config } from '../../config/schema.js';
+import type { Runner, RunnerContext } from '../../runners/runner.js';
+import type { Clock } from '../../common/clock.js';
+import { Backoff } from './backoff.js';
+import type { DeploymentRecords } from './deployment-records.js';
+import type { DeploymentState } from '../deployment/deployment-state.js';
+import { Drains } from './drain.js';
+import { StopTimeoutError } from '../deployment/errors.js';
+import type { Placement } from '../deployment/placement.js';
+import type { RunnerCall } from './runner-call.js';
+import { ReleaseProof, type ProofContext } from './release-proof.js';
+
+/** Time, ms, over its own deadline in which a proof tells what it found. */
+const PROOF_GRACE_MS = 5000;
+
+/** A step asks the backend, uses force, or looks after the memory. */
+type Doing = 'asking' | 'forcing' | 'proving';
+
+/** How a stop was asked for. */
+export interface StopManner {
+  /** How long, ms, the backend may work on its requests first; `undefined` leaves a stop under way as it is. */
+  readonly drainMs?: number | undefined;
+  /** The server is ended by force. */
+  readonly force?: boolean;
+}
+
+interface ReleasesContext extends ProofContext {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly config: Pick<Config, 'gpus' | 'health' | 'restart'>;
+  readonly tenantsChanged: () => void;
+}
+
+/** What releases need of the deployment's worker. */
+interface ReleaseHost {
+  readonly isClosed: () => boolean;
+  readonly runStep: (call: RunnerCall) => Promise<void>;
+  readonly runnerContext: (signal: AbortSignal) => Promise<RunnerContext>;
+  /** GPUs whose drain has ended are to be released. */
+  readonly onDue: () => void;
+  /** The backend has let go of some GPUs. */
+  readonly onReleased: () => void;
+}
+
+/**
+ * How the GPUs of one deployment are given back: the drain, the runner's stop, by asking or by force, the proof of their
+ * memory, and further tries.
+ */
+export class Releases {
+  private readonly backoff: Backoff;
+  private readonly proof: ReleaseProof;
+  private readonly drains: Drains;
+  /** GPUs whose server is to be ended by force: tried once, then like any stop. */
+  private readonly forced = new Set<number>();
+  private current: { readonly doing: Doing } | undefined;
+  private notBeforeMs = 0;
+
+  constructor(
+    private readonly state: DeploymentState,
+    private readonly runner: Runner,
+    private readonly records: DeploymentRecords,
+    private readonly context: ReleasesContext,
+    private readonly host: ReleaseHost,
+  ) {
+    this.backoff = new Backoff(context.config.restart);
+    this.proof = new ReleaseProof(state, runner, context);
+    this.drains = new Drains(state, runner, context, host.onDue);
+  }
+
+  /** Monotonic ms: what failed is not tried again earlier. */
+  get notBefore(): number {
+    return this.notBeforeMs;
+  }
+
+  /**
+   * A stop was accepted, the first of this GPU or a further one.
+   * @returns whether the step under way, if there is one, has to give up its turn for it
+   */
+  accepted(gpuId: number, isFirst: boolean, { drainMs, force = false }: StopManner): boolean {
+    this.backoff.reset();
+    this.notBeforeMs = 0;
+    const placement = this.state.releasing.get(gpuId);
+    if (force) this.drains.forget([gpuId]);
+    else if (!isFirst && drainMs !== undefined) this.drains.shorten(gpuId, drainMs);
+    else if (isFirst && placement?.status === 'RUNNING') this.drains.begin(gpuId, drainMs ?? 0);
+    // What has let go holds no server that is to be ended.
+    if (force && placement && !placement.hasLetGo) {
+      this.forced.add(gpuId);
+      return this.current?.doing !== 'forcing';
+    }
+    return !this.current && !this.drains.isDraining(gpuId);
+  }
+
+  /**
+   * The servers of these GPUs are to be ended by force; their placements are in ERROR already.
+   * @returns whether the step under way, if there is one, has to give up its turn for it
+   */
+  endAccepted(gpuIds: readonly number[]): boolean {
+    this.backoff.reset();
+    this.notBeforeMs = 0;
+    this.drains.forget(gpuIds);
+    for (const gpuId of gpuIds) this.forced.add(gpuId);
+    return this.current?.doing !== 'forcing';
+  }
+
+  /** When a stop of this GPU is done or late, ms from now. */
+  limitMs(gpuId: number): number {
+    const { release_timeout_seconds: proofSeconds } = this.context.config.gpus;
+    return this.drains.leftMs([gpuId]) + this.runner.stopTimeoutMs + proofSeconds * 1000;
+  }
+
+  /** Nothing drains any more, and nobody is told. */
+  close(): void {
+    this.drains.close();
+  }
+
+  /** A start may have to wait for a release that failed. */
+  retryNow(): void {
+    this.notBeforeMs = 0;
+  }
+
+  /** One try; what is to be ended by force goes first, and by itself. */
+  async release(gpuIds: readonly number[]): Promise<void> {
+    const forced = gpuIds.filter((gpuId) => this.forced.has(gpuId));
+    await (forced.length > 0 ? this.end(forced) : this.ask(gpuIds));
+  }
+
+  private async ask(gpuIds: readonly number[]): Promise<void> {
+    const patienceMs = this.drains.leftMs(gpuIds);
+    const limitMs = this.runner.stopTimeoutMs + patienceMs;
+    await this.run('asking', {
+      limitMs,
+      gpuIds,
+      call: async (signal) => {
+        await this.proof.before(this.placementsOf(gpuIds), signal);
+        const context = { ...(await this.host.runnerContext(signal)), patienceMs };
+        await this.runner.stop(this.state.wanted(), gpuIds, context);
+      },
+      onSuccess: () => this.prove(gpuIds),
+      onFailure: (error) =>
+        this.failed(gpuIds, error instanceof DeadlineError ? this.lateError(gpuIds, limitMs) : error),
+    });
+  }
+
+  private async end(gpuIds: readonly number[]): Promise<void> {
+    const limitMs = this.runner.stopTimeoutMs;
+    const tried = (): void => {
+      for (const gpuId of gpuIds) this.forced.delete(gpuId);
+    };
+    await this.run('forcing', {
+      limitMs,
+      gpuIds,
+      call: async (signal) => {
+        await this.proof.before(this.placementsOf(gpuIds), signal);
+        await this.runner.stopByForce(this.state.wanted(), gpuIds, await this.host.runnerContext(signal));
+      },
+      onSuccess: () => {
+        tried();
+        return this.prove(gpuIds);
+      },
+      onFailure: (error) => {
+        tried();
+        return this.failed(gpuIds, error instanceof DeadlineError ? this.lateError(gpuIds, limitMs) : error);
+      },
+    });
+  }
+
+  private async prove(gpuIds: readonly number[]): Promise<void> {
+    if (this.host.isClosed()) return; // the next run releases once more
+    for (const gpuId of gpuIds) {
+      const placement = this.state.releasing.get(gpuId);
+      if (placement) placement.hasLetGo = true;
+    }
+    this.context.tenantsChanged();
+    await this.run('proving', {
+      gpuIds: [],
+      limitMs: this.context.config.gpus.release_timeout_seconds * 1000 + PROOF_GRACE_MS,
+      call: (signal) => this.proof.after(this.placementsOf(gpuIds), signal),
+      onSuccess: () => this.succeeded(gpuIds),
+      onFailure: (error) => this.failed(gpuIds, error),
+    });
+  }
+
+  /** What follows the end of a step is no part of it. */
+  private async run(doing: Doing, step: RunnerCall): Promise<void> {
+    const current = { doing };
+    this.current = current;
+    const ended = (): void => {
+      if (this.current === current) this.current = undefined;
+    };
+    await this.host.runStep({
+      ...step,
+      onSuccess: () => {
+        ended();
+        return step.onSuccess();
+      },
+      onFailure: (error) => {
+        ended();
+        return step.onFailure(error);
+      },
+    });
+    ended();
+  }
+
+  private async succeeded(gpuIds: readonly number[]): Promise<void> {
+    this.backoff.reset();
+    this.drains.forget(gpuIds);
+    this.host.onReleased();
+    await this.records.released(gpuIds);
+  }
+
+  /** It is tried again, ever more rarely; the callers are told now. */
+  private async failed(gpuIds: readonly number[], error: unknown): Promise<void> {
+    this.context.logger.error(
+      { err: error, model_name: this.state.modelName, gpu_ids: gpuIds },
+      'A stop failed and is tried again',
+    );
+    this.drains.forget(gpuIds);
+    const delayMs = this.backoff.delayMs;
+    this.backoff.failed();
+    // A stop that was accepted meanwhile must not wait for what others have failed at.
+    const isNew = this.state.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
+    this.notBeforeMs = isNew ? 0 : this.context.clock.monotonicMs() + delayMs;
+    await this.records.releaseFailed(gpuIds, error);
+  }
+
+  private placementsOf(gpuIds: readonly number[]): Placement[] {
+    return gpuIds.flatMap((gpuId) => this.state.releasing.get(gpuId) ?? this.state.serving.get(gpuId) ?? []);
+  }
+
+  private lateError(gpuIds: readonly number[], limitMs: number): StopTimeoutError {
+    return new StopTimeoutError(
+      `${this.state.modelName} on GPU ${gpuIds.join(', ')} was not stopped within ${limitMs / 1000} s; the stop goes on. Its status tells when it is done.`,
+      { gpuIds },
+    );
+  }
+}
