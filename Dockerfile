@@ -1,16 +1,17 @@
 # The service, without any backend: Triton runs in containers of its own, which the service launches through the
 # Engine's socket. How to run it: docker-compose.yml and docs/deployment.md.
 
-FROM node:20-bookworm-slim AS build
+FROM node:24-bookworm-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY nest-cli.json tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
+COPY standin ./standin
 RUN npm run build && npm prune --omit=dev
 
-FROM node:20-bookworm-slim
+FROM node:24-bookworm-slim
 WORKDIR /opt/model-inference-client
 ENV NODE_ENV=production
 COPY --from=build /build/node_modules ./node_modules

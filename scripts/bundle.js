@@ -24,7 +24,12 @@ const OPTIONAL_PEERS = [
 
 await build({
   // The child that talks to NVIDIA's library is found beside the file that starts it.
-  entryPoints: { server: 'dist/main.js', 'nvml-child': 'dist/gpus/nvml/nvml-child.js' },
+  entryPoints: {
+    server: 'dist/main.js',
+    'nvml-child': 'dist/gpus/nvml/nvml-child.js',
+    // The demo's tritonserver: a program of its own, beside the service.
+    'standin/tritonserver': 'standin/tritonserver/main.ts',
+  },
   outdir: 'dist',
   bundle: true,
   platform: 'node',

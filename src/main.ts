@@ -6,7 +6,7 @@ import { createLogger } from './common/logging/logger.js';
 import { loadConfig } from './config/load-config.js';
 import type { Config } from './config/schema.js';
 import { PortInUseError } from './launchers/launcher.js';
-import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './launchers/ports.js';
+import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './host/ports.js';
 import { ServerShutdown } from './models/supervisor/shutdown.js';
 import { lockState } from './state/state-lock.js';
 

@@ -7,7 +7,7 @@ import { type GpuTenant, GpuTenants } from './gpu-tenants.js';
 import { GpuInfo } from './gpus.dto.js';
 import { GpusService } from './gpus.service.js';
 import { ProcessOwners } from './process-owners.js';
-import { nearestAncestor } from './process-parent.js';
+import { nearestAncestor } from '../host/process-parent.js';
 
 @ApiTags('GPU 和进程管理')
 @Controller('api/v1/gpus')

@@ -1,10 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
-import { containerIdOf } from '../common/container-id.js';
+import { containerIdOf } from '../host/container-id.js';
 import { deadline, orAborted } from '../common/deadline.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
-import { processIdentity, type ProcessIdentity } from '../common/process-identity.js';
-import { userOf } from '../common/process-user.js';
+import { processIdentity, type ProcessIdentity } from '../host/process-identity.js';
+import { userOf } from '../host/process-user.js';
 import type { Launcher } from '../launchers/launcher.js';
 import { LauncherRegistry } from '../launchers/launcher-registry.js';
 import { BriefQuestion } from './brief-question.js';

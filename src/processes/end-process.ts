@@ -1,4 +1,4 @@
-import type { ProcessIdentity } from '../common/process-identity.js';
+import type { ProcessIdentity } from '../host/process-identity.js';
 import { ProcessNotFoundError, ProcessNotKilledError } from './errors.js';
 import type { HostProcesses } from './host-processes.js';
 

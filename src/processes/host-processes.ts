@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { systemCodeOf } from '../common/errors.js';
-import { type ProcessIdentity, type ProcessRow, rowOf, startedBefore } from '../common/process-identity.js';
+import { type ProcessIdentity, type ProcessRow, rowOf, startedBefore } from '../host/process-identity.js';
 import { ProcessPermissionError } from './errors.js';
-import type { ProcessFacts } from './process-facts.js';
-import { readFacts } from './read-facts.js';
+import type { ProcessFacts } from '../host/process-facts.js';
+import { readFacts } from '../host/read-facts.js';
 
 /** The three things asked of the operating system. */
 export interface SystemCalls {

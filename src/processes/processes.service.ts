@@ -19,7 +19,7 @@ import {
   ProcessOwnerUnknownError,
 } from './errors.js';
 import { HostProcesses } from './host-processes.js';
-import type { ProcessFacts } from './process-facts.js';
+import type { ProcessFacts } from '../host/process-facts.js';
 import { refusalOf } from './protection.js';
 import { outOfScope } from './scope.js';
 

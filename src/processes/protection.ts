@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import type { ProcessFacts } from './process-facts.js';
+import type { ProcessFacts } from '../host/process-facts.js';
 
 /** Where this service itself stands in the process table. */
 export interface OwnPlace {

@@ -3,7 +3,7 @@ import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
 import { LauncherRegistry } from '../launchers/launcher-registry.js';
 import { LaunchersModule } from '../launchers/launchers.module.js';
-import { isPortTaken } from '../launchers/ports.js';
+import { isPortTaken } from '../host/ports.js';
 import { ComfyuiRunner } from './comfyui/comfyui-runner.js';
 import { HttpRunner } from './http/http-runner.js';
 import type { RunnerHost } from './placement-server/served-placement.js';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type FakeContainer, FakeEngine, json } from './launcher-engine.js';
 
-const STANDIN = join(process.cwd(), 'dist/demo/tritonserver/main.js');
+const STANDIN = join(process.cwd(), 'dist/standin/tritonserver.js');
 const REPOSITORY_IN_CONTAINER = '/models';
 
 interface CreateBody {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAlive, processIdentity } from '../../src/common/process-identity.js';
+import { isAlive, processIdentity } from '../../src/host/process-identity.js';
 import { TestService } from '../support/service.js';
 
 let service: TestService;

@@ -2,7 +2,7 @@ import { PortInUseError } from '../../src/launchers/launcher.js';
 import { endGroup } from '../../src/launchers/process/end-group.js';
 import { ProcessGroup } from '../../src/launchers/process/process-group.js';
 import type { ProcessLauncher } from '../../src/launchers/process/process-launcher.js';
-import { processIdentity } from '../../src/common/process-identity.js';
+import { processIdentity } from '../../src/host/process-identity.js';
 import { freePorts } from '../support/ports.js';
 import { DEAF, never, onLinux, pidAlive, ProcessRig, WAIT } from '../support/process-rig.js';
 

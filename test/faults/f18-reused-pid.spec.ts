@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAlive, type ProcessIdentity, processIdentity } from '../../src/common/process-identity.js';
+import { isAlive, type ProcessIdentity, processIdentity } from '../../src/host/process-identity.js';
 import { never, pidAlive, ProcessRig, WAIT } from '../support/process-rig.js';
 import { TestService } from '../support/service.js';
 

@@ -5,7 +5,7 @@ import { GpusController } from '../../src/gpus/gpus.controller.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { ProcessOwners } from '../../src/gpus/process-owners.js';
 import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
-import { nearestAncestor } from '../../src/gpus/process-parent.js';
+import { nearestAncestor } from '../../src/host/process-parent.js';
 import { AwayRegistry } from '../fakes/away-registry.js';
 import { configWith, FakeClock, ManualProvider, sample } from './rig.js';
 

@@ -3,7 +3,7 @@ import { demultiplex } from '../../src/launchers/docker/container-logs.js';
 import { jsonLines } from '../../src/launchers/docker/json-lines.js';
 import { NameLocks } from '../../src/launchers/name-locks.js';
 import { lastLines } from '../../src/launchers/output-text.js';
-import { parsePsLine, parseStat, startedBefore } from '../../src/common/process-identity.js';
+import { parsePsLine, parseStat, startedBefore } from '../../src/host/process-identity.js';
 import { carries, isServerName, sameLabels } from '../../src/launchers/server-name.js';
 
 const onLinux = process.platform === 'linux' ? it : it.skip;

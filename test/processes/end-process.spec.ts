@@ -1,4 +1,4 @@
-import type { ProcessRow } from '../../src/common/process-identity.js';
+import type { ProcessRow } from '../../src/host/process-identity.js';
 import { type EndedBy, endProcess, type EndOptions } from '../../src/processes/end-process.js';
 import {
   ProcessNotFoundError,

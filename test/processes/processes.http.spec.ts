@@ -4,7 +4,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { ErrorFilter } from '../../src/common/http/error-filter.js';
 import { CONFIG } from '../../src/config/config.module.js';
-import { isAlive, processIdentity } from '../../src/common/process-identity.js';
+import { isAlive, processIdentity } from '../../src/host/process-identity.js';
 import { ProcessesController } from '../../src/processes/processes.controller.js';
 import { ProcessesService } from '../../src/processes/processes.service.js';
 import { Children, SCRIPTS } from './children.js';

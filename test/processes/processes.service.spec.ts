@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { rowOf } from '../../src/common/process-identity.js';
+import { rowOf } from '../../src/host/process-identity.js';
 import { NvmlNotInstalledError } from '../../src/gpus/gpu-provider.js';
 import {
   ProcessForbiddenError,
@@ -7,7 +7,7 @@ import {
   ProcessOutOfScopeError,
   ProcessPermissionError,
 } from '../../src/processes/errors.js';
-import { factsFromProc, factsFromPs, readFacts } from '../../src/processes/read-facts.js';
+import { factsFromProc, factsFromPs, readFacts } from '../../src/host/read-facts.js';
 import { Children, SCRIPTS } from './children.js';
 import { facts, gpu, guarded, NOBODY, rig, type SentSignal, systemError } from './rig.js';
 

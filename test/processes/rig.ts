@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { pino, type Logger } from 'pino';
 import { SystemClock } from '../../src/common/clock.js';
-import { rowOf } from '../../src/common/process-identity.js';
+import { rowOf } from '../../src/host/process-identity.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import type { Config } from '../../src/config/schema.js';
 import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
@@ -12,8 +12,8 @@ import { type CertainOwner, ProcessOwners } from '../../src/gpus/process-owners.
 import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
 import { HostProcesses, type SystemCalls } from '../../src/processes/host-processes.js';
 import { ProcessesService, type ServerEnds } from '../../src/processes/processes.service.js';
-import type { ProcessFacts } from '../../src/processes/process-facts.js';
-import { readFacts } from '../../src/processes/read-facts.js';
+import type { ProcessFacts } from '../../src/host/process-facts.js';
+import { readFacts } from '../../src/host/read-facts.js';
 
 export interface SentSignal {
   readonly pid: number;

@@ -1,7 +1,7 @@
-import { parsePsLine, parseStat } from '../../src/common/process-identity.js';
+import { parsePsLine, parseStat } from '../../src/host/process-identity.js';
 import { describeCommand } from '../../src/processes/command-line.js';
 import { parsePid, PidInvalidError } from '../../src/processes/pid.js';
-import type { ProcessFacts } from '../../src/processes/process-facts.js';
+import type { ProcessFacts } from '../../src/host/process-facts.js';
 import { refusalOf } from '../../src/processes/protection.js';
 import { outOfScope, type Scope } from '../../src/processes/scope.js';
 import { facts, gpu } from './rig.js';

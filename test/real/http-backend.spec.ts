@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { httpSection } from '../../src/config/sections/http.js';
 import { DockerLauncher } from '../../src/launchers/docker/docker-launcher.js';
-import { isPortTaken } from '../../src/launchers/ports.js';
+import { isPortTaken } from '../../src/host/ports.js';
 import { HttpRunner } from '../../src/runners/http/http-runner.js';
 import { runnerContract } from '../contracts/runner-contract.js';
 import { docker, engineAnswers, removeContainersOf } from '../support/docker.js';

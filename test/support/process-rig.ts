@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pollUntil } from '../../src/common/deadline.js';
-import { processIdentity } from '../../src/common/process-identity.js';
+import { processIdentity } from '../../src/host/process-identity.js';
 import type { LaunchSpec } from '../../src/launchers/launcher.js';
 import { ProcessLauncher } from '../../src/launchers/process/process-launcher.js';
 

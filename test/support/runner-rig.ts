@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isPortTaken } from '../../src/launchers/ports.js';
+import { isPortTaken } from '../../src/host/ports.js';
 import { ProcessLauncher } from '../../src/launchers/process/process-launcher.js';
 import type { RunnerHost } from '../../src/runners/placement-server/served-placement.js';
 import type { PlacementObservation, Runner } from '../../src/runners/runner.js';

@@ -87,7 +87,7 @@ export class TestService {
         ...(typeof settings.runners === 'function' ? await settings.runners(directory) : settings.runners),
         triton: {
           launcher: 'process',
-          command: [process.execPath, join(ROOT, 'dist/demo/tritonserver/main.js')],
+          command: [process.execPath, join(ROOT, 'dist/standin/tritonserver.js')],
           model_repository_host_path: service.repository,
           runtime_host_path: null,
           http_port: http,

@@ -2,7 +2,7 @@ import { messageOf } from '../../common/errors.js';
 import { NvmlCode, type Nvml } from './nvml.js';
 import type { NvmlFailure, NvmlReply } from './nvml-messages.js';
 import { NvmlUninitializedError, readGpu } from './nvml-reader.js';
-import { processName } from './process-name.js';
+import { processName } from '../../host/process-name.js';
 
 /** Loads and initialises NVML; what went wrong is a value, since it goes to another process. */
 export function openNvml(load: () => Nvml): Nvml | NvmlFailure {
@@ -26,7 +26,7 @@ export function sampleAll(nvml: Nvml): NvmlReply {
   }
   try {
     const readings = Array.from({ length: count.value }, (_, index) =>
-      readGpu(nvml, index, (pid) => processName(nvml, pid)),
+      readGpu(nvml, index, (pid) => processName(pid, () => pathOf(nvml, pid))),
     );
     return {
       type: 'sample',
@@ -42,4 +42,10 @@ export function sampleAll(nvml: Nvml): NvmlReply {
 
 function failed(failure: NvmlFailure): NvmlReply {
   return { type: 'failed', failure };
+}
+
+/** Path of a process' program, where the driver tells. */
+function pathOf(nvml: Nvml, pid: number): string | undefined {
+  const path = nvml.processName(pid);
+  return path.ok ? path.value : undefined;
 }

@@ -1,4 +1,4 @@
-import { containerIdOf } from '../../common/container-id.js';
+import { containerIdOf } from '../../host/container-id.js';
 import { ExitListeners } from '../exit-listeners.js';
 import {
   Launcher,

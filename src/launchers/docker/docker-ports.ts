@@ -1,5 +1,5 @@
 import { type LaunchSpec, PortInUseError } from '../launcher.js';
-import { holderInWords, isPortTaken, portHolders, portInUseMessage } from '../ports.js';
+import { holderInWords, isPortTaken, portHolders, portInUseMessage } from '../../host/ports.js';
 import type { Engine } from './engine.js';
 
 const WILDCARDS = new Set(['0.0.0.0', '::', '']);

@@ -1,8 +1,8 @@
 import { MARKER } from './process-environment.js';
 import type { ProcessLogs } from './process-log.js';
 import type { ProcessRecord, ProcessRecords } from './process-records.js';
-import { isAlive, type ProcessRow, startedBefore } from '../../common/process-identity.js';
-import { environmentOf, listProcesses, writesTo } from './process-table.js';
+import { isAlive, type ProcessRow, startedBefore } from '../../host/process-identity.js';
+import { environmentOf, listProcesses, writesTo } from '../../host/process-table.js';
 import { z } from 'zod';
 import { isServerName } from '../server-name.js';
 

@@ -9,7 +9,7 @@ import {
   type ServerInfo,
 } from '../launcher.js';
 import { NameLocks } from '../name-locks.js';
-import { holderInWords, isPortTaken, portHolders, portInUseMessage } from '../ports.js';
+import { holderInWords, isPortTaken, portHolders, portInUseMessage } from '../../host/ports.js';
 import { carries, isServerName, requireServerName, sameLabels } from '../server-name.js';
 import { endGroup } from './end-group.js';
 import { isAliveRecord } from './find-orphans.js';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { Logger } from '@nestjs/common';
 import { messageOf } from '../../common/errors.js';
-import { rowOf } from '../../common/process-identity.js';
+import { rowOf } from '../../host/process-identity.js';
 import type { ExitListeners } from '../exit-listeners.js';
 import { type LaunchSpec, OWNER_LABEL, type ServerInfo } from '../launcher.js';
 import type { NameLocks } from '../name-locks.js';
@@ -12,7 +12,7 @@ import { ProcessGroup } from './process-group.js';
 import { ProcessLogs } from './process-log.js';
 import { type ProcessRecord, ProcessRecords } from './process-records.js';
 import { type ProcessEnd, ProcessWatch } from './process-watch.js';
-import { environmentOf } from './process-table.js';
+import { environmentOf } from '../../host/process-table.js';
 import { spawnServer } from './spawn-server.js';
 
 interface Options {

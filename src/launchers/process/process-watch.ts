@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
-import { isAlive, type ProcessIdentity } from '../../common/process-identity.js';
+import { isAlive, type ProcessIdentity } from '../../host/process-identity.js';
 
 /** How a process ended. `exitCode` is 128 + signal number for one that a signal ended, as shells and Docker say it. */
 export interface ProcessEnd {

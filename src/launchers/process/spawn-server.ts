@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
 import { CommandMissingError, LaunchFailedError } from '../launcher.js';
-import { type ProcessIdentity, readRow, readRowsFromPs } from '../../common/process-identity.js';
+import { type ProcessIdentity, readRow, readRowsFromPs } from '../../host/process-identity.js';
 
 export interface SpawnedServer {
   readonly child: ChildProcess;

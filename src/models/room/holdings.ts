@@ -1,5 +1,5 @@
 import type { GpuSample } from '../../gpus/gpu-provider.js';
-import { nearestAncestor } from '../../gpus/process-parent.js';
+import { nearestAncestor } from '../../host/process-parent.js';
 import type { GpuHoldings } from './occupant.js';
 
 /** A reading, with its processes told apart by server. A GPU whose memory was not read is left out. */

@@ -1,4 +1,4 @@
-import { processIdentity, startedBefore } from '../../common/process-identity.js';
+import { processIdentity, startedBefore } from '../../host/process-identity.js';
 import type { Occupant } from '../room/occupant.js';
 
 /** What is known of one server. */

@@ -1,9 +1,9 @@
 import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
 import type { Logger } from '../../common/logging/logger.js';
-import { processIdentity } from '../../common/process-identity.js';
+import { processIdentity } from '../../host/process-identity.js';
 import type { Config } from '../../config/schema.js';
 import type { GpuProcess, GpuSample } from '../../gpus/gpu-provider.js';
-import { belongsToServer } from '../../gpus/process-parent.js';
+import { belongsToServer } from '../../host/process-parent.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
 import type { DeploymentState, HeldGpu } from '../deployment/deployment-state.js';
 import { GpuMemoryHeldError } from '../deployment/errors.js';

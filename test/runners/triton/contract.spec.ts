@@ -1,6 +1,6 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isPortTaken } from '../../../src/launchers/ports.js';
+import { isPortTaken } from '../../../src/host/ports.js';
 import { TritonRunner } from '../../../src/runners/triton/triton-runner.js';
 import { runnerContract } from '../../contracts/runner-contract.js';
 import { testConfig } from '../../fakes/house.js';
@@ -30,7 +30,7 @@ function runnerOf(rig: RunnerRig, dedicated: boolean): TritonRunner {
   const config = {
     ...triton,
     launcher: 'process' as const,
-    command: [process.execPath, join(ROOT, 'dist/demo/tritonserver/main.js')],
+    command: [process.execPath, join(ROOT, 'dist/standin/tritonserver.js')],
     model_repository_host_path: join(rig.directory, 'models'),
     runtime_host_path: null,
     http_port: port,

@@ -1,4 +1,4 @@
-import { rowOf } from '../common/process-identity.js';
+import { rowOf } from './process-identity.js';
 
 /** Far deeper than a server's own processes go; ends a walk that a reused pid has sent round. */
 const MAX_DEPTH = 32;

@@ -1,4 +1,4 @@
-import type { Pace } from '../../src/demo/tritonserver/pace.js';
+import type { Pace } from '../../standin/tritonserver/pace.js';
 
 interface Pause {
   what: string;

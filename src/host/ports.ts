@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { Mutex } from 'async-mutex';
 import { systemCodeOf } from '../common/errors.js';
-import { commandNameOf } from './process/process-table.js';
+import { commandNameOf } from './process-table.js';
 
 // Two probes of one port at once would each find it taken, by the other.
 const probes = new Mutex();

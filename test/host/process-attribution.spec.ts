@@ -1,5 +1,5 @@
-import { parseContainerId } from '../../src/common/container-id.js';
-import { effectiveUserOf, userNameOf } from '../../src/common/process-user.js';
+import { parseContainerId } from '../../src/host/container-id.js';
+import { effectiveUserOf, userNameOf } from '../../src/host/process-user.js';
 
 const ID = 'a'.repeat(60) + '0123';
 const INNER = 'b'.repeat(60) + '4567';

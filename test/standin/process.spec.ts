@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ModelDirectory } from './model-directory.js';
 
-const MAIN = join(import.meta.dirname, '../../dist/demo/tritonserver/main.js');
+const MAIN = join(import.meta.dirname, '../../dist/standin/tritonserver.js');
 
 describe('the stand-in as a process', () => {
   let models: ModelDirectory;

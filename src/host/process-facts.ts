@@ -1,4 +1,4 @@
-import type { ProcessRow } from '../common/process-identity.js';
+import type { ProcessRow } from './process-identity.js';
 
 /** What the operating system says about a process. Names are its own choice; the rest is the kernel's word. */
 export interface ProcessFacts extends ProcessRow {

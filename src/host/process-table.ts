@@ -1,5 +1,5 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { type ProcessRow, readRow, readRowsFromPs } from '../../common/process-identity.js';
+import { type ProcessRow, readRow, readRowsFromPs } from './process-identity.js';
 
 /** Rows read before the event loop gets its turn. */
 const BATCH = 64;

@@ -4,12 +4,12 @@ import { connect } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { glog } from '../../src/demo/tritonserver/log.js';
-import { parseOptions } from '../../src/demo/tritonserver/options.js';
-import { realPace } from '../../src/demo/tritonserver/pace.js';
-import { BodyTooLarge, readBody } from '../../src/demo/tritonserver/request-body.js';
-import { StandinServer, type Ports } from '../../src/demo/tritonserver/standin-server.js';
-import { defaultSettings } from '../../src/demo/tritonserver/standin-settings.js';
+import { glog } from '../../standin/tritonserver/log.js';
+import { parseOptions } from '../../standin/tritonserver/options.js';
+import { realPace } from '../../standin/tritonserver/pace.js';
+import { BodyTooLarge, readBody } from '../../standin/tritonserver/request-body.js';
+import { StandinServer, type Ports } from '../../standin/tritonserver/standin-server.js';
+import { defaultSettings } from '../../standin/tritonserver/standin-settings.js';
 import { ModelDirectory } from './model-directory.js';
 
 const FLAGS = [

@@ -2,9 +2,9 @@ import {
   checkInstanceGroups,
   completeInstanceGroups,
   instancesOf,
-} from '../../src/demo/tritonserver/instance-groups.js';
-import { differsInInstancesOnly, parseModelConfig } from '../../src/demo/tritonserver/model-config.js';
-import { visibleGpus } from '../../src/demo/tritonserver/visible-gpus.js';
+} from '../../standin/tritonserver/instance-groups.js';
+import { differsInInstancesOnly, parseModelConfig } from '../../standin/tritonserver/model-config.js';
+import { visibleGpus } from '../../standin/tritonserver/visible-gpus.js';
 
 const CONFIG = `
   name: "MAM" backend: "python" max_batch_size: 8

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { Nvml } from './nvml.js';
 
 /** The kernel cuts `comm` to this length. */
 const COMM_LENGTH = 15;
@@ -16,15 +15,14 @@ function read(path: string): string | undefined {
 
 /**
  * A process' name as `ps` and the seed's psutil show it: `comm`, completed from the command line where it was
- * cut. From NVML where /proc does not tell: a container without `pid: host` sees host pids and not their /proc.
+ * cut. By its path from `pathElsewhere` where /proc does not tell: a container without `pid: host` sees host pids and not their /proc.
  */
-export function processName(nvml: Nvml, pid: number, proc = '/proc'): string {
+export function processName(pid: number, pathElsewhere: () => string | undefined, proc = '/proc'): string {
   const comm = read(`${proc}/${pid}/comm`)?.trimEnd();
   if (comm) {
     if (comm.length < COMM_LENGTH) return comm;
     const program = basename(read(`${proc}/${pid}/cmdline`)?.split('\0')[0] ?? '');
     return program.startsWith(comm) ? program : comm;
   }
-  const path = nvml.processName(pid);
-  return path.ok && path.value !== '' ? basename(path.value) : UNKNOWN;
+  return basename(pathElsewhere() ?? '') || UNKNOWN;
 }

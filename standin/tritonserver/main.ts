@@ -6,7 +6,7 @@ import { StandinServer, StartError, type Surroundings } from './standin-server.j
 import { defaultSettings } from './standin-settings.js';
 import { visibleGpus } from './visible-gpus.js';
 
-const USAGE = `Usage: node main.js --model-repository=<path> --model-control-mode=explicit [options]
+const USAGE = `Usage: node tritonserver.js --model-repository=<path> --model-control-mode=explicit [options]
 This is the stand-in for tritonserver of the demo, not NVIDIA Triton. It takes the flags of tritonserver;
 docs of the demo: demo/model_repository/README.md.`;
 

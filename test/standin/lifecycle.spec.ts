@@ -1,6 +1,6 @@
-import { ModelLifecycle } from '../../src/demo/tritonserver/lifecycle.js';
-import { glog } from '../../src/demo/tritonserver/log.js';
-import { TritonError } from '../../src/demo/tritonserver/triton-error.js';
+import { ModelLifecycle } from '../../standin/tritonserver/lifecycle.js';
+import { glog } from '../../standin/tritonserver/log.js';
+import { TritonError } from '../../standin/tritonserver/triton-error.js';
 import { FakeRepositories } from './fake-repositories.js';
 import { ManualPace } from './manual-pace.js';
 

@@ -3,8 +3,8 @@ import { readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { systemCodeOf } from '../common/errors.js';
-import { rowOf } from '../common/process-identity.js';
-import { effectiveUserOf, statusField } from '../common/process-user.js';
+import { rowOf } from './process-identity.js';
+import { effectiveUserOf, statusField } from './process-user.js';
 import type { ProcessFacts } from './process-facts.js';
 
 type OwnFacts = Pick<ProcessFacts, 'threadGroupId' | 'name' | 'userId' | 'executable' | 'command'>;

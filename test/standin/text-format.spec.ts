@@ -4,7 +4,7 @@ import {
   TextFormatError,
   type Message,
   type Value,
-} from '../../src/demo/tritonserver/text-format.js';
+} from '../../standin/tritonserver/text-format.js';
 
 type Plain = string | number | Plain[][];
 

@@ -1,8 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { processName } from '../../src/gpus/nvml/process-name.js';
-import { FakeNvml, ok } from './fake-nvml.js';
+import { processName } from '../../src/host/process-name.js';
 
 describe('the name of a process', () => {
   let proc: string;
@@ -29,12 +28,10 @@ describe('the name of a process', () => {
     [3, 'triton_python_b'],
     [4, 'unknown'],
   ])('of pid %i is %s', (pid, name) => {
-    expect(processName(new FakeNvml(), pid, proc)).toBe(name);
+    expect(processName(pid, () => undefined, proc)).toBe(name);
   });
 
-  it("is NVML's where /proc does not know the pid", () => {
-    const nvml = new FakeNvml();
-    nvml.processName = () => ok('/usr/bin/python3.11');
-    expect(processName(nvml, 4, proc)).toBe('python3.11');
+  it('is of the program that NVML names where /proc does not know the pid', () => {
+    expect(processName(4, () => '/usr/bin/python3.11', proc)).toBe('python3.11');
   });
 });

@@ -1,6 +1,6 @@
-import { UsageError } from '../../src/demo/tritonserver/flags.js';
-import { parseOptions } from '../../src/demo/tritonserver/options.js';
-import { defaultSettings, parseSettings } from '../../src/demo/tritonserver/standin-settings.js';
+import { UsageError } from '../../standin/tritonserver/flags.js';
+import { parseOptions } from '../../standin/tritonserver/options.js';
+import { defaultSettings, parseSettings } from '../../standin/tritonserver/standin-settings.js';
 
 const EXPLICIT = '--model-control-mode=explicit';
 

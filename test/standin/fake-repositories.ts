@@ -1,6 +1,6 @@
-import { parseModelConfig } from '../../src/demo/tritonserver/model-config.js';
-import { PollError, type PolledModel } from '../../src/demo/tritonserver/repository.js';
-import { defaultSettings, type StandinSettings } from '../../src/demo/tritonserver/standin-settings.js';
+import { parseModelConfig } from '../../standin/tritonserver/model-config.js';
+import { PollError, type PolledModel } from '../../standin/tritonserver/repository.js';
+import { defaultSettings, type StandinSettings } from '../../standin/tritonserver/standin-settings.js';
 
 interface FakeModel {
   config: string;
