@@ -6,6 +6,13 @@ const may = (name, from, to) => ({
   to: { path: '^src/', pathNot: `^src/(${[from, ...to].join('|')})/` },
 });
 
+const room = (from, to) => ({
+  name: `models-${from}-knows-${to.join('-') || 'no-other-room'}`,
+  severity: 'error',
+  from: { path: `^src/models/${from}/` },
+  to: { path: '^src/models/', pathNot: `^src/models/(${[from, ...to].join('|')})/` },
+});
+
 module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
@@ -24,6 +31,13 @@ module.exports = {
     may('state-knows-nobody', 'state', ['common', 'config']),
     may('processes-know-models', 'processes', ['models', 'gpus', 'host', 'common', 'config']),
     may('models-know-runners-gpus-state', 'models', ['runners', 'gpus', 'state', 'host', 'common', 'config']),
+    // The rooms of models: api → watch → supervisor → worker → deployment; supervisor, watch → room.
+    room('deployment', []),
+    room('worker', ['deployment']),
+    room('room', []),
+    room('supervisor', ['worker', 'deployment', 'room']),
+    room('watch', ['supervisor', 'worker', 'deployment', 'room']),
+    room('api', ['watch', 'supervisor', 'worker', 'deployment', 'room']),
     may('health-knows-models', 'health', ['models', 'common', 'config']),
     {
       name: 'the-stand-in-is-a-program-of-its-own',

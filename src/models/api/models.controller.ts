@@ -6,9 +6,8 @@ import { ModelInstanceInfo, ModelStatusItem } from './model-responses.dto.js';
 import { StartRequest, StopRequest } from './start-request.dto.js';
 import { StartPlan } from './start-plan.dto.js';
 import { NotPlacedError, quoted } from '../deployment/errors.js';
-import { toStartPlan } from './plan-view.js';
 import { Supervisor } from '../supervisor/supervisor.js';
-import { toInstanceInfo, toStatusItem } from './views.js';
+import { toInstanceInfo, toStartPlan, toStatusItem } from './views.js';
 
 @ApiTags('models')
 @Controller('api/v1/models')

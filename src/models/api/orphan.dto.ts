@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { PlacementErrorInfo } from './model-responses.dto.js';
-import type { Orphan } from '../watch/orphan.js';
+import type { Orphan } from '../watch/backend-orphans.js';
 
 /** A server, or a model in one, that nobody wants. */
 export class OrphanInfo {

@@ -1,3 +1,4 @@
+import type { DomainError } from '../../common/errors.js';
 import type { PlacementError } from '../../state/desired-state.js';
 import type { DeploymentState, HeldGpu } from '../deployment/deployment-state.js';
 import type {
@@ -9,7 +10,10 @@ import type {
 } from './model-responses.dto.js';
 import type { ReleasedMemory } from '../deployment/placement.js';
 import type { PlacementStatus } from '../deployment/placement-state.js';
+import type { Assessment } from '../room/assessment.js';
+import type { StartForecast } from '../supervisor/start-checks.js';
 import type { DeploymentView } from '../supervisor/supervisor.js';
+import type { GpuRoomInfo, RefusalInfo, StartPlan } from './start-plan.dto.js';
 
 /** The order in which one placement's status stands for the whole model. */
 const PRECEDENCE: readonly PlacementStatus[] = ['STARTING', 'RUNNING', 'ERROR', 'STOPPED'];
@@ -72,4 +76,42 @@ function toMemoryInfo(memory: ReleasedMemory | null): ReleasedMemoryInfo | null 
 
 function toErrorInfo({ code, message, log }: PlacementError): PlacementErrorInfo {
   return { code, message, ...(log && { log }) };
+}
+
+/** What a start would come to, as the API shows it. */
+export function toStartPlan(forecast: StartForecast): StartPlan {
+  const { modelName, backend, gpuId, gpuIds, would, refusal, need, gpus } = forecast;
+  return {
+    model_name: modelName,
+    model_type: backend,
+    gpu_id: gpuId,
+    ...severalGpus(gpuIds),
+    accepted: would !== 'refuse',
+    would,
+    ...(refusal && { reason: toRefusal(refusal) }),
+    needs_mb: need.memoryMiB,
+    needs_source: need.source,
+    gpus: [...gpus].map(([id, assessment]) => toRoomInfo(id, assessment)),
+  };
+}
+
+function toRoomInfo(gpuId: number, { refusal, leftMiB, placements, processes }: Assessment): GpuRoomInfo {
+  return {
+    gpu_id: gpuId,
+    fits: !refusal,
+    left_mb: leftMiB,
+    in_the_way: {
+      placements: placements.map(({ modelName, state, estimateMiB }) => ({
+        model_name: modelName,
+        state,
+        memory_mb: estimateMiB,
+      })),
+      processes: processes.map(({ pid, name, memoryMiB }) => ({ pid, name, memory_mb: memoryMiB })),
+    },
+    ...(refusal && { reason: toRefusal(refusal) }),
+  };
+}
+
+function toRefusal({ message, code }: DomainError): RefusalInfo {
+  return { detail: message, code };
 }

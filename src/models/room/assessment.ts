@@ -1,9 +1,19 @@
-import type { DomainError } from '../../common/errors.js';
+import { DomainError } from '../../common/errors.js';
 import type { GpuPolicy } from '../../runners/runner.js';
 import { balanceOf, type MemoryBalance } from './arithmetic.js';
-import { GpuExclusiveError, GpuMemoryShortError } from './errors.js';
-import type { MemoryNeed } from './estimates.js';
-import type { ForeignProcess, GpuHoldings, Occupant } from './occupant.js';
+import type { ForeignProcess, GpuHoldings, MemoryNeed, Occupant } from './occupant.js';
+
+/** The model needs more memory than is left on the GPU. */
+export class GpuMemoryShortError extends DomainError {
+  readonly code = 'GPU_MEMORY_SHORT';
+  readonly kind = 'conflict';
+}
+
+/** The GPU, the model, or one that is there already, shares with nobody. */
+export class GpuExclusiveError extends DomainError {
+  readonly code = 'GPU_EXCLUSIVE';
+  readonly kind = 'conflict';
+}
 
 /** A model that wants onto a GPU. */
 export interface RoomRequest {

@@ -7,10 +7,8 @@ import { GpusService } from '../../gpus/gpus.service.js';
 import type { DeploymentOptions, GpuPolicy, GpuRef, Runner } from '../../runners/runner.js';
 import { GpuMemoryStore } from '../../state/gpu-memory.store.js';
 import { assess, type Assessment, type RoomRequest } from './assessment.js';
-import { needOf } from './estimates.js';
 import { holdingsOf } from './holdings.js';
-import type { GpuHoldings, Occupant } from './occupant.js';
-import type { Claim } from '../supervisor/on-gpus.js';
+import { type Claim, type GpuHoldings, needOf, type Occupant } from './occupant.js';
 
 /** Time, ms, a driver has to answer; later, the memory counts as unknown and a start is not held up. */
 const READING_TIMEOUT_MS = 3000;

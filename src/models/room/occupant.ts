@@ -1,4 +1,4 @@
-import type { GpuPolicy } from '../../runners/runner.js';
+import type { DeploymentOptions, GpuPolicy, Runner } from '../../runners/runner.js';
 
 /** A placement of this service, as whoever wants room on its GPU sees it. */
 export interface Occupant {
@@ -29,4 +29,30 @@ export interface GpuHoldings {
   /** Main pid of a server → what its processes hold, MiB; `null` where the driver does not tell. */
   readonly heldByServer: ReadonlyMap<number, number | null>;
   readonly foreign: readonly ForeignProcess[];
+}
+
+/** What a placement of a model asks of its GPU. */
+export interface Claim {
+  readonly need: MemoryNeed;
+  readonly policy: GpuPolicy;
+}
+
+/** What one placement takes at its peak on its GPU, and how that is known. */
+export interface MemoryNeed {
+  readonly memoryMiB: number | null;
+  readonly source: 'configured' | 'learned' | 'unknown';
+}
+
+/** The larger of what the configuration says and what it took earlier, MiB, under the same options. */
+export function needOf(
+  runner: Runner,
+  modelName: string,
+  options: DeploymentOptions,
+  learnedMiB: number | undefined,
+): MemoryNeed {
+  const { memoryMiB } = runner.gpuNeeds(modelName, options);
+  if (learnedMiB !== undefined && learnedMiB > (memoryMiB ?? 0)) {
+    return { memoryMiB: learnedMiB, source: 'learned' };
+  }
+  return { memoryMiB, source: memoryMiB === null ? 'unknown' : 'configured' };
 }

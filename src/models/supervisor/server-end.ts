@@ -3,9 +3,9 @@ import type { DesiredStateStore } from '../../state/desired-state.store.js';
 import type { DeploymentWorker } from '../worker/deployment-worker.js';
 import { EndedOverApiError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
-import { toPlacementError } from '../deployment/placement-error.js';
+import { toPlacementError } from '../deployment/placement.js';
 import type { PlacementJournal } from '../deployment/placement-journal.js';
-import { untilLetGo } from './stop-answer.js';
+import { untilLetGo } from './acceptance.js';
 
 interface ServerEndContext {
   readonly workers: () => readonly DeploymentWorker[];

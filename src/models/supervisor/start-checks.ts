@@ -1,15 +1,19 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { DomainError } from '../../common/errors.js';
 import { deadline, orAborted } from '../../common/deadline.js';
 import type { GpuIdentity, GpusService } from '../../gpus/gpus.service.js';
 import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../../runners/runner.js';
 import type { Catalog } from '../deployment/catalog.js';
+import type { Assessment } from '../room/assessment.js';
+import type { MemoryNeed } from '../room/occupant.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
 import {
   GpuNotFoundError,
+  InvalidOptionsError,
   OptionsConflictError,
   PlacementOverlapError,
   PreflightTimeoutError,
 } from '../deployment/errors.js';
-import { parseOptions, sameOptions } from './options.js';
 
 /** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
 const PREFLIGHT_TIMEOUT_MS = 5000;
@@ -105,4 +109,46 @@ function assertGpuExists(gpuId: number, gpus: readonly GpuRef[]): void {
   if (gpus.some((gpu) => gpu.id === gpuId)) return;
   const ids = gpus.map((gpu) => gpu.id).join(', ') || 'none';
   throw new GpuNotFoundError(`CUDA device not found: there is no GPU ${gpuId} on this host. GPUs: ${ids}.`);
+}
+
+/**
+ * `StartRequest.config` with the model's defaults filled in.
+ * @throws InvalidOptionsError that names every key at fault
+ */
+export function parseOptions(
+  runner: Runner,
+  modelName: string,
+  config: Record<string, unknown>,
+): DeploymentOptions {
+  const result = runner
+    .optionsSchemaOf(modelName)
+    .safeParse({ ...runner.defaultOptions(modelName), ...config });
+  if (result.success) return result.data;
+  const faults = result.error.issues.map((issue) => {
+    const path = ['config', ...issue.path].join('.');
+    return issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => `${path}.${key.slice(0, 100)} is no option of ${runner.backend}`).join('; ')
+      : `${path}: ${issue.message}`;
+  });
+  throw new InvalidOptionsError(`Invalid config for ${modelName}: ${faults.join('; ')}.`);
+}
+
+export function sameOptions(a: DeploymentOptions, b: DeploymentOptions): boolean {
+  return isDeepStrictEqual({ ...a }, { ...b });
+}
+
+/** What a start would come to, by what is known now. */
+export interface StartForecast {
+  readonly modelName: string;
+  readonly backend: string;
+  readonly gpuId: number;
+  /** All that it would hold. */
+  readonly gpuIds: readonly number[];
+  /** `nothing`: it runs or starts there already. */
+  readonly would: 'start' | 'nothing' | 'refuse';
+  /** What a start would be refused with. */
+  readonly refusal: DomainError | undefined;
+  readonly need: MemoryNeed;
+  /** GPU → whether the model has room there, as far as memory and policies go. */
+  readonly gpus: ReadonlyMap<number, Assessment>;
 }

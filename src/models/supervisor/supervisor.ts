@@ -29,9 +29,9 @@ import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
 import type { SleepWish } from '../worker/sleeps.js';
 import { StartChecks } from './start-checks.js';
-import type { StartForecast } from './start-forecast.js';
-import { serverNameOf, tenantsOf } from './tenancy.js';
-import { untilLetGo } from './stop-answer.js';
+import type { StartForecast } from './start-checks.js';
+import { serverNameOf, tenantsOf } from './on-gpus.js';
+import { untilLetGo } from './acceptance.js';
 import { occupantsOf } from './on-gpus.js';
 import type { Occupant } from '../room/occupant.js';
 

@@ -5,8 +5,19 @@ import type { Config } from '../../config/schema.js';
 import type { Runner } from '../../runners/runner.js';
 import type { Needed, Unneeded } from '../../runners/unneeded.js';
 import type { PlacementError } from '../../state/desired-state.js';
-import { toPlacementError } from '../deployment/placement-error.js';
-import type { Orphan } from './orphan.js';
+import { toPlacementError } from '../deployment/placement.js';
+
+/** What serves, or once did, and nobody wants: a server of this service, or a model in one that stays. */
+export interface Orphan {
+  readonly backend: string;
+  readonly what: Unneeded;
+  /** When this run of the service first saw it. */
+  readonly since: Date;
+  /** When it is removed, unless somebody wants it by then; `null`: it is only reported. */
+  readonly removalDue: Date | null;
+  /** Why it could not be removed so far. */
+  readonly error: PlacementError | undefined;
+}
 
 /** Time, ms, of a backend's launcher to say which servers there are. */
 const LOOK_TIMEOUT_MS = 10_000;

@@ -7,7 +7,7 @@ import type { Config } from '../../config/schema.js';
 import { Catalog } from '../deployment/catalog.js';
 import { Supervisor } from '../supervisor/supervisor.js';
 import { BackendOrphans } from './backend-orphans.js';
-import type { Orphan } from './orphan.js';
+import type { Orphan } from './backend-orphans.js';
 
 const TICK_MS = 250;
 

@@ -2,7 +2,7 @@ import { Mutex } from 'async-mutex';
 import type { Logger } from '../../common/logging/logger.js';
 import type { DesiredStateStore } from '../../state/desired-state.store.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
-import { toPlacementError } from '../deployment/placement-error.js';
+import { toPlacementError } from '../deployment/placement.js';
 import type { Placement } from '../deployment/placement.js';
 import type { PlacementJournal } from '../deployment/placement-journal.js';
 import { ReleaseWaiters } from './release-waiters.js';

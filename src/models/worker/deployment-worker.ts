@@ -15,7 +15,7 @@ import { Prober } from './prober.js';
 import { Releases, type StopManner } from './releases.js';
 import { Restarts } from './restarts.js';
 import type { StartSlots } from './start-slots.js';
-import type { RunnerCall } from './runner-call.js';
+import type { RunnerCall } from './steps.js';
 import { Sightings } from './sightings.js';
 import { Sleeps } from './sleeps.js';
 import { Starts } from './starts.js';

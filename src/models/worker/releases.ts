@@ -9,7 +9,7 @@ import type { DeploymentState } from '../deployment/deployment-state.js';
 import { Drains } from './drain.js';
 import { StopTimeoutError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
-import type { RunnerCall } from './runner-call.js';
+import type { RunnerCall } from './steps.js';
 import { ReleaseProof, type ProofContext } from './release-proof.js';
 
 /** Time, ms, over its own deadline in which a proof tells what it found. */

@@ -12,8 +12,19 @@ import {
 import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { Placement } from '../deployment/placement.js';
 import type { StartSlots } from './start-slots.js';
-import type { RunnerCall } from './runner-call.js';
-import { PlacementNotRunningError, SleepTimeoutError } from './sleep-errors.js';
+import type { RunnerCall } from './steps.js';
+
+/** Only what serves can fall asleep or wake up. */
+export class PlacementNotRunningError extends DomainError {
+  readonly code = 'PLACEMENT_NOT_RUNNING';
+  readonly kind = 'conflict';
+}
+
+/** It did not fall asleep or wake up in time. */
+export class SleepTimeoutError extends DomainError {
+  readonly code = 'SLEEP_TIMEOUT';
+  readonly kind = 'internal';
+}
 
 /** What is asked of a placement. */
 export type SleepWish = { readonly kind: 'sleep'; readonly level: SleepLevel } | { readonly kind: 'wake' };

@@ -14,7 +14,7 @@ import type { Placement } from '../deployment/placement.js';
 import type { PlacementJournal } from '../deployment/placement-journal.js';
 import type { Restarts } from './restarts.js';
 import type { StartSlot, StartSlots } from './start-slots.js';
-import type { RunnerCall } from './runner-call.js';
+import type { RunnerCall } from './steps.js';
 import { StartTurn } from './start-turn.js';
 
 /** Longest timer there is: the wait for others' starts ends with theirs, each of which has its own deadline. */
