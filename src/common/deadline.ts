@@ -8,6 +8,46 @@ export class DeadlineError extends Error {
   }
 }
 
+/** Longest delay, ms, that a timer takes; Node makes 1 ms of anything beyond. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export interface TimeLimit {
+  /** Milliseconds; beyond 2^31 - 1, the longest timer, there is no limit. */
+  readonly ms: number;
+  /** Ends the work earlier. */
+  readonly signal?: AbortSignal | undefined;
+  /** Makes the error at the limit; by default a DeadlineError. */
+  readonly late?: () => Error;
+}
+
+/**
+ * `work`'s result. Its signal aborts at the limit or with the parent; the promise then rejects at once, whether or not
+ * `work` heeds the signal. Work whose parent has aborted does not begin. Leaves no timer and no listener behind.
+ *
+ * Not made of `AbortSignal.any`: the parents live long and the calls are many, and Node 20 may collect a timeout that
+ * only `any` refers to.
+ * @throws the error at the limit; the parent's reason; what `work` throws
+ */
+export async function within<T>(limit: TimeLimit, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { ms, signal: parent, late = () => new DeadlineError(ms) } = limit;
+  parent?.throwIfAborted();
+  const own = new AbortController();
+  const onLimit = (): void => {
+    own.abort(late());
+  };
+  const timer = ms > LONGEST_TIMER_MS ? undefined : setTimeout(onLimit, ms);
+  const onParentAbort = (): void => {
+    own.abort(parent?.reason);
+  };
+  parent?.addEventListener('abort', onParentAbort, { once: true });
+  try {
+    return await orAborted(work(own.signal), own.signal);
+  } finally {
+    clearTimeout(timer);
+    parent?.removeEventListener('abort', onParentAbort);
+  }
+}
+
 /**
  * A signal that aborts with a DeadlineError after `ms` milliseconds, or earlier when `parent` does.
  *

@@ -31,6 +31,24 @@ describe('interruptible work', () => {
     );
   });
 
+  it('leaves no timer behind', async () => {
+    await new Interruptible(600_000, 500).run(() => Promise.resolve(7));
+    expect(jest.getTimerCount()).toBe(0);
+    const work = new Interruptible(600_000, 500);
+    const run = work.run(heeding);
+    work.interrupt();
+    await expect(run).rejects.toThrow(InterruptedError);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('does not begin once it was interrupted', async () => {
+    const work = new Interruptible(1000, 500);
+    work.interrupt();
+    const begin = jest.fn(deaf);
+    await expect(work.run(begin)).rejects.toThrow(InterruptedError);
+    expect(begin).not.toHaveBeenCalled();
+  });
+
   it('ends at its deadline', async () => {
     const ended = expect(new Interruptible(1000, 10).run(heeding)).rejects.toThrow(DeadlineError);
     await pass(1000);
