@@ -6,10 +6,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '../test/support/ports.js';
 import { TestService } from '../test/support/service.js';
-import { type Figure, median } from './statistics.js';
+import type { Figure } from './figures.js';
+import type { Rounds } from './rounds.js';
+import { median } from './statistics.js';
 
-const RUNS = 10;
 const POLL_MS = 2;
+/** A boot that takes longer has failed. */
+const LIMIT_MS = 30_000;
 /** As `npm start` has it. */
 const START_COMMAND = ['--max-semi-space-size=4', 'dist/server.js'];
 /** Memory is read this long after the first answer, when the start-up garbage is gone. */
@@ -34,32 +37,38 @@ function answers(port: number): Promise<boolean> {
 async function boot(command: readonly string[], port: number, env: NodeJS.ProcessEnv): Promise<Boot> {
   const start = performance.now();
   const child = spawn(process.execPath, command, { env: { ...process.env, ...env }, stdio: 'ignore' });
-  while (!(await answers(port))) {
-    if (child.exitCode !== null) throw new Error(`${command.join(' ')} ended with ${child.exitCode}`);
-    await sleep(POLL_MS);
+  const ended = once(child, 'exit');
+  try {
+    while (!(await answers(port))) {
+      if (child.exitCode !== null) throw new Error(`${command.join(' ')} ended with ${child.exitCode}`);
+      if (performance.now() - start > LIMIT_MS)
+        throw new Error(`${command.join(' ')} did not answer within ${LIMIT_MS} ms`);
+      await sleep(POLL_MS);
+    }
+    const ms = performance.now() - start;
+    await sleep(SETTLE_MS);
+    const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+    const mib = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+    return { ms, mib };
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
   }
-  const ms = performance.now() - start;
-  await sleep(SETTLE_MS);
-  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-  const mib = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-  return { ms, mib };
 }
 
 /** Boot to the first 200, and memory then, against a bare Nest app; in turns, so that drift hits both. */
-export async function benchBoot(): Promise<Figure[]> {
+export async function benchBoot({ warmUps, runs }: Rounds['boot']): Promise<Figure[]> {
   const service = await TestService.create();
   const [barePort = 0] = await freePorts(1);
   const ours: Boot[] = [];
   const bare: Boot[] = [];
   try {
-    for (let run = 0; run <= RUNS; run += 1) {
+    for (let run = 0; run < warmUps + runs; run += 1) {
       const peer = await boot([join(import.meta.dirname, 'bare-app.js')], barePort, {
         PORT: String(barePort),
       });
       const own = await boot(START_COMMAND, service.port, { MIC_CONFIG: service.configFile });
-      if (run === 0) continue; // warms the file cache
+      if (run < warmUps) continue; // warms the file cache
       bare.push(peer);
       ours.push(own);
     }

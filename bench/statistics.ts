@@ -13,11 +13,3 @@ export async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; re
   const result = await work();
   return { ms: performance.now() - start, result };
 }
-
-/** One line of the report. `target` is what the project aims for; it is shown, and fails nothing. */
-export interface Figure {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: 'ms' | 'ratio' | 'count';
-  readonly target?: string;
-}
