@@ -1,6 +1,7 @@
 import type { Deployment, DeploymentOptions, Runner } from '../../runners/runner.js';
 import type { DesiredDeployment, DesiredPlacement } from '../../state/desired-state.js';
 import { Placement } from './placement.js';
+import { UnitState } from './unit-state.js';
 
 /** A GPU, and the placement that holds it. */
 export interface HeldGpu {
@@ -8,26 +9,45 @@ export interface HeldGpu {
   readonly placement: Placement;
 }
 
-/**
- * One model's placements in memory, by the GPU that each was started on. A GPU can be held in `serving` and in
- * `releasing` at once: a start that was accepted while a stop is under way is carried out after it.
- */
+/** All that is wanted of one model, in memory: its options, and its placements, unit by unit. */
 export class DeploymentState {
-  readonly serving = new Map<number, Placement>();
-  readonly releasing = new Map<number, Placement>();
   updatedAt: Date;
+  private readonly byUnit = new Map<string, UnitState>();
 
   constructor(
     readonly modelName: string,
     readonly backend: string,
     public options: DeploymentOptions,
     public createdAt: Date,
+    private readonly runner: Pick<Runner, 'unitOf'>,
   ) {
     this.updatedAt = createdAt;
   }
 
+  get units(): UnitState[] {
+    return [...this.byUnit.values()];
+  }
+
+  /** The unit of a placement that is started on this GPU. */
+  unitOn(gpuId: number): UnitState {
+    const name = this.runner.unitOf(this.modelName, gpuId);
+    const unit = this.byUnit.get(name) ?? new UnitState(name, this);
+    this.byUnit.set(name, unit);
+    return unit;
+  }
+
   get isEmpty(): boolean {
-    return this.serving.size === 0 && this.releasing.size === 0;
+    return this.units.every((unit) => unit.isEmpty);
+  }
+
+  /** What is wanted, ERROR included, by the GPU it was started on. */
+  get serving(): ReadonlyMap<number, Placement> {
+    return new Map(this.units.flatMap(({ serving }) => [...serving]));
+  }
+
+  /** What is being stopped, the same. */
+  get releasing(): ReadonlyMap<number, Placement> {
+    return new Map(this.units.flatMap(({ releasing }) => [...releasing]));
   }
 
   /** What a caller sees: every GPU that is held, by GPU; what is wanted hides what is being released. */
@@ -50,40 +70,18 @@ export class DeploymentState {
     return holderOf(gpuId, this.releasing);
   }
 
+  /** GPUs that are not free yet. */
+  leavingGpus(): number[] {
+    return [...this.releasing.values()].flatMap(({ gpuIds }) => gpuIds);
+  }
+
   active(): Placement[] {
-    return [...this.serving.values()].filter((placement) => placement.isActive);
+    return this.units.flatMap((unit) => unit.active());
   }
 
-  /** What the backend is to hold now: what is to serve, and what drains. */
+  /** What the backend is to hold now, all units. */
   wanted(): Deployment {
-    const draining = [...this.releasing.values()].filter((placement) => placement.isDraining);
-    return this.deploymentOn([...this.servable(), ...draining]);
-  }
-
-  /** What is to serve now; a GPU that is being released counts again when that is done. */
-  toServe(): Deployment {
-    return this.deploymentOn(this.servable());
-  }
-
-  /** What serves, and goes on when all that is being released is gone. */
-  staying(): Deployment {
-    return this.deploymentOn(this.servable().filter((placement) => placement.status === 'RUNNING'));
-  }
-
-  /** GPUs the backend has to let go of now: accepted stops that do not drain, and what failed. */
-  toRelease(): number[] {
-    const failed = [...this.serving.values()].filter((placement) => placement.needsRelease);
-    const stopped = [...this.releasing.values()].filter((placement) => !placement.isDraining);
-    return [...new Set([...stopped, ...failed].map((placement) => placement.gpuId))];
-  }
-
-  private servable(): Placement[] {
-    const leaving = [...this.releasing.values()].flatMap(({ gpuIds }) => gpuIds);
-    return this.active().filter((placement) => !placement.holdsAnyOf(leaving));
-  }
-
-  private deploymentOn(placements: readonly Placement[]): Deployment {
-    const gpuIds = placements.map((placement) => placement.gpuId).sort((a, b) => a - b);
+    const gpuIds = this.units.flatMap((unit) => unit.wanted().gpuIds).sort((a, b) => a - b);
     return { modelName: this.modelName, gpuIds, options: this.options };
   }
 
@@ -109,23 +107,21 @@ export class DeploymentState {
   static restore(
     desired: DesiredDeployment,
     options: DeploymentOptions,
-    runner: Pick<Runner, 'gpusOf'>,
+    runner: Pick<Runner, 'gpusOf' | 'unitOf'>,
   ): DeploymentState {
-    const state = new DeploymentState(
-      desired.model_name,
-      desired.model_type,
-      options,
-      new Date(desired.created_at),
-    );
+    const createdAt = new Date(desired.created_at);
+    const state = new DeploymentState(desired.model_name, desired.model_type, options, createdAt, runner);
     state.updatedAt = new Date(desired.updated_at);
     for (const { gpu_id: gpuId, gpu_ids: gpuIds, wanted, error } of desired.placements) {
       const placement = new Placement(gpuId, gpuIds ?? runner.gpusOf(gpuId, options), state.createdAt);
       placement.apply('start', state.updatedAt);
       if (wanted === 'failed') {
         placement.apply('failed', state.updatedAt, error);
-        placement.needsRelease = true;
+        placement.cleanUp(true);
       }
-      (wanted === 'release' ? state.releasing : state.serving).set(gpuId, placement);
+      if (wanted === 'release') placement.leave();
+      const { serving, releasing } = state.unitOn(gpuId);
+      (wanted === 'release' ? releasing : serving).set(gpuId, placement);
     }
     return state;
   }

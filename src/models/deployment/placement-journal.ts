@@ -13,6 +13,9 @@ export class PlacementJournal {
   private readonly stream = new Subject<PlacementTransition>();
   /** Every transition, as it happens. */
   readonly transitions = this.stream.asObservable();
+  private readonly touches = new Subject<void>();
+  /** Something about a placement has changed, with or without a transition. */
+  readonly changes = this.touches.asObservable();
 
   constructor(
     @Inject(Clock) private readonly clock: Clock,
@@ -54,5 +57,11 @@ export class PlacementJournal {
       `${transition.modelName} on GPU ${transition.gpuId}: ${from} → ${transition.to}`,
     );
     this.stream.next(transition);
+    this.touched();
+  }
+
+  /** Who holds what on the GPUs has changed without a transition. */
+  touched(): void {
+    this.touches.next();
   }
 }

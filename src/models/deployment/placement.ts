@@ -23,27 +23,62 @@ export interface ReleasedMemory {
   readonly heldMiB: number;
 }
 
-/** One model on its GPU, in memory, with what more GPUs its server needs. Its status changes through `apply` alone. */
+/** How far a stop is. */
+type Leaving = 'draining' | 'stopping' | 'proving';
+
+/**
+ * The state of a placement: status, tenants, occupants and views follow from it alone.
+ *
+ * | kind | status | the placement |
+ * |---|---|---|
+ * | `starting` | STARTING | is to serve, and the backend has not said yet that it does |
+ * | `running` | RUNNING | serves |
+ * | `failed` | ERROR | does not serve; `isUnclean`: the backend has not let go of what is left of it |
+ * | `draining` | RUNNING | is stopped, and works off its requests first |
+ * | `stopping` | as before | is stopped: the backend is to let go |
+ * | `proving` | as before | is stopped: the backend has let go, and its memory is looked after |
+ * | `stopped` | STOPPED | is gone |
+ */
+export type PlacementState =
+  | {
+      readonly kind: 'starting';
+      /** The runner's start has succeeded; the backend has not been seen to serve it since. */
+      readonly isStarted: boolean;
+    }
+  | {
+      readonly kind: 'running';
+      /** The backend says that it sleeps. */
+      readonly sleeping: boolean;
+    }
+  | { readonly kind: 'failed'; readonly error: PlacementError | undefined; readonly isUnclean: boolean }
+  | {
+      readonly kind: Leaving;
+      /** As it was when the stop began; ERROR once a try has failed. */
+      readonly status: Exclude<PlacementStatus, 'STOPPED'>;
+      readonly error: PlacementError | undefined;
+    }
+  | {
+      readonly kind: 'stopped';
+      /** What its stop did to the memory of its GPUs; `null`: unknown. */
+      readonly memory: ReleasedMemory | null;
+    };
+
+/** The server of a placement, as the backend has it. */
+export interface ServerFacts {
+  readonly pid: number | null;
+  readonly port: number | null;
+  readonly serverName: string | null;
+}
+
+const NO_SERVER: ServerFacts = { pid: null, port: null, serverName: null };
+
+/** One model on its GPU, in memory, with what more GPUs its server needs. */
 export class Placement {
-  private current: PlacementStatus = 'STOPPED';
-  private failure: PlacementError | undefined;
-  pid: number | null = null;
-  /** Of the server that is to be cleaned up after an ERROR. */
-  formerPid: number | null = null;
-  port: number | null = null;
-  serverName: string | null = null;
-  /** How far a start or a drain is, in words. */
-  progress: string | undefined;
-  /** RUNNING, and the backend says that it sleeps. */
-  sleeping = false;
-  /** ERROR, and the backend has not let go yet. */
-  needsRelease = false;
-  /** A stop was accepted, and the backend may work off its requests first. */
-  isDraining = false;
-  /** The backend has let go; its memory is still to be looked after. */
-  hasLetGo = false;
-  /** What its stop did to the memory of the GPU; `null`: unknown. */
-  releasedMemory: ReleasedMemory | null = null;
+  private current: PlacementState = { kind: 'stopped', memory: null };
+  private server: ServerFacts = NO_SERVER;
+  private words: string | undefined;
+  private lastPid: number | null = null;
+  private memory: ReleasedMemory | null = null;
   updatedAt: Date;
 
   /**
@@ -58,17 +93,86 @@ export class Placement {
     this.updatedAt = createdAt;
   }
 
-  get status(): PlacementStatus {
+  get state(): PlacementState {
     return this.current;
   }
 
-  get error(): PlacementError | undefined {
-    return this.failure;
+  get status(): PlacementStatus {
+    const { current } = this;
+    switch (current.kind) {
+      case 'starting':
+        return 'STARTING';
+      case 'running':
+        return 'RUNNING';
+      case 'failed':
+        return 'ERROR';
+      case 'draining':
+      case 'stopping':
+      case 'proving':
+        return current.status;
+      case 'stopped':
+        return 'STOPPED';
+      default:
+        return current satisfies never;
+    }
   }
 
-  /** Wanted to serve: what runs or starts. */
+  get error(): PlacementError | undefined {
+    return 'error' in this.current ? this.current.error : undefined;
+  }
+
+  /** It serves or starts by its status; while it is stopped, too. */
   get isActive(): boolean {
-    return this.current === 'STARTING' || this.current === 'RUNNING';
+    return this.status === 'STARTING' || this.status === 'RUNNING';
+  }
+
+  /** RUNNING, and the backend says that it sleeps. */
+  get sleeping(): boolean {
+    return this.current.kind === 'running' && this.current.sleeping;
+  }
+
+  /** A stop was accepted, and the backend may work off its requests first. */
+  get isDraining(): boolean {
+    return this.current.kind === 'draining';
+  }
+
+  /** The backend has let go; its memory is still to be looked after. */
+  get hasLetGo(): boolean {
+    return this.current.kind === 'proving';
+  }
+
+  /** ERROR, and the backend has not let go of what is left of it. */
+  get isUnclean(): boolean {
+    return this.current.kind === 'failed' && this.current.isUnclean;
+  }
+
+  /** What its stop did to the memory of its GPUs; `null`: unknown. */
+  get releasedMemory(): ReleasedMemory | null {
+    return this.current.kind === 'stopped' ? this.current.memory : null;
+  }
+
+  /** How far a start, a drain or a stop is, in words. */
+  get progress(): string | undefined {
+    if (this.words !== undefined) return this.words;
+    return isLeaving(this.current) && this.status !== 'ERROR' ? 'stopping' : undefined;
+  }
+
+  /** Main process of its server; `null` while it has none, and once the backend has let go. */
+  get pid(): number | null {
+    return this.server.pid;
+  }
+
+  get port(): number | null {
+    return this.server.port;
+  }
+
+  get serverName(): string | null {
+    return this.server.serverName;
+  }
+
+  /** Main process of its server, or of the server that is to be cleaned up. */
+  get formerPid(): number | null {
+    return this.server.pid ?? this.lastPid;
   }
 
   holds(gpuId: number): boolean {
@@ -79,22 +183,94 @@ export class Placement {
     return gpuIds.some((gpuId) => this.holds(gpuId));
   }
 
-  /** Returns the status before. */
+  tell(progress: string | undefined): void {
+    this.words = progress;
+  }
+
+  /** Where it is served, by the backend's word; `null` leaves what was known. */
+  servedBy({ pid, port, serverName }: ServerFacts): void {
+    this.server = { pid, port: port ?? this.server.port, serverName };
+  }
+
+  /** The runner's start has succeeded for it. */
+  wasStarted(isStarted = true): void {
+    if (this.current.kind === 'starting') this.current = { kind: 'starting', isStarted };
+  }
+
+  sleeps(sleeping: boolean): void {
+    if (this.current.kind === 'running') this.current = { kind: 'running', sleeping };
+  }
+
+  /** A stop was accepted. */
+  leave(): void {
+    const { status, error } = this;
+    if (status === 'STOPPED') throw new Error('what is stopped cannot leave');
+    this.words = undefined;
+    this.current = { kind: 'stopping', status, error };
+  }
+
+  /** Its requests are worked off before the stop, or no more. */
+  drain(isDraining: boolean): void {
+    const { current } = this;
+    if (current.kind !== (isDraining ? 'stopping' : 'draining')) return;
+    this.words = undefined;
+    this.current = { ...current, kind: isDraining ? 'draining' : 'stopping' };
+  }
+
+  /** The backend has let go of it: it has no server any more. */
+  letGo(): void {
+    if (this.current.kind !== 'stopping') return;
+    this.current = { ...this.current, kind: 'proving' };
+    this.forgetServer();
+  }
+
+  /** The backend has let go of what was left after an ERROR, or is yet to. */
+  cleanUp(isUnclean: boolean): void {
+    if (this.current.kind === 'failed') this.current = { ...this.current, isUnclean };
+  }
+
+  /** Its stop has done this to the memory of its GPUs. */
+  gaveBack(memory: ReleasedMemory | null): void {
+    this.memory = memory;
+  }
+
+  /** A transition of the table. Returns the status before. @throws IllegalTransitionError */
   apply(event: PlacementEvent, at: Date, error?: PlacementError): PlacementStatus {
-    const from = this.current;
-    this.current = nextStatus(from, event);
-    this.failure = this.current === 'ERROR' ? error : undefined;
+    const from = this.status;
+    const to = nextStatus(from, event);
+    this.current = this.next(to, error);
     this.updatedAt = at;
-    if (this.current !== 'STARTING') this.progress = undefined;
-    if (this.current !== 'RUNNING') this.sleeping = false;
-    if (this.current === 'ERROR' || this.current === 'STOPPED') {
-      this.formerPid = this.pid ?? this.formerPid;
-      this.pid = null;
-      this.port = null;
-      this.serverName = null;
-    }
+    if (to !== 'STARTING') this.words = undefined;
+    if (to === 'ERROR' || to === 'STOPPED') this.forgetServer();
     return from;
   }
+
+  /** A stop that fails goes on as a stop: it is tried again. */
+  private next(to: PlacementStatus, error: PlacementError | undefined): PlacementState {
+    switch (to) {
+      case 'STARTING':
+        return { kind: 'starting', isStarted: false };
+      case 'RUNNING':
+        return { kind: 'running', sleeping: false };
+      case 'ERROR':
+        return isLeaving(this.current)
+          ? { kind: this.current.kind, status: 'ERROR', error }
+          : { kind: 'failed', error, isUnclean: false };
+      case 'STOPPED':
+        return { kind: 'stopped', memory: this.memory };
+      default:
+        return to satisfies never;
+    }
+  }
+
+  private forgetServer(): void {
+    this.lastPid = this.formerPid;
+    this.server = NO_SERVER;
+  }
+}
+
+function isLeaving(state: PlacementState): state is Extract<PlacementState, { kind: Leaving }> {
+  return state.kind === 'draining' || state.kind === 'stopping' || state.kind === 'proving';
 }
 
 /** Anything thrown, as a placement shows it. */

@@ -1,17 +1,8 @@
 import { Mutex } from 'async-mutex';
-import type { Logger } from '../../common/logging/logger.js';
-import type { DesiredStateStore } from '../../state/desired-state.store.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
-import { toPlacementError } from '../deployment/placement.js';
-import type { Placement } from '../deployment/placement.js';
-import type { PlacementJournal } from '../deployment/placement-journal.js';
+import { type Placement, toPlacementError } from '../deployment/placement.js';
 import { ReleaseWaiters } from './release-waiters.js';
-
-interface RecordsContext {
-  readonly logger: Logger;
-  readonly store: DesiredStateStore;
-  readonly journal: PlacementJournal;
-}
+import type { WorkerServices } from './worker-services.js';
 
 /** How the steps of one deployment ended: in its placements, on disk, and to those who wait for a stop. */
 export class DeploymentRecords {
@@ -21,7 +12,9 @@ export class DeploymentRecords {
 
   constructor(
     private readonly state: DeploymentState,
-    private readonly context: RecordsContext,
+    private readonly services: Pick<WorkerServices, 'store' | 'journal' | 'logger'>,
+    /** GPUs have become free: a start of another unit may have waited for them. */
+    private readonly onReleased: () => void,
   ) {}
 
   /** Those of `placements` that are still wanted and do not serve are in ERROR from here on, and are cleaned up. */
@@ -31,8 +24,8 @@ export class DeploymentRecords {
       for (const placement of placements) {
         const isWanted = this.state.serving.get(placement.gpuId) === placement;
         if (!isWanted || placement.status !== 'STARTING') continue;
-        placement.needsRelease = true;
-        this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
+        this.services.journal.record(this.state, placement, 'failed', failure.message, failure);
+        placement.cleanUp(true);
       }
       await this.persist();
     });
@@ -44,19 +37,20 @@ export class DeploymentRecords {
       const done: Placement[] = [];
       for (const gpuId of gpuIds) {
         const failed = this.state.serving.get(gpuId);
-        if (failed?.status === 'ERROR') failed.needsRelease = false;
+        failed?.cleanUp(false);
         const placement = this.state.releasing.get(gpuId);
         if (!placement) {
           if (failed) done.push(failed);
           continue;
         }
-        this.state.releasing.delete(gpuId);
-        this.context.journal.record(this.state, placement, 'released', 'the backend has let go');
+        this.state.unitOn(gpuId).releasing.delete(gpuId);
+        this.services.journal.record(this.state, placement, 'released', 'the backend has let go');
         done.push(placement);
       }
       // What is on disk still says "release": after a crash the release is done once more, and finds nothing.
       await this.persist();
       for (const placement of done) this.waiters.resolve(placement);
+      this.onReleased();
     });
   }
 
@@ -70,7 +64,7 @@ export class DeploymentRecords {
     );
     await this.lock.runExclusive(async () => {
       for (const placement of [...stopping, ...following.filter((each) => each.isActive)]) {
-        this.context.journal.record(this.state, placement, 'failed', failure.message, failure);
+        this.services.journal.record(this.state, placement, 'failed', failure.message, failure);
       }
       for (const gpuId of gpuIds) this.waiters.reject(gpuId, error);
       await this.persist();
@@ -80,9 +74,9 @@ export class DeploymentRecords {
   private async persist(): Promise<void> {
     const { state } = this;
     try {
-      await this.context.store.put(state.modelName, state.isEmpty ? undefined : state.toDesired());
+      await this.services.store.put(state.modelName, state.isEmpty ? undefined : state.toDesired());
     } catch (error) {
-      this.context.logger.error(
+      this.services.logger.error(
         { err: error, model_name: state.modelName },
         'The state could not be written',
       );

@@ -1,9 +1,7 @@
-import { deadline, orAborted } from '../../common/deadline.js';
-import type { Clock } from '../../common/clock.js';
-import type { Logger } from '../../common/logging/logger.js';
-import type { Config } from '../../config/schema.js';
+import { within } from '../../common/deadline.js';
 import type { Runner, Workload } from '../../runners/runner.js';
-import type { DeploymentState } from '../deployment/deployment-state.js';
+import type { UnitState } from '../deployment/unit-state.js';
+import type { WorkerServices } from './worker-services.js';
 
 const POLL_MS = 250;
 /** A backend that has finished no request for so long, ms, and has none that waits, is taken for idle. */
@@ -21,14 +19,8 @@ interface Seen {
   readonly failures: number;
 }
 
-interface DrainsContext {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly config: Pick<Config, 'health'>;
-}
-
 /**
- * The drains of one deployment: before GPUs are released, their placements serve on until the backend has worked off
+ * The drains of one unit: before GPUs are released, their placements serve on until the backend has worked off
  * its requests, or until the deadline of each. Nothing waits for a drain: the worker goes on, and `onEnd` tells it what
  * is due. A placement that drains is `isDraining`, and counts in what is wanted of its backend.
  */
@@ -40,20 +32,20 @@ export class Drains {
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly state: DeploymentState,
+    private readonly unit: UnitState,
     private readonly runner: Runner,
-    private readonly context: DrainsContext,
+    private readonly services: Pick<WorkerServices, 'clock' | 'logger' | 'config'>,
     /** These GPUs are to be released now. */
     private readonly onEnd: () => void,
   ) {}
 
   /** Lets the placement serve on for `limitMs` at the most. */
   begin(gpuId: number, limitMs: number): void {
-    const placement = this.state.releasing.get(gpuId);
+    const placement = this.unit.releasing.get(gpuId);
     if (!placement || limitMs <= 0) return;
     this.deadlines.set(gpuId, this.now + limitMs);
-    placement.isDraining = true;
-    placement.progress = 'waiting until requests are worked off';
+    placement.drain(true);
+    placement.tell('waiting until requests are worked off');
     this.startWatch();
   }
 
@@ -67,7 +59,7 @@ export class Drains {
   }
 
   isDraining(gpuId: number): boolean {
-    return this.state.releasing.get(gpuId)?.isDraining ?? false;
+    return this.unit.releasing.get(gpuId)?.isDraining ?? false;
   }
 
   /** What is left, ms, of the longest drain of these GPUs: for so long their requests may hold up the release. */
@@ -89,19 +81,16 @@ export class Drains {
   }
 
   private get now(): number {
-    return this.context.clock.monotonicMs();
+    return this.services.clock.monotonicMs();
   }
 
   private draining(): number[] {
-    return [...this.state.releasing.values()].filter((each) => each.isDraining).map(({ gpuId }) => gpuId);
+    return [...this.unit.releasing.values()].filter((each) => each.isDraining).map(({ gpuId }) => gpuId);
   }
 
   private end(gpuIds: readonly number[]): void {
     for (const gpuId of gpuIds) {
-      const placement = this.state.releasing.get(gpuId);
-      if (!placement?.isDraining) continue;
-      placement.isDraining = false;
-      placement.progress = undefined;
+      this.unit.releasing.get(gpuId)?.drain(false);
     }
     if (this.draining().length === 0) this.close();
   }
@@ -123,7 +112,7 @@ export class Drains {
       this.timer = setTimeout(() => void this.look(next, signal), delayMs);
     } catch (error) {
       if (signal.aborted) return;
-      this.context.logger.error({ err: error, model_name: this.state.modelName }, 'A drain failed');
+      this.services.logger.error({ err: error, model_name: this.unit.modelName }, 'A drain failed');
       this.finish(this.draining());
     }
   }
@@ -162,21 +151,22 @@ export class Drains {
     limitMs: number,
     signal: AbortSignal,
   ): Promise<Workload | null | undefined> {
-    const limit = deadline(Math.min(limitMs, this.context.config.health.probe_timeout_ms), signal);
+    const ms = Math.min(limitMs, this.services.config.health.probe_timeout_ms);
     try {
-      return await orAborted(this.runner.workload(this.state.staying(), gpuIds, limit), limit);
+      return await within({ ms, signal }, (limit) =>
+        this.runner.workload(this.unit.staying(), gpuIds, limit),
+      );
     } catch (error) {
       signal.throwIfAborted();
-      const facts = { err: error, model_name: this.state.modelName, gpu_ids: gpuIds };
-      this.context.logger.debug(facts, 'What a backend still works on is unknown');
+      const facts = { err: error, model_name: this.unit.modelName, gpu_ids: gpuIds };
+      this.services.logger.debug(facts, 'What a backend still works on is unknown');
       return undefined;
     }
   }
 
   private tell(gpuIds: readonly number[], { open }: Workload): void {
     for (const gpuId of gpuIds) {
-      const placement = this.state.releasing.get(gpuId);
-      if (placement) placement.progress = `waiting until requests are worked off: ${open} counted`;
+      this.unit.releasing.get(gpuId)?.tell(`waiting until requests are worked off: ${open} counted`);
     }
   }
 

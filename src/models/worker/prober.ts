@@ -1,14 +1,7 @@
 import { Interruptible } from '../../common/interruptible.js';
-import { deadline } from '../../common/deadline.js';
 import { messageOf } from '../../common/errors.js';
-import type { Logger } from '../../common/logging/logger.js';
-import type { Config } from '../../config/schema.js';
 import type { Deployment, PlacementObservation, Runner } from '../../runners/runner.js';
-
-interface ProberContext {
-  readonly logger: Logger;
-  readonly config: Pick<Config, 'health'>;
-}
+import type { WorkerServices } from './worker-services.js';
 
 /** Time, ms, a runner has after the deadline to come back with what it knows. */
 const GRACE_MS = 250;
@@ -19,7 +12,7 @@ export class Prober {
 
   constructor(
     private readonly runner: Runner,
-    private readonly context: ProberContext,
+    private readonly services: Pick<WorkerServices, 'logger' | 'config'>,
   ) {}
 
   get isAsking(): boolean {
@@ -28,17 +21,15 @@ export class Prober {
 
   /** What the runner says, by GPU; silence where it fails or does not come back. Nothing when it was interrupted. */
   async ask(wanted: Deployment): Promise<ReadonlyMap<number, PlacementObservation>> {
-    const { probe_timeout_ms: limitMs } = this.context.config.health;
-    const probe = new Interruptible(limitMs + GRACE_MS, 0);
+    const { probe_timeout_ms: limitMs } = this.services.config.health;
+    const probe = new Interruptible(limitMs, GRACE_MS);
     this.underWay.add(probe);
     try {
-      const observations = await probe.run((signal) =>
-        this.runner.getStatus(wanted, deadline(limitMs, signal)),
-      );
+      const observations = await probe.run((signal) => this.runner.getStatus(wanted, signal));
       return new Map(observations.map((observation) => [observation.gpuId, observation]));
     } catch (error) {
       if (probe.isInterrupted) return new Map();
-      this.context.logger.warn({ err: error, model_name: wanted.modelName }, 'A probe failed');
+      this.services.logger.warn({ err: error, model_name: wanted.modelName }, 'A probe failed');
       return new Map(wanted.gpuIds.map((gpuId) => [gpuId, silence(gpuId, messageOf(error))]));
     } finally {
       this.underWay.delete(probe);

@@ -1,22 +1,15 @@
-import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
-import type { Logger } from '../../common/logging/logger.js';
+import { DeadlineError, orAborted, pollUntil, within } from '../../common/deadline.js';
 import { processIdentity } from '../../host/process-identity.js';
-import type { Config } from '../../config/schema.js';
 import type { GpuProcess, GpuSample } from '../../gpus/gpu-provider.js';
 import { belongsToServer } from '../../host/process-parent.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
-import type { DeploymentState, HeldGpu } from '../deployment/deployment-state.js';
+import type { HeldGpu } from '../deployment/deployment-state.js';
 import { GpuMemoryHeldError } from '../deployment/errors.js';
 import type { Placement, ReleasedMemory } from '../deployment/placement.js';
+import type { UnitState } from '../deployment/unit-state.js';
+import type { WorkerServices } from './worker-services.js';
 
 const POLL_MS = 100;
-
-export interface ProofContext {
-  readonly logger: Logger;
-  readonly config: Pick<Config, 'gpus' | 'health'>;
-  /** A reading that began after the call. */
-  readonly readGpus: () => Promise<readonly GpuSample[]>;
-}
 
 interface Witness extends GpuProcess {
   /** Of the process by which it was seen; `undefined` where the system does not show it. */
@@ -41,9 +34,9 @@ export class ReleaseProof {
   private readonly evidence = new WeakMap<Placement, Map<number, Evidence>>();
 
   constructor(
-    private readonly state: DeploymentState,
+    private readonly unit: UnitState,
     private readonly runner: Runner,
-    private readonly context: ProofContext,
+    private readonly services: Pick<WorkerServices, 'gpus' | 'logger' | 'config'>,
   ) {}
 
   /** Notes which processes of the servers hold memory of their GPUs. @throws the signal's reason */
@@ -73,36 +66,36 @@ export class ReleaseProof {
    * @throws GpuMemoryHeldError at `gpus.release_timeout_seconds`, the signal's reason
    */
   async after(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
-    const limit = deadline(this.context.config.gpus.release_timeout_seconds * 1000, signal);
     const held = new Map<HeldGpu, readonly GpuProcess[]>();
     const pending = new Set(
       placements.flatMap((placement) =>
         [...this.notedOf(placement).keys()].map((gpuId): HeldGpu => ({ gpuId, placement })),
       ),
     );
+    const look = async (limit: AbortSignal): Promise<true | undefined> => {
+      if (pending.size === 0) return true;
+      const samples = await this.read(limit);
+      for (const each of pending) {
+        const sample = readable(samples, each.gpuId);
+        const holders = sample && (await this.holders(each, sample, limit));
+        held.delete(each);
+        if (holders?.length === 0) pending.delete(each);
+        else if (holders) held.set(each, holders);
+      }
+      return pending.size === 0 || undefined;
+    };
+    const ms = this.services.config.gpus.release_timeout_seconds * 1000;
     try {
-      await pollUntil(
-        async () => {
-          if (pending.size === 0) return true;
-          const samples = await this.read(limit);
-          for (const each of pending) {
-            const sample = readable(samples, each.gpuId);
-            const holders = sample && (await this.holders(each, sample, limit));
-            held.delete(each);
-            if (holders?.length === 0) pending.delete(each);
-            else if (holders) held.set(each, holders);
-          }
-          return pending.size === 0 || undefined;
-        },
-        { intervalMs: POLL_MS, signal: limit },
+      await within({ ms, signal }, (limit) =>
+        pollUntil(() => look(limit), { intervalMs: POLL_MS, signal: limit }),
       );
     } catch (error) {
       signal.throwIfAborted();
-      if (!limit.aborted) throw error;
+      if (!(error instanceof DeadlineError)) throw error;
     }
     if (held.size > 0) throw this.heldError(held);
     for (const placement of placements) {
-      placement.releasedMemory = total(placement, this.notedOf(placement));
+      placement.gaveBack(total(placement, this.notedOf(placement)));
       this.evidence.delete(placement);
     }
   }
@@ -139,13 +132,11 @@ export class ReleaseProof {
 
   /** Main process of the server as the backend has it now; `null`: there is none, or nobody can tell. */
   private async askServerPid({ gpuId }: Placement, signal: AbortSignal): Promise<number | null> {
-    const limit = deadline(this.context.config.health.probe_timeout_ms, signal);
-    const { modelName, options } = this.state;
+    const { modelName, deployment } = this.unit;
     let observations: readonly PlacementObservation[];
     try {
-      observations = await orAborted(
-        this.runner.getStatus({ modelName, options, gpuIds: [gpuId] }, limit),
-        limit,
+      observations = await within({ ms: this.services.config.health.probe_timeout_ms, signal }, (limit) =>
+        this.runner.getStatus({ modelName, options: deployment.options, gpuIds: [gpuId] }, limit),
       );
     } catch {
       signal.throwIfAborted();
@@ -157,10 +148,10 @@ export class ReleaseProof {
   /** `undefined` when the GPUs cannot be read. */
   private async read(signal: AbortSignal): Promise<readonly GpuSample[] | undefined> {
     try {
-      return await orAborted(this.context.readGpus(), signal);
+      return await orAborted(this.services.gpus.readAnew(), signal);
     } catch (error) {
       signal.throwIfAborted();
-      this.context.logger.debug({ err: error }, 'What a stop does to GPU memory is unknown');
+      this.services.logger.debug({ err: error }, 'What a stop does to GPU memory is unknown');
       return undefined;
     }
   }
@@ -170,9 +161,9 @@ export class ReleaseProof {
       const each = processes.map(({ pid, memoryMiB }) => `process ${pid} (${memoryMiB ?? 'unknown'} MiB)`);
       return `GPU ${gpuId}: ${each.join(', ')}`;
     });
-    const seconds = this.context.config.gpus.release_timeout_seconds;
+    const seconds = this.services.config.gpus.release_timeout_seconds;
     return new GpuMemoryHeldError(
-      `The server of ${this.state.modelName} let go, yet its memory is still held ${seconds} s later on ${words.join('; ')}. It is looked at again: end those processes, or reset the GPU where they are gone.`,
+      `The server of ${this.unit.modelName} let go, yet its memory is still held ${seconds} s later on ${words.join('; ')}. It is looked at again: end those processes, or reset the GPU where they are gone.`,
       { held: Object.fromEntries([...held].map(([{ gpuId }, processes]) => [gpuId, processes])) },
     );
   }

@@ -1,16 +1,14 @@
 import { DeadlineError } from '../../common/deadline.js';
-import type { Logger } from '../../common/logging/logger.js';
-import type { Config } from '../../config/schema.js';
-import type { Runner, RunnerContext } from '../../runners/runner.js';
-import type { Clock } from '../../common/clock.js';
+import type { Runner } from '../../runners/runner.js';
 import { Backoff } from './backoff.js';
 import type { DeploymentRecords } from './deployment-records.js';
-import type { DeploymentState } from '../deployment/deployment-state.js';
 import { Drains } from './drain.js';
 import { StopTimeoutError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
-import type { RunnerCall } from './steps.js';
-import { ReleaseProof, type ProofContext } from './release-proof.js';
+import type { UnitState } from '../deployment/unit-state.js';
+import { ReleaseProof } from './release-proof.js';
+import type { RunnerCall, Steps } from './steps.js';
+import type { WorkerServices } from './worker-services.js';
 
 /** Time, ms, over its own deadline in which a proof tells what it found. */
 const PROOF_GRACE_MS = 5000;
@@ -26,26 +24,8 @@ export interface StopManner {
   readonly force?: boolean;
 }
 
-interface ReleasesContext extends ProofContext {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly config: Pick<Config, 'gpus' | 'health' | 'restart'>;
-  readonly tenantsChanged: () => void;
-}
-
-/** What releases need of the deployment's worker. */
-interface ReleaseHost {
-  readonly isClosed: () => boolean;
-  readonly runStep: (call: RunnerCall) => Promise<void>;
-  readonly runnerContext: (signal: AbortSignal) => Promise<RunnerContext>;
-  /** GPUs whose drain has ended are to be released. */
-  readonly onDue: () => void;
-  /** The backend has let go of some GPUs. */
-  readonly onReleased: () => void;
-}
-
 /**
- * How the GPUs of one deployment are given back: the drain, the runner's stop, by asking or by force, the proof of their
+ * How the GPUs of one unit are given back: the drain, the runner's stop, by asking or by force, the proof of their
  * memory, and further tries.
  */
 export class Releases {
@@ -56,17 +36,20 @@ export class Releases {
   private readonly forced = new Set<number>();
   private current: { readonly doing: Doing } | undefined;
   private notBeforeMs = 0;
+  private isClosed = false;
 
   constructor(
-    private readonly state: DeploymentState,
+    private readonly unit: UnitState,
     private readonly runner: Runner,
     private readonly records: DeploymentRecords,
-    private readonly context: ReleasesContext,
-    private readonly host: ReleaseHost,
+    private readonly steps: Steps,
+    private readonly services: WorkerServices,
+    /** Placements whose drain has ended are to be released. */
+    onDue: () => void,
   ) {
-    this.backoff = new Backoff(context.config.restart);
-    this.proof = new ReleaseProof(state, runner, context);
-    this.drains = new Drains(state, runner, context, host.onDue);
+    this.backoff = new Backoff(services.config.restart, services.clock);
+    this.proof = new ReleaseProof(unit, runner, services);
+    this.drains = new Drains(unit, runner, services, onDue);
   }
 
   /** Monotonic ms: what failed is not tried again earlier. */
@@ -81,7 +64,7 @@ export class Releases {
   accepted(gpuId: number, isFirst: boolean, { drainMs, force = false }: StopManner): boolean {
     this.backoff.reset();
     this.notBeforeMs = 0;
-    const placement = this.state.releasing.get(gpuId);
+    const placement = this.unit.releasing.get(gpuId);
     if (force) this.drains.forget([gpuId]);
     else if (!isFirst && drainMs !== undefined) this.drains.shorten(gpuId, drainMs);
     else if (isFirst && placement?.status === 'RUNNING') this.drains.begin(gpuId, drainMs ?? 0);
@@ -107,12 +90,13 @@ export class Releases {
 
   /** When a stop of this GPU is done or late, ms from now. */
   limitMs(gpuId: number): number {
-    const { release_timeout_seconds: proofSeconds } = this.context.config.gpus;
+    const { release_timeout_seconds: proofSeconds } = this.services.config.gpus;
     return this.drains.leftMs([gpuId]) + this.runner.stopTimeoutMs + proofSeconds * 1000;
   }
 
   /** Nothing drains any more, and nobody is told. */
   close(): void {
+    this.isClosed = true;
     this.drains.close();
   }
 
@@ -132,11 +116,10 @@ export class Releases {
     const limitMs = this.runner.stopTimeoutMs + patienceMs;
     await this.run('asking', {
       limitMs,
-      gpuIds,
       call: async (signal) => {
         await this.proof.before(this.placementsOf(gpuIds), signal);
-        const context = { ...(await this.host.runnerContext(signal)), patienceMs };
-        await this.runner.stop(this.state.wanted(), gpuIds, context);
+        const context = { ...(await this.steps.runnerContext(signal, 'release')), patienceMs };
+        await this.runner.stop(this.unit.wanted(), gpuIds, context);
       },
       onSuccess: () => this.prove(gpuIds),
       onFailure: (error) =>
@@ -151,10 +134,9 @@ export class Releases {
     };
     await this.run('forcing', {
       limitMs,
-      gpuIds,
       call: async (signal) => {
         await this.proof.before(this.placementsOf(gpuIds), signal);
-        await this.runner.stopByForce(this.state.wanted(), gpuIds, await this.host.runnerContext(signal));
+        await this.runner.stopByForce(this.unit.wanted(), gpuIds, await this.steps.runnerContext(signal, 'release'));
       },
       onSuccess: () => {
         tried();
@@ -168,15 +150,13 @@ export class Releases {
   }
 
   private async prove(gpuIds: readonly number[]): Promise<void> {
-    if (this.host.isClosed()) return; // the next run releases once more
+    if (this.isClosed) return; // the next run releases once more
     for (const gpuId of gpuIds) {
-      const placement = this.state.releasing.get(gpuId);
-      if (placement) placement.hasLetGo = true;
+      this.unit.releasing.get(gpuId)?.letGo();
     }
-    this.context.tenantsChanged();
+    this.services.journal.touched();
     await this.run('proving', {
-      gpuIds: [],
-      limitMs: this.context.config.gpus.release_timeout_seconds * 1000 + PROOF_GRACE_MS,
+      limitMs: this.services.config.gpus.release_timeout_seconds * 1000 + PROOF_GRACE_MS,
       call: (signal) => this.proof.after(this.placementsOf(gpuIds), signal),
       onSuccess: () => this.succeeded(gpuIds),
       onFailure: (error) => this.failed(gpuIds, error),
@@ -190,7 +170,7 @@ export class Releases {
     const ended = (): void => {
       if (this.current === current) this.current = undefined;
     };
-    await this.host.runStep({
+    await this.steps.run(doing === 'proving' ? 'prove' : 'release', {
       ...step,
       onSuccess: () => {
         ended();
@@ -207,32 +187,31 @@ export class Releases {
   private async succeeded(gpuIds: readonly number[]): Promise<void> {
     this.backoff.reset();
     this.drains.forget(gpuIds);
-    this.host.onReleased();
     await this.records.released(gpuIds);
   }
 
   /** It is tried again, ever more rarely; the callers are told now. */
   private async failed(gpuIds: readonly number[], error: unknown): Promise<void> {
-    this.context.logger.error(
-      { err: error, model_name: this.state.modelName, gpu_ids: gpuIds },
+    this.services.logger.error(
+      { err: error, model_name: this.unit.modelName, gpu_ids: gpuIds },
       'A stop failed and is tried again',
     );
     this.drains.forget(gpuIds);
     const delayMs = this.backoff.delayMs;
     this.backoff.failed();
     // A stop that was accepted meanwhile must not wait for what others have failed at.
-    const isNew = this.state.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
-    this.notBeforeMs = isNew ? 0 : this.context.clock.monotonicMs() + delayMs;
+    const isNew = this.unit.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
+    this.notBeforeMs = isNew ? 0 : this.services.clock.monotonicMs() + delayMs;
     await this.records.releaseFailed(gpuIds, error);
   }
 
   private placementsOf(gpuIds: readonly number[]): Placement[] {
-    return gpuIds.flatMap((gpuId) => this.state.releasing.get(gpuId) ?? this.state.serving.get(gpuId) ?? []);
+    return gpuIds.flatMap((gpuId) => this.unit.releasing.get(gpuId) ?? this.unit.serving.get(gpuId) ?? []);
   }
 
   private lateError(gpuIds: readonly number[], limitMs: number): StopTimeoutError {
     return new StopTimeoutError(
-      `${this.state.modelName} on GPU ${gpuIds.join(', ')} was not stopped within ${limitMs / 1000} s; the stop goes on. Its status tells when it is done.`,
+      `${this.unit.modelName} on GPU ${gpuIds.join(', ')} was not stopped within ${limitMs / 1000} s; the stop goes on. Its status tells when it is done.`,
       { gpuIds },
     );
   }

@@ -1,29 +1,30 @@
-import type { Clock } from '../../common/clock.js';
 import { messageOf, retryPolicyOf } from '../../common/errors.js';
-import type { Config } from '../../config/schema.js';
 import { type Runner, ServerLostError } from '../../runners/runner.js';
+import type { UnitState } from '../deployment/unit-state.js';
 import { Backoff } from './backoff.js';
 import type { PlanInput } from './planner.js';
+import type { Load } from './server-loads.js';
+import type { WorkerServices } from './worker-services.js';
 
-interface RestartsContext {
-  readonly clock: Clock;
-  readonly config: Pick<Config, 'liveness' | 'restart'>;
-}
-
-/** How often the servers of one deployment were started in vain, and how long what goes on may last. */
+/**
+ * How often the server of one unit was brought up in vain, and how long that which goes on may last. The death of a server
+ * that units share is charged to those whose load was in flight; where none was, to all that it served.
+ */
 export class Restarts {
   private readonly backoff: Backoff;
   private notBeforeMs = 0;
   private waitDeadlineMs = 0;
   private silentSinceMs: number | undefined;
+  private readySeenMs = 0;
   private readonly runningSinceMs = new Map<number, number>();
   private lastFault = '';
 
   constructor(
+    private readonly unit: UnitState,
     private readonly runner: Runner,
-    private readonly context: RestartsContext,
+    private readonly services: WorkerServices,
   ) {
-    this.backoff = new Backoff(context.config.restart);
+    this.backoff = new Backoff(services.config.restart, services.clock);
     this.waitAnew();
   }
 
@@ -39,7 +40,7 @@ export class Restarts {
 
   /** Time, ms, that a server may leave unanswered. */
   get silenceLimitMs(): number {
-    return this.context.config.liveness.deadline_seconds * 1000;
+    return this.services.config.liveness.deadline_seconds * 1000;
   }
 
   /** A start was accepted: earlier failures count no more. */
@@ -59,7 +60,24 @@ export class Restarts {
     this.backoff.reset();
   }
 
-  isReady(gpuId: number): void {
+  /**
+   * Begins a load of the unit. Once its server has died of one, the next is made alone, so that no other is taken for the
+   * cause, or charged with it.
+   * @throws the signal's reason
+   */
+  async beginLoad(signal: AbortSignal, tell: (words: string) => void): Promise<Load> {
+    const wish = { server: this.serverName, unit: this.unit.name };
+    const { loads } = this.services;
+    return this.backoff.count > 0 ? loads.beginAlone(wish, signal, tell) : loads.begin(wish);
+  }
+
+  /** The server served by a look that began at `sinceMs`, monotonic. */
+  wasReady(sinceMs: number): void {
+    this.readySeenMs = sinceMs;
+  }
+
+  /** A placement serves from now on. */
+  isRunning(gpuId: number): void {
     this.runningSinceMs.set(gpuId, this.now);
   }
 
@@ -78,10 +96,12 @@ export class Restarts {
   lost(fault: string, gpuIds: readonly number[]): void {
     const until = this.silentSinceMs ?? this.now;
     const servedMs = Math.max(0, ...gpuIds.map((id) => until - (this.runningSinceMs.get(id) ?? until)));
-    if (gpuIds.length > 0 && servedMs >= this.context.config.restart.stable_after_seconds * 1000) {
+    if (gpuIds.length > 0 && servedMs >= this.services.config.restart.stable_after_seconds * 1000) {
       this.backoff.reset();
     }
-    this.notBeforeMs = this.backoff.count === 0 ? this.now : this.now + this.backoff.delayMs;
+    this.notBeforeMs = this.now;
+    if (this.isInnocent) return;
+    if (this.backoff.count > 0) this.notBeforeMs += this.backoff.delayMs;
     this.backoff.failed();
     this.lastFault = fault;
   }
@@ -103,7 +123,19 @@ export class Restarts {
     return new ServerLostError(`The server died ${this.backoff.count} times in a row: ${this.lastFault}`);
   }
 
+  /** The server may have died of the load of another model, and this unit only served beside it. */
+  get isInnocent(): boolean {
+    const wish = { server: this.serverName, unit: this.unit.name };
+    return this.services.loads.mayHaveDiedOfOthers(wish, this.readySeenMs);
+  }
+
+  private get serverName(): string {
+    const { modelName, name } = this.unit;
+    const [gpuId = 0] = [...this.unit.serving.keys(), ...this.unit.releasing.keys()];
+    return this.runner.serverNameOf(modelName, gpuId) ?? name;
+  }
+
   private get now(): number {
-    return this.context.clock.monotonicMs();
+    return this.services.clock.monotonicMs();
   }
 }

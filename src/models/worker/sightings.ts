@@ -1,67 +1,61 @@
 import type { PlacementObservation } from '../../runners/runner.js';
-import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { Placement } from '../deployment/placement.js';
 import type { PlacementJournal } from '../deployment/placement-journal.js';
+import type { UnitState } from '../deployment/unit-state.js';
 import type { Restarts } from './restarts.js';
+import type { Steps } from './steps.js';
 
-interface SightingsHost {
-  /** A call of the runner is under way, and what is missing on this GPU may be its doing. */
-  readonly isDisturbed: (gpuId: number) => boolean;
-  /** What served is to be brought back. */
-  readonly onLost: () => void;
-  /** The backend says that the placement serves. */
-  readonly onReady: (gpuId: number) => void;
-}
-
-/** Brings the statuses of one deployment in line with what its backend says. */
+/** Brings the statuses of one unit in line with what its backend says. */
 export class Sightings {
   constructor(
-    private readonly state: DeploymentState,
+    private readonly unit: UnitState,
     private readonly journal: PlacementJournal,
     private readonly restarts: Restarts,
-    private readonly host: SightingsHost,
+    private readonly steps: Steps,
   ) {}
 
-  apply(observations: readonly PlacementObservation[]): void {
+  /** @param sinceMs when the look began, monotonic */
+  apply(observations: readonly PlacementObservation[], sinceMs: number): void {
     if (observations.some(({ phase }) => phase === 'silent')) this.restarts.isSilent();
     else this.restarts.hasAnswered();
     const lost: [Placement, PlacementObservation][] = [];
     for (const observation of observations) {
-      const placement = this.state.serving.get(observation.gpuId);
+      const placement = this.unit.serving.get(observation.gpuId);
       if (!placement?.isActive) continue;
       if (observation.phase === 'unknown' || observation.phase === 'silent') {
         this.applyNoAnswer(placement, observation);
         continue;
       }
-      placement.pid = observation.pid;
-      placement.port = observation.port ?? placement.port;
-      placement.serverName = observation.serverName;
-      if (observation.phase === 'ready') this.applyReady(placement, observation);
-      else if (placement.status === 'RUNNING' && !this.host.isDisturbed(placement.gpuId)) {
-        lost.push([placement, observation]);
-      }
+      placement.servedBy(observation);
+      if (observation.phase === 'ready') this.applyReady(placement, observation, sinceMs);
+      else if (placement.status === 'RUNNING' && !this.steps.isActing) lost.push([placement, observation]);
     }
     if (lost.length > 0) this.bringBack(lost);
   }
 
-  private applyReady(placement: Placement, { sleeping }: PlacementObservation): void {
-    this.host.onReady(placement.gpuId);
+  private applyReady(placement: Placement, { sleeping }: PlacementObservation, sinceMs: number): void {
+    this.restarts.wasReady(sinceMs);
     if (placement.status === 'STARTING') {
-      this.restarts.isReady(placement.gpuId);
-      this.journal.record(this.state, placement, 'ready', 'the backend says that the model is ready');
+      this.restarts.isRunning(placement.gpuId);
+      this.journal.record(
+        this.unit.deployment,
+        placement,
+        'ready',
+        'the backend says that the model is ready',
+      );
     }
-    placement.sleeping = sleeping ?? placement.sleeping;
+    if (sleeping !== undefined) placement.sleeps(sleeping);
   }
 
   /** RUNNING is never hearsay: where nobody can tell, it ends. A silent server has its deadline first. */
   private applyNoAnswer(placement: Placement, { phase, reason }: PlacementObservation): void {
-    if (this.host.isDisturbed(placement.gpuId)) return;
+    if (this.steps.isActing) return;
     if (placement.status === 'RUNNING' && phase === 'unknown') {
       const words = `nobody can tell whether the model serves: ${reason ?? 'no answer'}`;
-      this.journal.record(this.state, placement, 'lost', words);
+      this.journal.record(this.unit.deployment, placement, 'lost', words);
     }
     if (placement.status === 'STARTING') {
-      placement.progress = `waiting for an answer: ${reason ?? 'none so far'}`;
+      placement.tell(`waiting for an answer: ${reason ?? 'none so far'}`);
     }
   }
 
@@ -75,8 +69,9 @@ export class Sightings {
     for (const [placement, { phase, reason }] of lost) {
       const words =
         phase === 'absent' ? 'the model is not there any more' : 'the backend starts the model anew';
-      this.journal.record(this.state, placement, 'lost', reason ?? words);
+      this.journal.record(this.unit.deployment, placement, 'lost', reason ?? words);
     }
-    this.host.onLost();
+    // The turn that is waited for is for what was missing when the wait began.
+    if (this.steps.current === 'wait') this.steps.interrupt();
   }
 }

@@ -1,7 +1,5 @@
-import type { Clock } from '../../common/clock.js';
-import { deadline, DeadlineError, orAborted } from '../../common/deadline.js';
+import { DeadlineError, within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
-import type { Logger } from '../../common/logging/logger.js';
 import type { Runner } from '../../runners/runner.js';
 import {
   type SleepContext,
@@ -9,10 +7,10 @@ import {
   type SleepLevel,
   SleepNotSupportedError,
 } from '../../runners/sleep.js';
-import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { Placement } from '../deployment/placement.js';
-import type { StartSlots } from './start-slots.js';
-import type { RunnerCall } from './steps.js';
+import type { UnitState } from '../deployment/unit-state.js';
+import type { Steps } from './steps.js';
+import type { WorkerServices } from './worker-services.js';
 
 /** Only what serves can fall asleep or wake up. */
 export class PlacementNotRunningError extends DomainError {
@@ -29,30 +27,20 @@ export class SleepTimeoutError extends DomainError {
 /** What is asked of a placement. */
 export type SleepWish = { readonly kind: 'sleep'; readonly level: SleepLevel } | { readonly kind: 'wake' };
 
-interface SleepsContext {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly slots: StartSlots;
-}
-
-/** What they need of the deployment's worker. */
-interface SleepsHost {
-  readonly runStep: (call: RunnerCall) => Promise<void>;
-  readonly wake: () => void;
-}
-
 /**
- * The sleeps and wakes of one deployment, one after another in the order of asking. None of them outlives its placement,
+ * The sleeps and wakes of one unit, one after another in the order of asking. None of them outlives its placement,
  * nor its last caller; one that a stop elsewhere has interrupted is done once more.
  */
 export class Sleeps {
   private queue: Command[] = [];
 
   constructor(
-    private readonly state: DeploymentState,
+    private readonly unit: UnitState,
     private readonly runner: Runner,
-    private readonly context: SleepsContext,
-    private readonly host: SleepsHost,
+    private readonly steps: Steps,
+    private readonly services: Pick<WorkerServices, 'clock' | 'logger' | 'slots'>,
+    /** There is something to do. */
+    private readonly onAsked: () => void,
   ) {}
 
   /**
@@ -64,13 +52,10 @@ export class Sleeps {
     if (limitMs === null) throw new SleepNotSupportedError(this.runner.backend);
     if (!this.isServing(placement)) throw this.notRunning(placement);
     const command = this.commandFor(placement, wish);
-    this.host.wake();
-    const limit = deadline(limitMs);
+    this.onAsked();
     command.callers += 1;
     try {
-      await orAborted(command.done, limit);
-    } catch (error) {
-      throw error === limit.reason ? this.late(command, limitMs) : error;
+      await within({ ms: limitMs, late: () => this.late(command, limitMs) }, () => command.done);
     } finally {
       command.callers -= 1;
       if (command.callers === 0) this.end(command);
@@ -84,9 +69,8 @@ export class Sleeps {
     const limitMs = this.runner.sleepTimeoutMs;
     if (!command || limitMs === null) return false;
     const { placement } = command;
-    await this.host.runStep({
+    await this.steps.run('sleep', {
       limitMs,
-      gpuIds: [placement.gpuId],
       call: (signal) => this.act(command, AbortSignal.any([signal, command.signal])),
       onSuccess: () => {
         this.succeeded(command);
@@ -96,7 +80,7 @@ export class Sleeps {
         this.end(command, error instanceof DeadlineError ? this.late(command, limitMs) : error);
       },
     });
-    if (this.isServing(placement)) placement.progress = undefined;
+    if (this.isServing(placement)) placement.tell(undefined);
     return true;
   }
 
@@ -106,7 +90,7 @@ export class Sleeps {
       const { placement } = command;
       if (this.isServing(placement)) continue;
       this.end(command, this.notRunning(placement));
-      if (placement.status === 'RUNNING') placement.progress = undefined;
+      if (placement.status === 'RUNNING') placement.tell(undefined);
     }
   }
 
@@ -125,23 +109,23 @@ export class Sleeps {
   }
 
   private async act({ placement, wish }: Command, signal: AbortSignal): Promise<void> {
-    const { modelName } = this.state;
+    const { modelName } = this.unit;
     const { gpuId } = placement;
     const onProgress = (words: string): void => {
-      if (!signal.aborted) placement.progress = words;
+      if (!signal.aborted) placement.tell(words);
     };
     // What gives or takes memory while another server measures what is free spoils its start.
     const changes = placement.sleeping !== (wish.kind === 'sleep');
     const slot =
       changes && this.runner.measuresFreeMemory(modelName)
-        ? await this.context.slots.take(
-            { modelName, gpuIds: placement.gpuIds, doing: DOING[wish.kind] },
+        ? await this.services.slots.take(
+            { modelName, unit: this.unit.name, gpuIds: placement.gpuIds, doing: DOING[wish.kind] },
             signal,
             onProgress,
           )
         : undefined;
     const context: SleepContext = { signal, onProgress };
-    const deployment = this.state.toServe();
+    const deployment = this.unit.toServe();
     try {
       if (wish.kind === 'sleep') await this.runner.sleep(deployment, gpuId, wish.level, context);
       else await this.runner.wake(deployment, gpuId, context);
@@ -156,11 +140,11 @@ export class Sleeps {
   private succeeded(command: Command): void {
     const { placement, wish } = command;
     if (this.isServing(placement)) {
-      placement.sleeping = wish.kind === 'sleep';
-      placement.updatedAt = this.context.clock.now();
-      this.state.updatedAt = placement.updatedAt;
-      this.context.logger.info(
-        { event: wish.kind, model_name: this.state.modelName, gpu_id: placement.gpuId },
+      placement.sleeps(wish.kind === 'sleep');
+      placement.updatedAt = this.services.clock.now();
+      this.unit.deployment.updatedAt = placement.updatedAt;
+      this.services.logger.info(
+        { event: wish.kind, model_name: this.unit.modelName, gpu_id: placement.gpuId },
         `${this.nameOf(placement)} ${wish.kind === 'sleep' ? 'sleeps' : 'is awake'}`,
       );
     }
@@ -173,17 +157,17 @@ export class Sleeps {
   }
 
   private isServing(placement: Placement): boolean {
-    const { serving, releasing } = this.state;
+    const { serving, releasing } = this.unit;
     const { gpuId, status } = placement;
     return serving.get(gpuId) === placement && !releasing.has(gpuId) && status === 'RUNNING';
   }
 
   private nameOf({ gpuId }: Placement): string {
-    return `${this.state.modelName} on GPU ${gpuId}`;
+    return `${this.unit.modelName} on GPU ${gpuId}`;
   }
 
   private notRunning(placement: Placement): PlacementNotRunningError {
-    const isLeaving = [...this.state.releasing.values()].includes(placement);
+    const isLeaving = [...this.unit.releasing.values()].includes(placement);
     return new PlacementNotRunningError(
       `${this.nameOf(placement)} is ${isLeaving ? 'being stopped' : placement.status}: only a placement that is RUNNING can sleep and wake.`,
     );

@@ -5,6 +5,8 @@ export interface StartSlot {
 
 interface Wish {
   readonly modelName: string;
+  /** Of the model; left out: it is the model. */
+  readonly unit?: string;
   readonly gpuIds: readonly number[];
   /** What it does with them; left out: it starts. */
   readonly doing?: string;
@@ -23,8 +25,8 @@ interface Waiting extends Wish {
 export class StartSlots {
   private holders: readonly Wish[] = [];
   private waiting: Waiting[] = [];
-  /** GPUs on which servers of a model come up, whoever started them. */
-  private readonly noted = new Map<string, readonly number[]>();
+  /** By unit: GPUs on which its server comes up, whoever started it. */
+  private readonly noted = new Map<string, Wish>();
 
   /**
    * Resolves when all these GPUs are free of starts; they are taken until the slot is released.
@@ -53,18 +55,18 @@ export class StartSlots {
     });
   }
 
-  /** All GPUs on which servers of a model come up now: others wait for these as for one that has a slot. */
-  note(modelName: string, gpuIds: readonly number[]): void {
-    if (gpuIds.length > 0) this.noted.set(modelName, gpuIds);
-    else if (!this.noted.delete(modelName)) return;
+  /** All GPUs on which the server of a unit comes up now: others wait for these as for one that has a slot. */
+  note(who: Pick<Wish, 'modelName' | 'unit'>, gpuIds: readonly number[]): void {
+    const key = unitOf(who);
+    if (gpuIds.length > 0) this.noted.set(key, { ...who, gpuIds });
+    else if (!this.noted.delete(key)) return;
     this.grantAll();
   }
 
   private grantAll(): void {
-    const noted = [...this.noted].map(([modelName, gpuIds]) => ({ modelName, gpuIds }));
     const before: Wish[] = [...this.holders];
     for (const wish of [...this.waiting]) {
-      const others = noted.filter(({ modelName }) => modelName !== wish.modelName);
+      const others = [...this.noted.values()].filter((each) => unitOf(each) !== unitOf(wish));
       const blocker = [...before, ...others].find((each) => firstShared(each, wish) !== undefined);
       if (blocker) wish.tell(`waiting: ${wordsOf(blocker)} on GPU ${String(firstShared(blocker, wish))}`);
       else this.grant(wish);
@@ -83,6 +85,10 @@ export class StartSlots {
       },
     });
   }
+}
+
+function unitOf({ modelName, unit = modelName }: Pick<Wish, 'modelName' | 'unit'>): string {
+  return unit;
 }
 
 function firstShared(a: Wish, b: Wish): number | undefined {

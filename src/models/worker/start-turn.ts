@@ -1,45 +1,61 @@
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
-import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { Placement } from '../deployment/placement.js';
+import type { UnitState } from '../deployment/unit-state.js';
 import type { StartSlot, StartSlots } from './start-slots.js';
 
-/** When the servers of one deployment may start, where its backend measures free memory. */
+/** When the servers of one unit may start, where its backend measures free memory. */
 export class StartTurn {
+  private slot: StartSlot | undefined;
+
   constructor(
-    private readonly state: DeploymentState,
+    private readonly unit: UnitState,
     private readonly runner: Runner,
     private readonly slots: StartSlots,
   ) {
     // What an earlier run of this service has launched may be measuring now: until it was asked, nobody knows.
-    this.note(state.active());
+    this.note(unit.active());
   }
 
-  /** What comes up without a slot, from an earlier run of this service, holds its GPUs like one that has one. */
+  /**
+   * What comes up without a slot, from an earlier run of this service, holds its GPUs like one that has one. The slot of a
+   * start that has ended is given back with this look, not before: a server may still come up though its start was
+   * interrupted.
+   */
   observed(observations: readonly PlacementObservation[]): void {
     const starting = observations.filter(({ phase }) => phase === 'starting').map(({ gpuId }) => gpuId);
-    this.note(this.state.active().filter(({ gpuId }) => starting.includes(gpuId)));
+    this.note(this.unit.active().filter(({ gpuId }) => starting.includes(gpuId)));
+    if (this.unit.toRelease().length === 0) this.giveBack();
   }
 
-  /** Resolves when no other start measures on these GPUs; they say who is waited for meanwhile. @throws the signal's reason */
-  async take(placements: readonly Placement[], signal: AbortSignal): Promise<StartSlot | undefined> {
-    if (!this.isNeeded) return undefined;
+  /**
+   * Resolves when no other start measures on these GPUs; the placements say who is waited for meanwhile.
+   * @throws the signal's reason
+   */
+  async take(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
+    if (!this.isNeeded || this.slot) return;
     const gpuIds = [...new Set(placements.flatMap((placement) => placement.gpuIds))];
     const tell = (words: string | undefined): void => {
-      for (const placement of placements) placement.progress = words;
+      for (const placement of placements) placement.tell(words);
     };
-    const slot = await this.slots.take({ modelName: this.state.modelName, gpuIds }, signal, tell);
+    const { modelName, name } = this.unit;
+    this.slot = await this.slots.take({ modelName, unit: name, gpuIds }, signal, tell);
     tell(undefined);
-    return slot;
   }
 
-  get isNeeded(): boolean {
-    return this.runner.measuresFreeMemory(this.state.modelName);
+  /** Nothing of a start that has ended is left, or its end was tried. */
+  giveBack(): void {
+    this.slot?.release();
+    this.slot = undefined;
+  }
+
+  private get isNeeded(): boolean {
+    return this.runner.measuresFreeMemory(this.unit.modelName);
   }
 
   private note(placements: readonly Placement[]): void {
     if (!this.isNeeded) return;
     this.slots.note(
-      this.state.modelName,
+      { modelName: this.unit.modelName, unit: this.unit.name },
       placements.flatMap(({ gpuIds }) => gpuIds),
     );
   }

@@ -1,0 +1,32 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Clock } from '../../common/clock.js';
+import { LOGGER, type Logger } from '../../common/logging/logger.js';
+import { CONFIG } from '../../config/config.module.js';
+import type { Config } from '../../config/schema.js';
+import { GpusService } from '../../gpus/gpus.service.js';
+import { DesiredStateStore } from '../../state/desired-state.store.js';
+import { DeploymentStates } from '../deployment/deployment-states.js';
+import { PlacementJournal } from '../deployment/placement-journal.js';
+import { ServerLoads } from './server-loads.js';
+import { StartSlots } from './start-slots.js';
+
+/** All that the workers share. */
+@Injectable()
+export class WorkerServices {
+  /** Starts that measure free memory wait for each other. */
+  readonly slots = new StartSlots();
+  /** Loads into servers that several models share. */
+  readonly loads: ServerLoads;
+
+  constructor(
+    readonly states: DeploymentStates,
+    readonly store: DesiredStateStore,
+    readonly journal: PlacementJournal,
+    readonly gpus: GpusService,
+    @Inject(Clock) readonly clock: Clock,
+    @Inject(CONFIG) readonly config: Config,
+    @Inject(LOGGER) readonly logger: Logger,
+  ) {
+    this.loads = new ServerLoads(clock);
+  }
+}
