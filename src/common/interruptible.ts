@@ -1,4 +1,4 @@
-import { deadline, orAborted } from './deadline.js';
+import { within } from './deadline.js';
 import { DomainError } from './errors.js';
 
 /** Work was told to give up its turn; nobody's fault. */
@@ -10,8 +10,8 @@ export class InterruptedError extends Error {
 }
 
 /**
- * One piece of work with a deadline, that can be told to end earlier. Work that does not heed its signal is left
- * behind when its grace is over, so that nobody waits for it for ever.
+ * One piece of work with a time limit, that can be told to end earlier. Its caller waits for the end of the work at most
+ * `graceMs` longer, also when the work does not heed its signal.
  */
 export class Interruptible {
   private readonly controller = new AbortController();
@@ -29,23 +29,29 @@ export class Interruptible {
     this.controller.abort(new InterruptedError());
   }
 
-  /** @throws InterruptedError, DeadlineError, or what `work` says of its end in its own words (a DomainError) */
+  /**
+   * Work that was interrupted before does not begin.
+   * @throws InterruptedError, DeadlineError, or what `work` says of its end in its own words (a DomainError)
+   */
   async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const signal = deadline(this.limitMs, this.controller.signal);
-    const patience = new AbortController();
-    const onAbort = (): void => {
-      setTimeout(() => {
-        patience.abort(signal.reason);
-      }, this.graceMs).unref();
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
+    const limit = { ms: this.limitMs, signal: this.controller.signal };
+    let begun: { readonly end: Promise<T>; readonly signal: AbortSignal } | undefined;
     try {
-      return await orAborted(work(signal), patience.signal);
+      return await within(limit, (signal) => {
+        begun = { end: work(signal), signal };
+        return begun.end;
+      });
     } catch (error) {
-      if (!(error instanceof DomainError)) signal.throwIfAborted();
-      throw error;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
+      if (!begun?.signal.aborted) throw error;
+      return await this.endInGrace(begun.end, error);
+    }
+  }
+
+  private async endInGrace<T>(end: Promise<T>, reason: unknown): Promise<T> {
+    try {
+      return await within({ ms: this.graceMs }, () => end);
+    } catch (error) {
+      throw error instanceof DomainError ? error : reason;
     }
   }
 }
