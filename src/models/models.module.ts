@@ -7,12 +7,19 @@ import { HealthPoller } from './watch/health-poller.js';
 import { ModelsController } from './api/models.controller.js';
 import { OrphanWatch } from './watch/orphan-watch.js';
 import { OrphansController } from './api/orphans.controller.js';
+import { DeploymentStates } from './deployment/deployment-states.js';
 import { PlacementJournal } from './deployment/placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
 import { MemoryLearner } from './watch/memory-learner.js';
+import { Acceptance } from './supervisor/acceptance.js';
+import { Adoption } from './supervisor/adoption.js';
+import { Deployments } from './supervisor/deployments.js';
+import { ServerEnd } from './supervisor/server-end.js';
 import { ServerShutdown } from './supervisor/shutdown.js';
+import { StartChecks } from './supervisor/start-checks.js';
 import { SleepController } from './api/sleep.controller.js';
 import { Supervisor } from './supervisor/supervisor.js';
+import { WorkerServices } from './worker/worker-services.js';
 
 @Module({
   imports: [RunnersModule, GpusModule, StateModule],
@@ -20,7 +27,14 @@ import { Supervisor } from './supervisor/supervisor.js';
   providers: [
     Catalog,
     PlacementJournal,
+    DeploymentStates,
+    WorkerServices,
     GpuRoom,
+    Deployments,
+    StartChecks,
+    Acceptance,
+    ServerEnd,
+    Adoption,
     ServerShutdown,
     Supervisor,
     HealthPoller,

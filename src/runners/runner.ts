@@ -26,7 +26,7 @@ export interface GpuNeeds {
 /** What a deployment was started with, valid under its runner's `optionsSchema`, defaults filled in. */
 export type DeploymentOptions = Readonly<Record<string, unknown>>;
 
-/** All that is wanted of one model. */
+/** What is wanted of one model: on all its GPUs, or on those of one unit. */
 export interface Deployment {
   readonly modelName: string;
   /** NVML indices it is to serve on, ascending. */
@@ -81,15 +81,6 @@ export interface RunnerContext {
   readonly onProgress: (progress: string) => void;
 }
 
-/** The same, for a start. */
-export interface StartContext extends RunnerContext {
-  /**
-   * Those GPUs of the deployment that are to be started; left out: all. The others serve, come up or drain, and a server
-   * that one of them has for itself is left alone.
-   */
-  readonly gpuIds?: readonly number[];
-}
-
 /** The same, for a stop. */
 export interface StopContext extends RunnerContext {
   /** What is left of the drain, ms: for so long, requests under way may hold up the end of a server. */
@@ -106,7 +97,8 @@ export interface Workload {
 
 /**
  * Knows one backend: turns deployments into servers that serve them, and says what is true (the seed's "BaseRunner").
- * The supervisor calls `start` and `stop` for one model one after another, for different models side by side.
+ * `start`, `stop`, `stopByForce`, `recycle`, `sleep` and `wake` are called for one unit one after another, for different units
+ * side by side; their deployments hold the GPUs of that unit alone.
  */
 export abstract class Runner {
   /** `model_type` of the API. */
@@ -144,6 +136,14 @@ export abstract class Runner {
     return null;
   }
 
+  /**
+   * The unit that one call changes: what has its own steps, tries and clocks. By default the server; of a server that
+   * models share, whose models are loaded one by one, the model.
+   */
+  unitOf(modelName: string, gpuId: number): string {
+    return this.serverNameOf(modelName, gpuId) ?? modelName;
+  }
+
   /** What one placement asks of its GPU, by the configuration. */
   gpuNeeds(_modelName: string, _options: DeploymentOptions): GpuNeeds {
     return { memoryMiB: null, policy: 'shared' };
@@ -176,13 +176,13 @@ export abstract class Runner {
    * The checks of a start that change nothing.
    * @throws DomainError that says what stands in the way
    */
-  abstract preflight(deployment: Deployment, context: StartContext): Promise<void>;
+  abstract preflight(deployment: Deployment, context: RunnerContext): Promise<void>;
 
   /**
    * Makes the model serve on every GPU of the deployment. Idempotent; interrupts nothing that serves already.
    * @throws ServerLostError when trying again may help; any other error, ServerUnfitError among them, is final
    */
-  abstract start(deployment: Deployment, context: StartContext): Promise<void>;
+  abstract start(deployment: Deployment, context: RunnerContext): Promise<void>;
 
   /**
    * Takes `gpuIds` away. `deployment.gpuIds` are those that stay; none: the model is gone afterwards, and so is its

@@ -86,15 +86,22 @@ export class DesiredStateStore {
    * Replaces, or with `undefined` removes, what is wanted of a model. Resolves once it is on disk.
    * @throws StateWriteError; the state is then as it was before
    */
-  async put(modelName: string, deployment: DesiredDeployment | undefined): Promise<void> {
-    const previous = this.deployments.get(modelName);
-    this.set(modelName, deployment);
-    // Another writer of the same model cannot come between: the supervisor holds the model's lock.
+  put(modelName: string, deployment: DesiredDeployment | undefined): Promise<void> {
+    return this.putAll(new Map([[modelName, deployment]]));
+  }
+
+  /** The same of several models at once: all of it is on disk afterwards, or nothing. @throws StateWriteError */
+  async putAll(changes: ReadonlyMap<string, DesiredDeployment | undefined>): Promise<void> {
+    const previous = [...changes.keys()].map(
+      (modelName) => [modelName, this.deployments.get(modelName)] as const,
+    );
+    for (const [modelName, deployment] of changes) this.set(modelName, deployment);
+    // Another writer of the same model cannot come between: its writers hold the lock of its deployment.
     await this.saveOr(
       () => {
-        this.set(modelName, previous);
+        for (const [modelName, deployment] of previous) this.set(modelName, deployment);
       },
-      { modelName },
+      { models: [...changes.keys()] },
     );
   }
 

@@ -10,7 +10,6 @@ import {
   type PlacementPhase,
   Runner,
   type RunnerContext,
-  type StartContext,
   type StopContext,
   type Workload,
 } from '../../src/runners/runner.js';
@@ -126,9 +125,9 @@ export class FakeRunner extends Runner {
   private readonly arrivals: (() => void)[] = [];
   private readonly listeners = new Set<() => void>();
   private overlap = new Map<string, number>();
-  /** The contract was broken: two calls for one model at once. */
+  /** The contract was broken: two calls for one unit at once. */
   overlapped = false;
-  /** GPUs on which a start is under way, by model. */
+  /** GPUs on which a start is under way, by unit. */
   private readonly measuring = new Map<string, readonly number[]>();
   /** The contract was broken: servers that measure free memory came up at once on one GPU. */
   measuredTogether = false;
@@ -202,18 +201,16 @@ export class FakeRunner extends Runner {
     if (this.preflightError) throw this.preflightError;
   }
 
-  async start(deployment: Deployment, context: StartContext): Promise<void> {
+  async start(deployment: Deployment, context: RunnerContext): Promise<void> {
     const { modelName, gpuIds } = deployment;
     this.calls.push(`start ${modelName} [${gpuIds.join()}]`);
-    // With a server for each GPU, the others' are left alone.
-    const started = this.measures ? (context.gpuIds ?? gpuIds) : gpuIds;
-    this.measure(modelName, started);
+    this.measure(modelName, gpuIds);
     try {
       await this.perform('start', deployment, gpuIds, context, () => {
-        this.world.set(modelName, new Set([...this.servedOn(modelName), ...started]));
+        this.world.set(modelName, new Set([...this.servedOn(modelName), ...gpuIds]));
       });
     } finally {
-      this.measuring.delete(modelName);
+      this.measuring.delete(this.unitOf(modelName, gpuIds[0] ?? 0));
     }
   }
 
@@ -221,14 +218,19 @@ export class FakeRunner extends Runner {
     if (!this.measures) return;
     const isServed = (gpuId: number): boolean => this.world.get(modelName)?.has(gpuId) ?? false;
     const held = gpuIds.filter((gpuId) => !isServed(gpuId)).flatMap((gpuId) => this.gpusOf(gpuId));
-    const others = [...this.measuring].flatMap(([model, gpus]) => (model === modelName ? [] : gpus));
+    const unit = this.unitOf(modelName, gpuIds[0] ?? 0);
+    const others = [...this.measuring].flatMap(([other, gpus]) => (other === unit ? [] : gpus));
     if (held.some((gpuId) => others.includes(gpuId))) this.measuredTogether = true;
-    this.measuring.set(modelName, held);
+    this.measuring.set(unit, held);
   }
 
   override serverNameOf(modelName: string, gpuId: number): string {
     if (this.isShared) return 'server';
     return this.measures ? `server-${modelName}-${gpuId}` : `server-${modelName}`;
+  }
+
+  override unitOf(modelName: string, gpuId: number): string {
+    return this.isShared ? modelName : super.unitOf(modelName, gpuId);
   }
 
   override gpusOf(gpuId: number): readonly number[] {
@@ -392,9 +394,9 @@ export class FakeRunner extends Runner {
     context: RunnerContext,
     takeEffect: () => void,
   ): Promise<void> {
-    const { modelName } = deployment;
-    const running = (this.overlap.get(modelName) ?? 0) + 1;
-    this.overlap.set(modelName, running);
+    const unit = this.unitOf(deployment.modelName, gpuIds[0] ?? 0);
+    const running = (this.overlap.get(unit) ?? 0) + 1;
+    this.overlap.set(unit, running);
     if (running > 1) this.overlapped = true;
     try {
       const failure = this.failures[verb].shift();
@@ -407,7 +409,7 @@ export class FakeRunner extends Runner {
       } else call.succeed();
       await (this.ignoresSignals ? call.done : orAborted(call.done, context.signal));
     } finally {
-      this.overlap.set(modelName, (this.overlap.get(modelName) ?? 1) - 1);
+      this.overlap.set(unit, (this.overlap.get(unit) ?? 1) - 1);
     }
   }
 }

@@ -12,6 +12,13 @@ import { OrphanWatch } from '../../src/models/watch/orphan-watch.js';
 import { PlacementJournal } from '../../src/models/deployment/placement-journal.js';
 import { GpuRoom } from '../../src/models/room/gpu-room.js';
 import { MemoryLearner } from '../../src/models/watch/memory-learner.js';
+import { Acceptance } from '../../src/models/supervisor/acceptance.js';
+import { Adoption } from '../../src/models/supervisor/adoption.js';
+import { Deployments } from '../../src/models/supervisor/deployments.js';
+import { ServerEnd } from '../../src/models/supervisor/server-end.js';
+import { StartChecks } from '../../src/models/supervisor/start-checks.js';
+import { DeploymentStates } from '../../src/models/deployment/deployment-states.js';
+import { WorkerServices } from '../../src/models/worker/worker-services.js';
 import { ServerShutdown } from '../../src/models/supervisor/shutdown.js';
 import { Supervisor } from '../../src/models/supervisor/supervisor.js';
 import type { Runner } from '../../src/runners/runner.js';
@@ -29,7 +36,14 @@ export function testConfig(): Config {
   const config = loadConfig(DEFAULT_YAML, {});
   return {
     ...config,
-    restart: { max_attempts: 3, initial_delay_ms: 1000, max_delay_ms: 5000, stable_after_seconds: 60 },
+    restart: {
+      max_attempts: 3,
+      initial_delay_ms: 1000,
+      max_delay_ms: 5000,
+      stable_after_seconds: 60,
+      window_seconds: 3600,
+      jitter: 0,
+    },
   };
 }
 
@@ -101,17 +115,22 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     this.catalog = new Catalog(runners);
     this.shutdown = new ServerShutdown(this.catalog, config, logger);
     this.learned = new GpuMemoryStore(this.clock, { state: { dir: '/nowhere' } }, logger);
+    const states = new DeploymentStates();
+    const services = new WorkerServices(states, store, journal, gpus, this.clock, config, logger);
+    const deployments = new Deployments(this.catalog, states, services, this.clock, logger);
     this.supervisor = new Supervisor(
       this.catalog,
       store,
       journal,
-      gpus,
-      this.tenants,
+      states,
+      deployments,
+      new StartChecks(this.catalog, gpus, states),
+      new Acceptance(this.catalog, store, journal, this.clock),
+      new ServerEnd(deployments, this.catalog, store, journal, this.clock),
+      new Adoption(this.catalog, store, deployments, logger),
       new GpuRoom(gpus, this.learned, config, logger),
       this.shutdown,
-      this.clock,
-      config,
-      logger,
+      this.tenants,
     );
     this.learner = new MemoryLearner(
       this.supervisor,

@@ -19,11 +19,13 @@ export class MemoryStore extends DesiredStateStore {
     return Promise.resolve([...this.saved.values()]);
   }
 
-  override async put(modelName: string, deployment: DesiredDeployment | undefined): Promise<void> {
+  override async putAll(changes: ReadonlyMap<string, DesiredDeployment | undefined>): Promise<void> {
     await Promise.resolve();
     if (this.isFull) throw new StateWriteError('Cannot write the state: the disk is full.');
-    if (deployment) this.saved.set(modelName, structuredClone(deployment));
-    else this.saved.delete(modelName);
+    for (const [modelName, deployment] of changes) {
+      if (deployment) this.saved.set(modelName, structuredClone(deployment));
+      else this.saved.delete(modelName);
+    }
   }
 
   override get adoption(): AdoptionProgress | undefined {

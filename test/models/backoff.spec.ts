@@ -1,10 +1,18 @@
 import fc from 'fast-check';
+import { FakeClock } from '../fakes/fake-clock.js';
 import { Backoff } from '../../src/models/worker/backoff.js';
 
-const CONFIG = { max_attempts: 3, initial_delay_ms: 100, max_delay_ms: 1000, stable_after_seconds: 60 };
+const CONFIG = {
+  max_attempts: 3,
+  initial_delay_ms: 100,
+  max_delay_ms: 1000,
+  stable_after_seconds: 60,
+  window_seconds: 600,
+  jitter: 0,
+};
 
 function after(failures: number, config = CONFIG): Backoff {
-  const backoff = new Backoff(config);
+  const backoff = new Backoff(config, new FakeClock());
   for (let index = 0; index < failures; index += 1) backoff.failed();
   return backoff;
 }

@@ -189,7 +189,10 @@ describe('the desired state of a deployment', () => {
     ],
   ])('comes back from the disk as it went: %j', (placements) => {
     const deployment = desired('A', placements);
-    const state = DeploymentState.restore(deployment, deployment.options, { gpusOf: (gpuId) => [gpuId] });
+    const state = DeploymentState.restore(deployment, deployment.options, {
+      gpusOf: (gpuId) => [gpuId],
+      unitOf: (modelName) => modelName,
+    });
     expect(state.toDesired()).toEqual(deployment);
   });
 });

@@ -134,6 +134,14 @@ export const restartSection = z.strictObject({
     .min(0)
     .max(86_400)
     .describe('RUNNING for this long: the tries are counted anew.'),
+  window_seconds: z.number().min(1).max(604_800).describe('Failures older than this count no more.'),
+  jitter: z
+    .number()
+    .min(0)
+    .max(1)
+    .describe(
+      'Share of a delay by which it is longer, at random: what died together does not come back together.',
+    ),
 });
 
 export const shutdownSection = z.strictObject({

@@ -1,14 +1,15 @@
-import { deadline, orAborted } from '../../common/deadline.js';
-import type { Clock } from '../../common/clock.js';
+import { within } from '../../common/deadline.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { Clock } from '../../common/clock.js';
 import type { DeploymentOptions } from '../../runners/runner.js';
 import type { DesiredDeployment } from '../../state/desired-state.js';
-import type { DesiredStateStore } from '../../state/desired-state.store.js';
-import type { Catalog } from '../deployment/catalog.js';
+import { DesiredStateStore } from '../../state/desired-state.store.js';
+import { Catalog } from '../deployment/catalog.js';
 import { type DeploymentState, desiredOf } from '../deployment/deployment-state.js';
-import type { DeploymentWorker } from '../worker/deployment-worker.js';
+import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { notPlaced, StopTimeoutError } from '../deployment/errors.js';
 import { Placement } from '../deployment/placement.js';
-import type { PlacementJournal } from '../deployment/placement-journal.js';
+import { PlacementJournal } from '../deployment/placement-journal.js';
 
 /** What a request says of a stop. */
 export interface StopRequested {
@@ -18,6 +19,9 @@ export interface StopRequested {
   readonly force?: boolean | undefined;
 }
 
+/** Slack, ms, over the runner's own deadline before a waiting stop is answered. */
+const STOP_ANSWER_SLACK_MS = 2000;
+
 /** A start that has passed its checks. */
 export interface StartPermitted {
   readonly gpuId: number;
@@ -26,30 +30,29 @@ export interface StartPermitted {
   readonly options: DeploymentOptions;
 }
 
-interface AcceptanceContext {
-  readonly catalog: Catalog;
-  readonly store: DesiredStateStore;
-  readonly journal: PlacementJournal;
-  readonly clock: Clock;
-}
-
 /**
- * What makes a command accepted: it is on disk first, then in memory, and the worker is told. The caller holds the lock
+ * What makes a command accepted: it is on disk first, then in memory, and the workers are told. The caller holds the lock
  * of the deployment's records.
  */
+@Injectable()
 export class Acceptance {
-  constructor(private readonly context: AcceptanceContext) {}
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly store: DesiredStateStore,
+    private readonly journal: PlacementJournal,
+    @Inject(Clock) private readonly clock: Clock,
+  ) {}
 
   /** @throws StateWriteError; nothing has changed then */
-  async start(worker: DeploymentWorker, { gpuId, gpuIds, options }: StartPermitted): Promise<Placement> {
-    const { state } = worker;
-    const now = this.context.clock.now();
+  async start(workers: DeploymentWorkers, { gpuId, gpuIds, options }: StartPermitted): Promise<Placement> {
+    const { state } = workers;
+    const now = this.clock.now();
     const failed = [...state.serving.values()].filter((placement) => placement.holdsAnyOf(gpuIds));
-    const again = failed.find((each) => isSame(each, gpuId, gpuIds) && !isAwaited(worker, each));
+    const again = failed.find((each) => isSame(each, gpuId, gpuIds) && !isAwaited(workers, each));
     const superseded = failed.filter((placement) => placement !== again);
-    const toFollow = superseded.filter((each) => mustEndFirst(worker, each));
+    const toFollow = superseded.filter((each) => mustEndFirst(workers, each));
     const desired = state.toDesired();
-    await this.context.store.put(state.modelName, {
+    await this.store.put(state.modelName, {
       ...desired,
       options: { ...options },
       placements: [
@@ -66,10 +69,12 @@ export class Acceptance {
     state.options = options;
     for (const placement of superseded) this.supersede(state, placement, toFollow.includes(placement));
     const placement = again ?? new Placement(gpuId, gpuIds, now);
-    placement.needsRelease = false;
-    placement.port = this.context.catalog.find(state.modelName)?.expectedPort(state.modelName) ?? null;
-    state.serving.set(gpuId, placement);
-    this.context.journal.record(state, placement, 'start', 'a start was accepted');
+    const port = this.catalog.find(state.modelName)?.expectedPort(state.modelName) ?? null;
+    placement.servedBy({ pid: null, port, serverName: null });
+    const worker = workers.on(gpuId);
+    worker.unit.serving.set(gpuId, placement);
+    this.journal.record(state, placement, 'start', 'a start was accepted');
+    for (const each of toFollow) if (workers.on(each.gpuId) !== worker) workers.on(each.gpuId).wake();
     worker.startAccepted();
     return placement;
   }
@@ -79,25 +84,27 @@ export class Acceptance {
    * @throws NotPlacedError, StateWriteError; nothing has changed then
    */
   async stop(
-    worker: DeploymentWorker,
+    workers: DeploymentWorkers,
     gpuId: number,
     asked: StopRequested,
   ): Promise<{ placement: Placement; done: Promise<Placement> }> {
-    const { state } = worker;
+    const { state } = workers;
     const wanted = state.servingOn(gpuId);
     const placement = wanted ?? state.releasingOn(gpuId);
     if (!placement) throw notPlaced(state.modelName, gpuId);
     const { gpuId: id } = placement;
-    const isFirst = !state.releasing.has(id);
+    const worker = workers.on(id);
+    const { serving, releasing } = worker.unit;
+    const isFirst = !releasing.has(id);
     if (wanted) {
-      await this.context.store.put(state.modelName, toRelease(state, wanted, this.context.clock.now()));
-      state.serving.delete(id);
-      if (isFirst) state.releasing.set(id, wanted);
-      else this.context.journal.record(state, wanted, 'released', 'stopped before its start had begun');
+      await this.store.put(state.modelName, toRelease(state, wanted, this.clock.now()));
+      serving.delete(id);
+      if (isFirst) leave(releasing, wanted);
+      else this.journal.record(state, wanted, 'released', 'stopped before its start had begun');
     }
-    const done = worker.records.waiters.wait(id);
+    const done = workers.records.waiters.wait(id);
     const configured = isFirst
-      ? this.context.catalog.find(state.modelName)?.drainSeconds(state.modelName)
+      ? this.catalog.find(state.modelName)?.drainSeconds(state.modelName)
       : undefined;
     const drainSeconds = asked.drainSeconds ?? configured;
     worker.stopAccepted(id, isFirst, {
@@ -109,10 +116,16 @@ export class Acceptance {
 
   /** What failed on GPUs that another start takes: it goes, at once or when the backend has let go of it. */
   private supersede(state: DeploymentState, placement: Placement, mustEnd: boolean): void {
-    state.serving.delete(placement.gpuId);
-    if (mustEnd) state.releasing.set(placement.gpuId, placement);
-    else this.context.journal.record(state, placement, 'released', 'a start took its GPU');
+    const { serving, releasing } = state.unitOn(placement.gpuId);
+    serving.delete(placement.gpuId);
+    if (mustEnd) leave(releasing, placement);
+    else this.journal.record(state, placement, 'released', 'a start took its GPU');
   }
+}
+
+function leave(releasing: Map<number, Placement>, placement: Placement): void {
+  placement.leave();
+  releasing.set(placement.gpuId, placement);
 }
 
 function isSame(placement: Placement, gpuId: number, gpuIds: readonly number[]): boolean {
@@ -120,12 +133,12 @@ function isSame(placement: Placement, gpuId: number, gpuIds: readonly number[]):
 }
 
 /** Somebody waits for the end of what failed: the start follows it. */
-function isAwaited(worker: DeploymentWorker, { gpuId }: Placement): boolean {
-  return worker.records.waiters.has(gpuId);
+function isAwaited(workers: DeploymentWorkers, { gpuId }: Placement): boolean {
+  return workers.records.waiters.has(gpuId);
 }
 
-function mustEndFirst(worker: DeploymentWorker, placement: Placement): boolean {
-  return placement.needsRelease || isAwaited(worker, placement);
+function mustEndFirst(workers: DeploymentWorkers, placement: Placement): boolean {
+  return placement.isUnclean || isAwaited(workers, placement);
 }
 
 function toRelease(state: DeploymentState, placement: Placement, now: Date): DesiredDeployment {
@@ -140,26 +153,21 @@ function toRelease(state: DeploymentState, placement: Placement, now: Date): Des
   };
 }
 
-/** Slack, ms, over the runner's own deadline before a waiting stop is answered. */
-const STOP_ANSWER_SLACK_MS = 2000;
-
 /**
  * Waits until the backend has let go of a GPU.
  * @throws StopTimeoutError at the deadline: the stop goes on in the background; and what `done` rejects with
  */
 export async function untilLetGo(
-  worker: DeploymentWorker,
+  workers: DeploymentWorkers,
   gpuId: number,
   done: Promise<Placement>,
 ): Promise<Placement> {
-  const { modelName } = worker.state;
-  const limitMs = worker.stopLimitMs(gpuId) + STOP_ANSWER_SLACK_MS;
-  const limit = deadline(limitMs);
-  return orAborted(done, limit).catch((error: unknown) => {
-    if (error !== limit.reason) throw error;
-    throw new StopTimeoutError(
-      `${modelName} on GPU ${gpuId} was not stopped within ${Math.ceil(limitMs / 1000)} s; the stop goes on. Its status tells when it is done.`,
+  const { modelName } = workers.state;
+  const ms = workers.on(gpuId).stopLimitMs(gpuId) + STOP_ANSWER_SLACK_MS;
+  const late = (): StopTimeoutError =>
+    new StopTimeoutError(
+      `${modelName} on GPU ${gpuId} was not stopped within ${Math.ceil(ms / 1000)} s; the stop goes on. Its status tells when it is done.`,
       { modelName, gpuId },
     );
-  });
+  return within({ ms, late }, () => done);
 }

@@ -1,28 +1,24 @@
-import { deadline, orAborted } from '../../common/deadline.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { within } from '../../common/deadline.js';
 import { messageOf } from '../../common/errors.js';
-import type { Logger } from '../../common/logging/logger.js';
-import type { Deployment, Runner } from '../../runners/runner.js';
-import type { DesiredStateStore } from '../../state/desired-state.store.js';
+import { LOGGER, type Logger } from '../../common/logging/logger.js';
+import type { Runner } from '../../runners/runner.js';
+import { DesiredStateStore } from '../../state/desired-state.store.js';
+import { Catalog } from '../deployment/catalog.js';
 import { AdoptionPendingError } from '../deployment/errors.js';
+import { Deployments } from './deployments.js';
 
 /** Time, ms, of a backend to say what it serves. */
 const ATTEMPT_TIMEOUT_MS = 5000;
 /** Time, ms, until a backend that could not tell is asked again. */
 const RETRY_MS = 1000;
 
-interface Context {
-  readonly runners: readonly Runner[];
-  readonly store: Pick<DesiredStateStore, 'adoption' | 'putAdoption'>;
-  readonly logger: Logger;
-  /** What serves is wanted from here on; resolves once that is on disk. */
-  readonly takeUp: (runner: Runner, deployment: Deployment) => Promise<void>;
-}
-
 /**
  * After a state file that made no sense: what runs under this service's label is wanted again. Each backend is asked until
  * it has told all; until then nothing of it may be taken for an orphan, and no server of it is shared with what is
  * not known. How far that is, is on disk with what was taken up.
  */
+@Injectable()
 export class Adoption {
   private readonly due = new Map<string, Runner>();
   private readonly attempts = new Map<string, Promise<void>>();
@@ -30,13 +26,18 @@ export class Adoption {
   private readonly ending = new AbortController();
   private readonly retries = new Map<string, NodeJS.Timeout>();
 
-  constructor(private readonly context: Context) {}
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly store: DesiredStateStore,
+    private readonly deployments: Deployments,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
 
   /** Once the state has been read. Waits for no backend. */
   begin(): void {
-    const { adoption } = this.context.store;
+    const { adoption } = this.store;
     if (!adoption) return;
-    for (const runner of this.context.runners) {
+    for (const runner of this.catalog.allRunners) {
       if (!adoption.done.includes(runner.backend)) this.due.set(runner.backend, runner);
     }
     for (const runner of this.due.values()) void this.attempt(runner);
@@ -54,7 +55,7 @@ export class Adoption {
   async settled(backend: string): Promise<void> {
     const runner = this.due.get(backend);
     if (!runner) return;
-    await orAborted(this.attempt(runner), deadline(ATTEMPT_TIMEOUT_MS)).catch(() => undefined);
+    await within({ ms: ATTEMPT_TIMEOUT_MS }, () => this.attempt(runner)).catch(() => undefined);
     if (!this.due.has(backend) || this.ending.signal.aborted) return;
     throw new AdoptionPendingError(
       `The state of this service was lost, and what ${backend} serves has not been taken up yet: ${this.troubles.get(backend) ?? 'no answer so far'}. Nothing was changed; it is tried all the time: mend that, or try again.`,
@@ -86,14 +87,16 @@ export class Adoption {
 
   private async takeUpAll(runner: Runner): Promise<void> {
     const { backend } = runner;
-    const limit = deadline(ATTEMPT_TIMEOUT_MS, this.ending.signal);
-    const { deployments, unclear } = await orAborted(runner.adoptable(limit), limit);
+    const { deployments, unclear } = await within(
+      { ms: ATTEMPT_TIMEOUT_MS, signal: this.ending.signal },
+      (limit) => runner.adoptable(limit),
+    );
     // In one write: of a server that models share, all are wanted or none.
-    await Promise.all(deployments.map((deployment) => this.context.takeUp(runner, deployment)));
+    await Promise.all(deployments.map((deployment) => this.deployments.takeUp(runner, deployment)));
     if (unclear !== undefined) throw new Error(unclear);
     await this.done(backend);
     this.due.delete(backend);
-    this.context.logger[deployments.length > 0 ? 'warn' : 'info'](
+    this.logger[deployments.length > 0 ? 'warn' : 'info'](
       { model_type: backend, models: deployments.map(({ modelName }) => modelName) },
       'The state was lost: all that runs of this backend has been taken up',
     );
@@ -101,10 +104,9 @@ export class Adoption {
 
   /** The last one ends it. */
   private async done(backend: string): Promise<void> {
-    const { store } = this.context;
-    const done = [...(store.adoption?.done ?? []), backend];
-    const isAll = this.context.runners.every((runner) => done.includes(runner.backend));
-    await store.putAdoption(isAll ? undefined : { done });
+    const done = [...(this.store.adoption?.done ?? []), backend];
+    const isAll = this.catalog.allRunners.every((runner) => done.includes(runner.backend));
+    await this.store.putAdoption(isAll ? undefined : { done });
   }
 
   private failed(runner: Runner, error: unknown): void {
@@ -114,7 +116,7 @@ export class Adoption {
     this.retries.set(backend, retry.unref());
     const level = this.troubles.has(backend) ? 'debug' : 'error';
     this.troubles.set(backend, messageOf(error));
-    this.context.logger[level](
+    this.logger[level](
       { err: error, model_type: backend },
       'The state was lost, and what runs of this backend cannot be told: nothing of it is removed, and it is asked again',
     );

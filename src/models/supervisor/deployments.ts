@@ -1,53 +1,37 @@
-import type { Clock } from '../../common/clock.js';
-import type { Logger } from '../../common/logging/logger.js';
-import type { Config } from '../../config/schema.js';
-import type { GpusService } from '../../gpus/gpus.service.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { Clock } from '../../common/clock.js';
+import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import type { Deployment, Runner } from '../../runners/runner.js';
-import type { Needed } from '../../runners/unneeded.js';
 import type { DesiredDeployment } from '../../state/desired-state.js';
-import type { DesiredStateStore } from '../../state/desired-state.store.js';
-import type { Catalog } from '../deployment/catalog.js';
+import { Catalog } from '../deployment/catalog.js';
 import { DeploymentState } from '../deployment/deployment-state.js';
-import { DeploymentWorker } from '../worker/deployment-worker.js';
-import type { PlacementJournal } from '../deployment/placement-journal.js';
-import { StartSlots } from '../worker/start-slots.js';
+import { DeploymentStates } from '../deployment/deployment-states.js';
+import { DeploymentWorkers } from '../worker/deployment-workers.js';
+import { WorkerServices } from '../worker/worker-services.js';
 
-interface DeploymentsContext {
-  readonly catalog: Catalog;
-  readonly store: DesiredStateStore;
-  readonly journal: PlacementJournal;
-  readonly gpus: GpusService;
-  readonly clock: Clock;
-  readonly config: Config;
-  readonly logger: Logger;
-  /** What is placed on the GPUs has changed without a transition. */
-  readonly tenantsChanged: () => void;
-}
-
-/** Every deployment, each with the one worker that writes it. */
+/** Every deployment, each with the workers that write it. */
+@Injectable()
 export class Deployments {
-  private readonly byModel = new Map<string, DeploymentWorker>();
-  /** What the state wants and this configuration cannot serve. */
-  private readonly leftAlone: DesiredDeployment[] = [];
-  private readonly slots = new StartSlots();
+  private readonly byModel = new Map<string, DeploymentWorkers>();
 
-  constructor(private readonly context: DeploymentsContext) {}
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly states: DeploymentStates,
+    private readonly services: WorkerServices,
+    @Inject(Clock) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
 
-  get workers(): DeploymentWorker[] {
+  get all(): DeploymentWorkers[] {
     return [...this.byModel.values()];
   }
 
-  find(modelName: string): DeploymentWorker | undefined {
+  find(modelName: string): DeploymentWorkers | undefined {
     return this.byModel.get(modelName);
   }
 
-  /** Those that have a placement. */
-  placed(): DeploymentState[] {
-    return this.workers.map(({ state }) => state).filter((state) => !state.isEmpty);
-  }
-
-  /** Of a model that has none yet, a new one. */
-  workerOf(runner: Runner, modelName: string): DeploymentWorker {
+  /** Of a model that has none yet, new ones. */
+  of(runner: Runner, modelName: string): DeploymentWorkers {
     return this.byModel.get(modelName) ?? this.create(runner, this.stateOf(runner, modelName));
   }
 
@@ -56,17 +40,16 @@ export class Deployments {
     const options = runner.defaultOptions(modelName);
     return (
       this.byModel.get(modelName)?.state ??
-      new DeploymentState(modelName, runner.backend, options, this.context.clock.now())
+      new DeploymentState(modelName, runner.backend, options, this.clock.now(), runner)
     );
   }
 
   /** What the last run has left behind. What this configuration cannot serve stays on disk as it is. */
   restore(desired: DesiredDeployment): void {
-    const { catalog, logger } = this.context;
-    const runner = catalog.find(desired.model_name);
+    const runner = this.catalog.find(desired.model_name);
     if (runner?.backend !== desired.model_type) {
-      this.leftAlone.push(desired);
-      logger.error(
+      this.states.leaveAlone(desired);
+      this.logger.error(
         { desired },
         'The state wants a model that this configuration does not have, or has in another backend: left as it is',
       );
@@ -75,7 +58,7 @@ export class Deployments {
     const defaults = runner.defaultOptions(desired.model_name);
     const options = runner.optionsSchemaOf(desired.model_name).safeParse({ ...defaults, ...desired.options });
     if (!options.success) {
-      logger.error(
+      this.logger.error(
         { desired },
         'The state holds options that the backend no longer takes: the defaults are used',
       );
@@ -83,44 +66,33 @@ export class Deployments {
     this.create(runner, DeploymentState.restore(desired, options.success ? options.data : defaults, runner));
   }
 
-  /** What the backend is to hold now, all models. */
-  wanted(backend: string): Deployment[] {
-    return this.workers
-      .filter(({ state }) => state.backend === backend)
-      .map(({ state }) => state.wanted())
-      .filter(({ gpuIds }) => gpuIds.length > 0);
+  /**
+   * What serves is wanted, as if the state had said so all along; resolves once that is on disk. A model that has workers
+   * was known since the state was lost: what its commands say counts, not what was seen before them.
+   * @throws StateWriteError
+   */
+  async takeUp(runner: Runner, { modelName, gpuIds, options }: Deployment): Promise<void> {
+    if (this.find(modelName)) return;
+    const now = this.clock.now().toISOString();
+    const desired: DesiredDeployment = {
+      model_name: modelName,
+      model_type: runner.backend,
+      options: { ...options },
+      placements: gpuIds.map((gpuId) => ({ gpu_id: gpuId, wanted: 'serve' })),
+      created_at: now,
+      updated_at: now,
+    };
+    await this.services.store.put(modelName, desired);
+    this.logger.warn({ desired }, 'The state was lost: a model that serves is taken up');
+    this.restore(desired);
+    this.find(modelName)?.wake();
+    this.services.journal.touched();
   }
 
-  /** What is wanted of a backend, or still to be let go of, also of models that the configuration does not have. */
-  needed(backend: string): Needed[] {
-    const ours = this.workers
-      .filter(({ state }) => state.backend === backend)
-      .map(({ state }) => ({ modelName: state.modelName, gpuIds: startedOn(state) }));
-    const others = this.leftAlone
-      .filter((each) => each.model_type === backend)
-      .map((each) => ({
-        modelName: each.model_name,
-        gpuIds: each.placements.map(({ gpu_id: gpuId }) => gpuId),
-      }));
-    return [...ours.filter(({ gpuIds }) => gpuIds.length > 0), ...others];
+  private create(runner: Runner, state: DeploymentState): DeploymentWorkers {
+    this.states.add(state);
+    const workers = new DeploymentWorkers(state, runner, this.services);
+    this.byModel.set(state.modelName, workers);
+    return workers;
   }
-
-  private create(runner: Runner, state: DeploymentState): DeploymentWorker {
-    const { gpus, ...context } = this.context;
-    const worker = new DeploymentWorker(state, runner, {
-      ...context,
-      gpus: () => gpus.inventory(),
-      readGpus: () => gpus.readAnew(),
-      slots: this.slots,
-      wantedOf: (backend) => () => this.wanted(backend),
-    });
-    this.byModel.set(state.modelName, worker);
-    return worker;
-  }
-}
-
-/** The GPU of every placement that serves, starts, drains, or is not cleaned up yet. */
-function startedOn(state: DeploymentState): number[] {
-  const active = state.active().map(({ gpuId }) => gpuId);
-  return [...new Set([...active, ...state.releasing.keys(), ...state.toRelease()])];
 }

@@ -10,13 +10,13 @@ export function occupantsOf(state: DeploymentState, { need, policy }: Claim): Oc
     gpuIds.map((gpuId) => ({
       modelName: state.modelName,
       gpuId,
-      pid: phase === 'leaving' ? (pid ?? formerPid) : pid,
+      pid: phase === 'leaving' ? formerPid : pid,
       state: phase,
       estimateMiB: need.memoryMiB,
       policy,
       ...(sleeping && { sleeping }),
     }));
-  const unclean = [...state.serving.values()].filter(({ needsRelease }) => needsRelease);
+  const unclean = [...state.serving.values()].filter(({ isUnclean }) => isUnclean);
   return [
     ...[...state.releasing.values(), ...unclean].flatMap((placement) => of(placement, 'leaving')),
     ...state

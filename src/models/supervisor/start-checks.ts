@@ -1,12 +1,14 @@
+import { Injectable } from '@nestjs/common';
 import { isDeepStrictEqual } from 'node:util';
 import type { DomainError } from '../../common/errors.js';
-import { deadline, orAborted } from '../../common/deadline.js';
-import type { GpuIdentity, GpusService } from '../../gpus/gpus.service.js';
-import type { Deployment, DeploymentOptions, GpuRef, Runner } from '../../runners/runner.js';
-import type { Catalog } from '../deployment/catalog.js';
+import { within } from '../../common/deadline.js';
+import { type GpuIdentity, GpusService } from '../../gpus/gpus.service.js';
+import type { DeploymentOptions, GpuRef, Runner } from '../../runners/runner.js';
+import { Catalog } from '../deployment/catalog.js';
 import type { Assessment } from '../room/assessment.js';
 import type { MemoryNeed } from '../room/occupant.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
+import { DeploymentStates } from '../deployment/deployment-states.js';
 import {
   GpuNotFoundError,
   InvalidOptionsError,
@@ -30,22 +32,20 @@ export interface StartAsked {
   readonly gpus: readonly GpuIdentity[];
 }
 
-interface ChecksContext {
-  readonly catalog: Catalog;
-  readonly gpus: GpusService;
-  /** All deployments wanted of a backend. */
-  readonly wanted: (backend: string) => readonly Deployment[];
-}
-
 /** The checks of a start that change nothing: the same for a start and for the question what it would come to. */
+@Injectable()
 export class StartChecks {
-  constructor(private readonly context: ChecksContext) {}
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly gpus: GpusService,
+    private readonly states: DeploymentStates,
+  ) {}
 
   /** @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, and what the GPUs throw: it makes no sense */
   async read(modelName: string, gpuId: number, given: Record<string, unknown>): Promise<StartAsked> {
-    const runner = this.context.catalog.runnerOf(modelName, 'invalid');
+    const runner = this.catalog.runnerOf(modelName, 'invalid');
     const options = parseOptions(runner, modelName, given);
-    const gpus = await this.context.gpus.inventory();
+    const gpus = await this.gpus.inventory();
     for (const id of runner.gpusOf(gpuId, options)) assertGpuExists(id, gpus);
     return { runner, modelName, gpuId, options, given, gpus };
   }
@@ -87,21 +87,15 @@ export class StartChecks {
   /** @throws PreflightTimeoutError, and what stands in the way by the word of the runner */
   async preflight(asked: StartAsked, state: DeploymentState, options: DeploymentOptions): Promise<void> {
     const { runner, modelName, gpuId, gpus } = asked;
-    const signal = deadline(PREFLIGHT_TIMEOUT_MS);
-    const wanted = (): readonly Deployment[] => this.context.wanted(runner.backend);
-    const gpuIds = [...new Set([...state.wanted().gpuIds, gpuId])].sort((a, b) => a - b);
-    await orAborted(
-      runner.preflight(
-        { modelName, gpuIds, options },
-        { signal, gpus, wanted, gpuIds: [gpuId], onProgress: () => undefined },
-      ),
-      signal,
-    ).catch((error: unknown) => {
-      if (error !== signal.reason) throw error;
-      throw new PreflightTimeoutError(
+    const wanted = (): ReturnType<DeploymentStates['wanted']> => this.states.wanted(runner.backend);
+    const gpuIds = [...new Set([...state.unitOn(gpuId).wanted().gpuIds, gpuId])].sort((a, b) => a - b);
+    const late = (): PreflightTimeoutError =>
+      new PreflightTimeoutError(
         `The checks of a start of ${modelName} were not done within ${PREFLIGHT_TIMEOUT_MS / 1000} s. Nothing was changed: try again.`,
       );
-    });
+    await within({ ms: PREFLIGHT_TIMEOUT_MS, late }, (signal) =>
+      runner.preflight({ modelName, gpuIds, options }, { signal, gpus, wanted, onProgress: () => undefined }),
+    );
   }
 }
 

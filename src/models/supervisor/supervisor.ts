@@ -1,39 +1,26 @@
-import {
-  type BeforeApplicationShutdown,
-  Inject,
-  Injectable,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
-import { Clock } from '../../common/clock.js';
+import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { DomainError } from '../../common/errors.js';
-import { LOGGER, type Logger } from '../../common/logging/logger.js';
-import { CONFIG } from '../../config/config.module.js';
-import type { Config } from '../../config/schema.js';
 import { GpuTenants } from '../../gpus/gpu-tenants.js';
-import { GpusService } from '../../gpus/gpus.service.js';
-import type { Deployment, Runner } from '../../runners/runner.js';
+import type { DeploymentOptions } from '../../runners/runner.js';
 import type { Needed } from '../../runners/unneeded.js';
-import type { DesiredDeployment } from '../../state/desired-state.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
-import { Acceptance, type StopRequested } from './acceptance.js';
-import { Adoption } from './adoption.js';
 import { Catalog } from '../deployment/catalog.js';
 import type { DeploymentState, HeldGpu } from '../deployment/deployment-state.js';
-import type { DeploymentWorker } from '../worker/deployment-worker.js';
-import { Deployments } from './deployments.js';
+import { DeploymentStates } from '../deployment/deployment-states.js';
 import { notPlaced, ShuttingDownError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
 import { PlacementJournal } from '../deployment/placement-journal.js';
 import { GpuRoom } from '../room/gpu-room.js';
+import type { Occupant } from '../room/occupant.js';
+import type { DeploymentWorkers } from '../worker/deployment-workers.js';
+import type { SleepWish } from '../worker/sleeps.js';
+import { Acceptance, type StopRequested, untilLetGo } from './acceptance.js';
+import { Adoption } from './adoption.js';
+import { Deployments } from './deployments.js';
+import { occupantsOf, tenantsOf } from './on-gpus.js';
 import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
-import type { SleepWish } from '../worker/sleeps.js';
-import { StartChecks } from './start-checks.js';
-import type { StartForecast } from './start-checks.js';
-import { serverNameOf, tenantsOf } from './on-gpus.js';
-import { untilLetGo } from './acceptance.js';
-import { occupantsOf } from './on-gpus.js';
-import type { Occupant } from '../room/occupant.js';
+import { sameOptions, type StartAsked, StartChecks, type StartForecast } from './start-checks.js';
 
 /** A deployment as it is now, and the placement that a command was about. */
 export interface DeploymentView {
@@ -44,15 +31,16 @@ export interface DeploymentView {
   readonly instancesPerGpu: number;
 }
 
-/** Takes commands, writes down what is wanted, and owns one worker per model that brings it about. */
+/** A start whose checks found nothing in the way; its room is held until `release`. */
+interface Permit {
+  readonly options: DeploymentOptions;
+  readonly release: () => void;
+}
+
+/** Takes commands, writes down what is wanted, and has the workers bring it about. */
 @Injectable()
 export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly known: Deployments;
   private readonly unsubscribe: (() => void)[] = [];
-  private readonly checks: StartChecks;
-  private readonly acceptance: Acceptance;
-  private readonly serverEnd: ServerEnd;
-  private readonly adoption: Adoption;
   private closing = false;
   private recovered = false;
 
@@ -60,34 +48,16 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly catalog: Catalog,
     private readonly store: DesiredStateStore,
     private readonly journal: PlacementJournal,
-    gpus: GpusService,
-    private readonly tenants: GpuTenants,
+    private readonly states: DeploymentStates,
+    private readonly known: Deployments,
+    private readonly checks: StartChecks,
+    private readonly acceptance: Acceptance,
+    private readonly serverEnd: ServerEnd,
+    private readonly adoption: Adoption,
     private readonly room: GpuRoom,
     private readonly shutdown: ServerShutdown,
-    @Inject(Clock) private readonly clock: Clock,
-    @Inject(CONFIG) config: Config,
-    @Inject(LOGGER) private readonly logger: Logger,
-  ) {
-    const tenantsChanged = (): void => {
-      this.publishTenants();
-    };
-    this.known = new Deployments({ catalog, store, journal, gpus, clock, config, logger, tenantsChanged });
-    this.checks = new StartChecks({ catalog, gpus, wanted: (backend) => this.known.wanted(backend) });
-    this.acceptance = new Acceptance({ catalog, store, journal, clock });
-    this.serverEnd = new ServerEnd({
-      workers: () => this.known.workers,
-      store,
-      journal,
-      clock,
-      serverNameOf: ({ state }, placement) => serverNameOf(state, placement, catalog),
-    });
-    this.adoption = new Adoption({
-      runners: catalog.allRunners,
-      store,
-      logger,
-      takeUp: (runner, deployment) => this.takeUp(runner, deployment),
-    });
-  }
+    private readonly tenants: GpuTenants,
+  ) {}
 
   /** The state of the last run has been read, and is being brought about. */
   get isReady(): boolean {
@@ -99,19 +69,19 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     this.unsubscribe.push(
       ...this.catalog.allRunners.map((runner) =>
         runner.onChange(() => {
-          this.probeAll((worker) => worker.state.backend === runner.backend);
+          this.probeAll(({ state }) => state.backend === runner.backend);
         }),
       ),
     );
-    const transitions = this.journal.transitions.subscribe(() => {
+    const changes = this.journal.changes.subscribe(() => {
       this.publishTenants();
     });
     this.unsubscribe.push(() => {
-      transitions.unsubscribe();
+      changes.unsubscribe();
     });
     this.adoption.begin();
     this.recovered = true;
-    for (const worker of this.known.workers) worker.wake();
+    for (const workers of this.known.all) workers.wake();
   }
 
   /**
@@ -123,13 +93,15 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     for (const unsubscribe of this.unsubscribe) unsubscribe();
     await this.shutdown.run(async () => {
       await this.adoption.close();
-      await Promise.all(this.known.workers.map((worker) => worker.close()));
+      await Promise.all(this.known.all.map((workers) => workers.close()));
       if (this.shutdown.stopsServers) this.serveNoMore();
     });
   }
 
   /**
-   * Accepts a start: from here on it comes true, or is an ERROR that says why.
+   * Accepts a start: from here on it comes true, or is an ERROR that says why. The checks that ask somebody are made before
+   * the lock of the deployment is taken, so that an Engine that hangs holds up this start alone; what this service itself
+   * may have changed meanwhile is checked again under the lock.
    * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, PlacementOverlapError,
    * GpuMemoryShortError, GpuExclusiveError, StateWriteError, and what the runner's preflight finds; nothing has changed
    * then
@@ -137,27 +109,52 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   async start(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<DeploymentView> {
     this.assertOpen();
     const asked = await this.checks.read(modelName, gpuId, config);
-    const { runner, gpus } = asked;
-    if (!this.known.find(modelName)) await this.adoption.settled(runner.backend);
-    const worker = this.known.workerOf(runner, modelName);
-    return worker.records.lock.runExclusive(async () => {
-      this.assertOpen();
-      const { state } = worker;
+    if (!this.known.find(modelName)) await this.adoption.settled(asked.runner.backend);
+    const workers = this.known.of(asked.runner, modelName);
+    for (;;) {
+      const { state } = workers;
       const existing = state.servingOn(gpuId);
-      const options = this.checks.optionsFor(asked, state);
       if (existing?.isActive) return this.view(state, existing);
-      const gpuIds = this.checks.gpusFor(asked, state, options);
-      await this.checks.preflight(asked, state, options);
-      const release = await this.room.reserve(
-        { modelName, gpuIds, ...this.room.claimOf(runner, modelName, options) },
-        gpus,
-        () => this.occupants(),
-      );
+      const permit = await this.permit(asked, state);
       try {
-        return this.view(state, await this.acceptance.start(worker, { gpuId, gpuIds, options }));
+        const placement = await this.accept(asked, workers, permit);
+        if (placement) return this.view(state, placement);
       } finally {
-        release();
+        permit.release();
       }
+    }
+  }
+
+  /** Asks whoever may be in the way, and holds the room. @throws like `start` */
+  private async permit(asked: StartAsked, state: DeploymentState): Promise<Permit> {
+    const { runner, modelName, gpus } = asked;
+    const options = this.checks.optionsFor(asked, state);
+    const gpuIds = this.checks.gpusFor(asked, state, options);
+    await this.checks.preflight(asked, state, options);
+    const release = await this.room.reserve(
+      { modelName, gpuIds, ...this.room.claimOf(runner, modelName, options) },
+      gpus,
+      () => this.occupants(),
+    );
+    return { options, release };
+  }
+
+  /** `undefined`: the options that were permitted are not those of the model any more. @throws like `start` */
+  private accept(
+    asked: StartAsked,
+    workers: DeploymentWorkers,
+    permit: Permit,
+  ): Promise<Placement | undefined> {
+    const { state, records } = workers;
+    const { gpuId } = asked;
+    return records.lock.runExclusive(async () => {
+      this.assertOpen();
+      const existing = state.servingOn(gpuId);
+      if (existing?.isActive) return existing;
+      const options = this.checks.optionsFor(asked, state);
+      if (!sameOptions(options, permit.options)) return undefined;
+      const gpuIds = this.checks.gpusFor(asked, state, options);
+      return this.acceptance.start(workers, { gpuId, gpuIds, options });
     });
   }
 
@@ -207,13 +204,13 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async stop(modelName: string, gpuId: number, asked: StopRequested = {}): Promise<DeploymentView> {
     this.assertOpen();
-    const worker = await this.placedWorker(modelName, gpuId);
-    const { placement, done } = await worker.records.lock.runExclusive(() => {
+    const workers = await this.placed(modelName, gpuId);
+    const { placement, done } = await workers.records.lock.runExclusive(() => {
       this.assertOpen();
-      return this.acceptance.stop(worker, gpuId, asked);
+      return this.acceptance.stop(workers, gpuId, asked);
     });
-    const stopped = await untilLetGo(worker, placement.gpuId, done);
-    return this.view(worker.state, stopped);
+    const stopped = await untilLetGo(workers, placement.gpuId, done);
+    return this.view(workers.state, stopped);
   }
 
   /**
@@ -222,16 +219,16 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async sleepOrWake(modelName: string, gpuId: number, wish: SleepWish): Promise<DeploymentView> {
     this.assertOpen();
-    const worker = await this.placedWorker(modelName, gpuId);
-    const asked = await worker.records.lock.runExclusive(() => {
+    const workers = await this.placed(modelName, gpuId);
+    const { state } = workers;
+    const asked = await workers.records.lock.runExclusive(() => {
       this.assertOpen();
-      const { state } = worker;
       const placement = state.servingOn(gpuId) ?? state.releasingOn(gpuId);
       if (!placement) throw notPlaced(modelName, gpuId);
-      return { placement, done: worker.sleeps.ask(placement, wish) };
+      return { placement, done: workers.on(placement.gpuId).sleeps.ask(placement, wish) };
     });
     await asked.done;
-    return this.view(worker.state, asked.placement);
+    return this.view(state, asked.placement);
   }
 
   /** `MAM@0` for all that the server of this name serves, starts or is letting go of. Never waits. */
@@ -251,17 +248,17 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
 
   /** Every deployment that has a placement. Never waits. */
   deployments(): DeploymentState[] {
-    return this.known.placed();
+    return this.states.placed();
   }
 
   /** Something starts or stops. */
   get isBusy(): boolean {
-    return this.known.workers.some((worker) => worker.isBusy);
+    return this.known.all.some((workers) => workers.isBusy);
   }
 
   /** What is wanted of a backend, or still to be let go of, also of models that the configuration does not have. */
   needed(backend: string): Needed[] {
-    return this.known.needed(backend);
+    return this.states.needed(backend);
   }
 
   /** What runs of this backend is not all known yet: none of it is an orphan. */
@@ -270,9 +267,9 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   /** Looks at the backends of the chosen deployments. Never waits. */
-  probeAll(chosen: (worker: DeploymentWorker) => boolean = () => true): void {
+  probeAll(chosen: (workers: DeploymentWorkers) => boolean = () => true): void {
     if (!this.isReady) return;
-    for (const worker of this.known.workers) if (!worker.state.isEmpty && chosen(worker)) worker.probe();
+    for (const workers of this.known.all) if (chosen(workers)) workers.probe();
     this.publishTenants();
   }
 
@@ -281,39 +278,17 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     for (const state of this.deployments()) {
       for (const placement of state.active().filter((each) => each.status === 'RUNNING')) {
         this.journal.record(state, placement, 'lost', 'its server is stopped with this service');
-        placement.progress = 'stopped with this service; starts again with it';
+        placement.tell('stopped with this service; starts again with it');
       }
     }
   }
 
-  /**
-   * What serves is wanted, as if the state had said so all along. A model that has a worker was known since the state
-   * was lost: what its commands say counts, not what was seen before them.
-   */
-  private async takeUp(runner: Runner, { modelName, gpuIds, options }: Deployment): Promise<void> {
-    if (this.known.find(modelName)) return;
-    const now = this.clock.now().toISOString();
-    const desired: DesiredDeployment = {
-      model_name: modelName,
-      model_type: runner.backend,
-      options: { ...options },
-      placements: gpuIds.map((gpuId) => ({ gpu_id: gpuId, wanted: 'serve' })),
-      created_at: now,
-      updated_at: now,
-    };
-    await this.store.put(modelName, desired);
-    this.logger.warn({ desired }, 'The state was lost: a model that serves is taken up');
-    this.known.restore(desired);
-    this.known.find(modelName)?.wake();
-    this.publishTenants();
-  }
-
-  private async placedWorker(modelName: string, gpuId: number): Promise<DeploymentWorker> {
+  private async placed(modelName: string, gpuId: number): Promise<DeploymentWorkers> {
     const { backend } = this.catalog.runnerOf(modelName, 'not_found');
     if (!this.known.find(modelName)) await this.adoption.settled(backend);
-    const worker = this.known.find(modelName);
-    if (!worker) throw notPlaced(modelName, gpuId);
-    return worker;
+    const workers = this.known.find(modelName);
+    if (!workers) throw notPlaced(modelName, gpuId);
+    return workers;
   }
 
   /** Every placement that holds memory of a GPU, or is to. */

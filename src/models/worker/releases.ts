@@ -136,7 +136,11 @@ export class Releases {
       limitMs,
       call: async (signal) => {
         await this.proof.before(this.placementsOf(gpuIds), signal);
-        await this.runner.stopByForce(this.unit.wanted(), gpuIds, await this.steps.runnerContext(signal, 'release'));
+        await this.runner.stopByForce(
+          this.unit.wanted(),
+          gpuIds,
+          await this.steps.runnerContext(signal, 'release'),
+        );
       },
       onSuccess: () => {
         tried();

@@ -75,7 +75,8 @@ export class Steps {
       this.outdate();
     }
     if (!failure) await onSuccess();
-    else if (!work.isInterrupted || (kind === 'start' && isFinal(failure.error))) await onFailure(failure.error);
+    else if (!work.isInterrupted || (kind === 'start' && isFinal(failure.error)))
+      await onFailure(failure.error);
   }
 
   /** @throws GpusUnknownError for a start: to let go of a model, a runner need not know the GPUs */

@@ -55,9 +55,7 @@ export class UnitWorker {
 
   /** Something starts or stops: worth a probe at the fast interval. */
   get isBusy(): boolean {
-    return (
-      this.unit.toRelease().length > 0 || this.unit.active().some(({ status }) => status === 'STARTING')
-    );
+    return this.unit.toRelease().length > 0 || this.unit.active().some(({ status }) => status === 'STARTING');
   }
 
   /** Looks again at what is wanted and what is true. Never waits. */

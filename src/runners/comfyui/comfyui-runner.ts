@@ -10,7 +10,7 @@ import type {
   ServedPlacement,
   ServerProgram,
 } from '../placement-server/served-placement.js';
-import type { Deployment, GpuNeeds, GpuRef, StartContext, Workload } from '../runner.js';
+import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../runner.js';
 import { ComfyuiClient } from './comfyui-client.js';
 import { comfyuiCpuOptionsSchema, type ComfyuiOptions, comfyuiOptionsSchema } from './comfyui-options.js';
 import { assertConfigured, comfyuiProgram, neededFiles } from './comfyui-program.js';
@@ -52,13 +52,13 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   }
 
   /** @throws ComfyuiNotConfiguredError, ComfyuiFileMissingError, and what the base's throws */
-  override async preflight(deployment: Deployment, context: StartContext): Promise<void> {
+  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
     assertConfigured(this.config);
     await this.assertFiles(deployment.modelName, context.signal);
     await super.preflight(deployment, context);
   }
 
-  override async start(deployment: Deployment, context: StartContext): Promise<void> {
+  override async start(deployment: Deployment, context: RunnerContext): Promise<void> {
     this.gpus = context.gpus;
     await super.start(deployment, context);
   }

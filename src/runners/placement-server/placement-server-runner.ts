@@ -9,11 +9,9 @@ import {
   type PlacementObservation,
   Runner,
   type RunnerContext,
-  type StartContext,
   type StopContext,
   type Workload,
 } from '../runner.js';
-import { settleAll } from '../settle-all.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from '../sleep.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import type { Wanted } from './placement-backend.js';
@@ -30,9 +28,9 @@ import type {
 /** From the end of a server's grace until it must be gone, over the launcher's own patience with it. */
 const STOP_SLACK_SECONDS = 20;
 
-/** The GPUs of the deployment that a start is about. */
-export function toStart({ gpuIds }: Deployment, context: Pick<StartContext, 'gpuIds'>): readonly number[] {
-  return context.gpuIds ?? gpuIds;
+/** A unit has one server, and so one GPU that it goes by. */
+function each<T>(gpuIds: readonly number[], work: (gpuId: number) => Promise<T>): Promise<T[]> {
+  return Promise.all(gpuIds.map(work));
 }
 
 function longest(seconds: readonly number[]): number {
@@ -166,27 +164,20 @@ export abstract class PlacementServerRunner<
     return (longest(seconds) + STOP_SLACK_SECONDS) * 1000 + BEFORE_STOP_MS;
   }
 
-  async preflight(deployment: Deployment, context: StartContext): Promise<void> {
-    await settleAll(
-      toStart(deployment, context).map((gpuId) =>
-        this.server(deployment, gpuId).check(this.wanted(deployment, gpuId, context.gpus), context.signal),
-      ),
+  async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+    await each(deployment.gpuIds, (gpuId) =>
+      this.server(deployment, gpuId).check(this.wanted(deployment, gpuId, context.gpus), context.signal),
     );
   }
 
-  /** The servers come up side by side; one that fails does not hold up the others. */
-  async start(deployment: Deployment, context: StartContext): Promise<void> {
-    await settleAll(
-      toStart(deployment, context).map((gpuId) =>
-        this.server(deployment, gpuId).ensureReady(this.wanted(deployment, gpuId, context.gpus), context),
-      ),
+  async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+    await each(deployment.gpuIds, (gpuId) =>
+      this.server(deployment, gpuId).ensureReady(this.wanted(deployment, gpuId, context.gpus), context),
     );
   }
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
-    await settleAll(
-      gpuIds.map((gpuId) => this.server(deployment, gpuId).stop(context.patienceMs, context.signal)),
-    );
+    await each(gpuIds, (gpuId) => this.server(deployment, gpuId).stop(context.patienceMs, context.signal));
   }
 
   async stopByForce(
@@ -194,12 +185,12 @@ export abstract class PlacementServerRunner<
     gpuIds: readonly number[],
     context: RunnerContext,
   ): Promise<void> {
-    await settleAll(gpuIds.map((gpuId) => this.server(deployment, gpuId).end(context.signal)));
+    await each(gpuIds, (gpuId) => this.server(deployment, gpuId).end(context.signal));
   }
 
   async recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
-    const ended = await settleAll(
-      deployment.gpuIds.map((gpuId) => this.server(deployment, gpuId).endIfSilent(context.signal)),
+    const ended = await each(deployment.gpuIds, (gpuId) =>
+      this.server(deployment, gpuId).endIfSilent(context.signal),
     );
     return ended.includes(true);
   }
@@ -233,13 +224,11 @@ export abstract class PlacementServerRunner<
     gpuIds: readonly number[],
     signal: AbortSignal,
   ): Promise<Workload | null> {
-    const each = await settleAll(
-      gpuIds.map(async (gpuId) => {
-        const running = await this.server(deployment, gpuId).find(signal);
-        return running ? this.serverWorkload(running.placement as ServedPlacement<Options>, signal) : null;
-      }),
-    );
-    const told = each.filter((workload) => workload !== null);
+    const all = await each(gpuIds, async (gpuId) => {
+      const running = await this.server(deployment, gpuId).find(signal);
+      return running ? this.serverWorkload(running.placement as ServedPlacement<Options>, signal) : null;
+    });
+    const told = all.filter((workload) => workload !== null);
     if (told.length === 0) return null;
     return {
       open: told.reduce((sum, { open }) => sum + open, 0),

@@ -92,6 +92,11 @@ export class TritonRunner extends Runner {
     return this.servers.of(modelName).name;
   }
 
+  /** A load is for all GPUs of a model, and changes no other. */
+  override unitOf(modelName: string): string {
+    return modelName;
+  }
+
   override drainSeconds(modelName: string): number {
     return modelGpuConfig(this.config, modelName).drain_seconds;
   }

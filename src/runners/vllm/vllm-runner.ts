@@ -1,12 +1,12 @@
 import { UnusableAnswerError } from '../../common/http/http-client.js';
 import type { VllmConfig, VllmModel } from '../../config/sections/vllm.js';
-import { PlacementServerRunner, toStart } from '../placement-server/placement-server-runner.js';
+import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import {
   type Deployment,
   type GpuNeeds,
   GpuNotUsableError,
-  type StartContext,
+  type RunnerContext,
   type Workload,
 } from '../runner.js';
 import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
@@ -47,8 +47,8 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     return this.deviceOf(modelName) === 'gpu';
   }
 
-  override async preflight(deployment: Deployment, context: StartContext): Promise<void> {
-    checkGpus(deployment, toStart(deployment, context));
+  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+    checkGpus(deployment, deployment.gpuIds);
     await super.preflight(deployment, context);
   }
 

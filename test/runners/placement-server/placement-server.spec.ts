@@ -53,9 +53,10 @@ describe('a server per placement', () => {
     const runner = runnerWith();
     await runner.start(deployment('quick', [0]), context());
     const [before] = await runner.getStatus(deployment('quick', [0]), never);
-    const wider = deployment('quick', [0, 1], 2);
-    await runner.preflight(wider, { ...context(), gpuIds: [1] });
-    await runner.start(wider, { ...context(), gpuIds: [1] });
+    const other = deployment('quick', [1], 2);
+    expect(runner.unitOf('quick', 1)).not.toBe(runner.unitOf('quick', 0));
+    await runner.preflight(other, context());
+    await runner.start(other, context());
     const [after] = await runner.getStatus(deployment('quick', [0]), never);
     expect([after?.phase, after?.pid]).toEqual(['ready', before?.pid]);
     expect(await runner.getStatus(deployment('quick', [1], 2), never)).toMatchObject([{ phase: 'ready' }]);
