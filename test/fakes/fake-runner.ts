@@ -196,7 +196,7 @@ export class FakeRunner extends Runner {
     return [...(this.world.get(model) ?? [])].sort((a, b) => a - b);
   }
 
-  async preflight(): Promise<void> {
+  async preflight(_deployment?: Deployment): Promise<void> {
     if (this.preflightHangs) await new Promise(() => undefined);
     if (this.preflightError) throw this.preflightError;
   }

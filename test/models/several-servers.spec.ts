@@ -35,8 +35,10 @@ describe('a start beside servers of the same model', () => {
     const start = jest.spyOn(runner, 'start');
     await house.supervisor.start('A', 1, { instances: 3 });
     await settled();
-    expect(preflight.mock.calls).toMatchObject([[{ gpuIds: [0, 1] }, { gpuIds: [1] }]]);
-    expect(start.mock.calls).toMatchObject([[{ options: { instances: 3 } }, { gpuIds: [1] }]]);
+    expect(preflight.mock.calls.map(([deployment]) => deployment)).toMatchObject([{ gpuIds: [1] }]);
+    expect(start.mock.calls.map(([deployment]) => deployment)).toMatchObject([
+      { gpuIds: [1], options: { instances: 3 } },
+    ]);
   });
 
   it('does not bring back what drained and died', async () => {
@@ -52,12 +54,14 @@ describe('a start beside servers of the same model', () => {
     runner.hold('start');
     runner.crash('A');
     await settled();
-    const call = await runner.nextCall('start');
-    runner.world.set('A', new Set([0]));
-    call.fail(new ModelLoadError('not on GPU 1'));
+    const [first, second] = [await runner.nextCall('start'), await runner.nextCall('start')];
+    expect([first.gpuIds, second.gpuIds]).toEqual([[0], [1]]);
+    first.succeed();
+    second.fail(new ModelLoadError('not on GPU 1'));
     await settled();
     expect(house.status()).toEqual(['A 0 RUNNING', 'A 1 ERROR']);
-    expect(runner.calls.at(-1)).toBe('stop A [1] keep [0]');
+    expect(runner.calls.at(-1)).toBe('stop A [1]');
+    expect(runner.servedOn('A')).toEqual([0]);
   });
 });
 

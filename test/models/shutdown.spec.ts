@@ -75,9 +75,11 @@ describe('the end of the service', () => {
   it('takes no more commands, those in the queue included', async () => {
     await house.running('A', 0);
     let goOn: (() => void) | undefined;
-    jest
-      .spyOn(house.runner, 'preflight')
-      .mockImplementationOnce(() => new Promise((resolve) => (goOn = resolve)));
+    const putAll = house.store.putAll.bind(house.store);
+    jest.spyOn(house.store, 'putAll').mockImplementationOnce(async (changes) => {
+      await new Promise<void>((resolve) => (goOn = resolve));
+      await putAll(changes);
+    });
     const first = house.supervisor.start('A', 1, {});
     await settled();
     const queued = [house.supervisor.start('A', 2, {}), house.supervisor.stop('A', 0)].map((command) =>
@@ -96,5 +98,18 @@ describe('the end of the service', () => {
     await expect(house.supervisor.stop('A', 0)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
     // What was accepted on the way out is on disk, for the next run.
     expect(house.store.wanted()).toEqual({ A: ['0 serve', '1 serve'] });
+  });
+
+  it('refuses a start whose checks are still under way', async () => {
+    let goOn: (() => void) | undefined;
+    jest
+      .spyOn(house.runner, 'preflight')
+      .mockImplementationOnce(() => new Promise((resolve) => (goOn = resolve)));
+    const start = house.supervisor.start('A', 1, {}).catch((error: unknown) => error);
+    await settled();
+    await close();
+    goOn?.();
+    expect(await start).toMatchObject({ code: 'SHUTTING_DOWN' });
+    expect(house.store.wanted()).toEqual({});
   });
 });

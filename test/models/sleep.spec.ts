@@ -1,6 +1,7 @@
 import { jest } from '@jest/globals';
 import { DomainError } from '../../src/common/errors.js';
 import { SleepFailedError } from '../../src/runners/sleep.js';
+import { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';
 
@@ -14,10 +15,19 @@ const DEEP = { kind: 'sleep', level: 2 } as const;
 const WAKE = { kind: 'wake' } as const;
 
 async function running(...gpuIds: number[]): Promise<House> {
-  const house = await House.withMemory().boot();
+  return runningOn(new FakeRunner(), ...gpuIds);
+}
+
+async function runningOn(runner: FakeRunner, ...gpuIds: number[]): Promise<House> {
+  const house = await House.withMemory({ runner }).boot();
   await house.running('A', ...gpuIds);
   house.runner.calls.length = 0;
   return house;
+}
+
+/** Servers that measure free memory as they start. */
+function measuring(): FakeRunner {
+  return Object.assign(new FakeRunner(), { measures: true });
 }
 
 /** The code of what it is rejected with. */
@@ -206,8 +216,7 @@ describe('a sleep', () => {
   });
 
   it('does not give memory back while a server measures what is free', async () => {
-    const house = await running(0);
-    house.runner.measures = true;
+    const house = await runningOn(measuring(), 0);
     house.runner.hold('start');
     await house.supervisor.start('B', 0, {});
     const start = await house.runner.nextCall('start');
@@ -222,8 +231,7 @@ describe('a sleep', () => {
   });
 
   it('holds up the start of a server that would measure, and says so', async () => {
-    const house = await running(0);
-    house.runner.measures = true;
+    const house = await runningOn(measuring(), 0);
     house.runner.hold('sleep');
     const asleep = house.supervisor.sleepOrWake('A', 0, SLEEP);
     const call = await house.runner.nextCall('sleep');

@@ -113,9 +113,10 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const workers = this.known.of(asked.runner, modelName);
     for (;;) {
       const { state } = workers;
+      const options = this.checks.optionsFor(asked, state);
       const existing = state.servingOn(gpuId);
       if (existing?.isActive) return this.view(state, existing);
-      const permit = await this.permit(asked, state);
+      const permit = await this.permit(asked, state, options);
       try {
         const placement = await this.accept(asked, workers, permit);
         if (placement) return this.view(state, placement);
@@ -126,9 +127,12 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   /** Asks whoever may be in the way, and holds the room. @throws like `start` */
-  private async permit(asked: StartAsked, state: DeploymentState): Promise<Permit> {
+  private async permit(
+    asked: StartAsked,
+    state: DeploymentState,
+    options: DeploymentOptions,
+  ): Promise<Permit> {
     const { runner, modelName, gpus } = asked;
-    const options = this.checks.optionsFor(asked, state);
     const gpuIds = this.checks.gpusFor(asked, state, options);
     await this.checks.preflight(asked, state, options);
     const release = await this.room.reserve(
@@ -149,9 +153,9 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const { gpuId } = asked;
     return records.lock.runExclusive(async () => {
       this.assertOpen();
+      const options = this.checks.optionsFor(asked, state);
       const existing = state.servingOn(gpuId);
       if (existing?.isActive) return existing;
-      const options = this.checks.optionsFor(asked, state);
       if (!sameOptions(options, permit.options)) return undefined;
       const gpuIds = this.checks.gpusFor(asked, state, options);
       return this.acceptance.start(workers, { gpuId, gpuIds, options });

@@ -1,3 +1,4 @@
+import { orAborted } from '../../common/deadline.js';
 import { Interruptible } from '../../common/interruptible.js';
 import { messageOf } from '../../common/errors.js';
 import type { Deployment, PlacementObservation, Runner } from '../../runners/runner.js';
@@ -8,7 +9,8 @@ const GRACE_MS = 250;
 
 /** Asks a runner what is true, each time with a deadline. */
 export class Prober {
-  private readonly underWay = new Set<Interruptible>();
+  private underWay = 0;
+  private readonly ending = new AbortController();
 
   constructor(
     private readonly runner: Runner,
@@ -16,28 +18,29 @@ export class Prober {
   ) {}
 
   get isAsking(): boolean {
-    return this.underWay.size > 0;
+    return this.underWay > 0;
   }
 
-  /** What the runner says, by GPU; silence where it fails or does not come back. Nothing when it was interrupted. */
+  /** What the runner says, by GPU; silence where it fails or does not come back. Nothing once it is closed. */
   async ask(wanted: Deployment): Promise<ReadonlyMap<number, PlacementObservation>> {
-    const { probe_timeout_ms: limitMs } = this.services.config.health;
-    const probe = new Interruptible(limitMs, GRACE_MS);
-    this.underWay.add(probe);
+    const probe = new Interruptible(this.services.config.health.probe_timeout_ms, GRACE_MS);
+    this.underWay += 1;
     try {
-      const observations = await probe.run((signal) => this.runner.getStatus(wanted, signal));
+      const asked = probe.run((signal) => this.runner.getStatus(wanted, signal));
+      const observations = await orAborted(asked, this.ending.signal);
       return new Map(observations.map((observation) => [observation.gpuId, observation]));
     } catch (error) {
-      if (probe.isInterrupted) return new Map();
+      if (this.ending.signal.aborted) return new Map();
       this.services.logger.warn({ err: error, model_name: wanted.modelName }, 'A probe failed');
       return new Map(wanted.gpuIds.map((gpuId) => [gpuId, silence(gpuId, messageOf(error))]));
     } finally {
-      this.underWay.delete(probe);
+      this.underWay -= 1;
     }
   }
 
-  interrupt(): void {
-    for (const probe of this.underWay) probe.interrupt();
+  /** Nobody waits for an answer any more. */
+  close(): void {
+    this.ending.abort(new Error('this service is shutting down'));
   }
 }
 

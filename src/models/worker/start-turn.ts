@@ -6,6 +6,7 @@ import type { StartSlot, StartSlots } from './start-slots.js';
 /** When the servers of one unit may start, where its backend measures free memory. */
 export class StartTurn {
   private slot: StartSlot | undefined;
+  private hasEnded = false;
 
   constructor(
     private readonly unit: UnitState,
@@ -24,7 +25,12 @@ export class StartTurn {
   observed(observations: readonly PlacementObservation[]): void {
     const starting = observations.filter(({ phase }) => phase === 'starting').map(({ gpuId }) => gpuId);
     this.note(this.unit.active().filter(({ gpuId }) => starting.includes(gpuId)));
-    if (this.unit.toRelease().length === 0) this.giveBack();
+    if (this.hasEnded && this.unit.toRelease().length === 0) this.giveBack();
+  }
+
+  /** The start that the slot was taken for has ended; the next look tells what it has left. */
+  ended(): void {
+    this.hasEnded = true;
   }
 
   /**
@@ -32,6 +38,7 @@ export class StartTurn {
    * @throws the signal's reason
    */
   async take(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
+    this.hasEnded = false;
     if (!this.isNeeded || this.slot) return;
     const gpuIds = [...new Set(placements.flatMap((placement) => placement.gpuIds))];
     const tell = (words: string | undefined): void => {

@@ -115,6 +115,7 @@ export class Starts {
     });
     if (this.steps.epoch === epoch + 1) return load; // the end of the wait is one
     load?.cancel();
+    this.turn.ended();
     return undefined;
   }
 
@@ -139,10 +140,12 @@ export class Starts {
       });
     } finally {
       load.end(isThrough);
+      this.turn.ended();
     }
   }
 
   private recycled(fault: string): void {
+    for (const placement of this.unit.active()) placement.wasStarted(false);
     const running = this.unit.active().filter(({ status }) => status === 'RUNNING');
     this.restarts.lost(
       fault,

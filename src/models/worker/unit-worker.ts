@@ -122,7 +122,7 @@ export class UnitWorker {
     this.releases.close();
     this.sleeps.close(new ShuttingDownError('This service is shutting down: ask again when it is back.'));
     this.steps.interrupt();
-    this.prober.interrupt();
+    this.prober.close();
     await this.loop;
     this.starts.close();
   }
