@@ -87,6 +87,7 @@ export class ProcessServers {
         void this.endedUnobserved(record);
       });
     }
+    if (!running) await this.watch.exitSeen(record.launchId);
     const end = this.ends.get(record.launchId) ?? record;
     return {
       id: idOf(record),

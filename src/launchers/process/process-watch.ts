@@ -19,6 +19,8 @@ function endOf(code: number | null, signal: NodeJS.Signals | null): ProcessEnd {
 /** Notices the end of processes: of children by their event, of adopted ones by looking. Keeps no process alive for it. */
 export class ProcessWatch {
   private readonly watched = new Set<string>();
+  /** Children by launch id, until their exit event has come. */
+  private readonly children = new Map<string, Promise<void>>();
   private readonly adopted = new Map<string, { identity: ProcessIdentity; onEnd: () => void }>();
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
@@ -26,10 +28,20 @@ export class ProcessWatch {
   /** Calls `onEnd` once, when the child has ended. `launchId` keeps it from being adopted as well. */
   child(launchId: string, child: ChildProcess, onEnd: (end: ProcessEnd) => void): void {
     this.watched.add(launchId);
-    child.once('exit', (code, signal) => {
-      this.watched.delete(launchId);
-      if (!this.closed) onEnd(endOf(code, signal));
+    const exit = new Promise<void>((resolve) => {
+      child.once('exit', (code, signal) => {
+        this.watched.delete(launchId);
+        this.children.delete(launchId);
+        if (!this.closed) onEnd(endOf(code, signal));
+        resolve();
+      });
     });
+    this.children.set(launchId, exit);
+  }
+
+  /** Of a child that is a zombie, resolves when its exit event has come, which tells how it ended: in a moment. */
+  async exitSeen(launchId: string): Promise<void> {
+    await this.children.get(launchId);
   }
 
   /** Calls `onEnd` once, within a quarter of a second after the process ended. Nothing if it is watched already. */

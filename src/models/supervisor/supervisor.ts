@@ -16,6 +16,7 @@ import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import type { SleepWish } from '../worker/sleeps.js';
 import { Acceptance, type StopRequested, untilLetGo } from './acceptance.js';
 import { Adoption } from './adoption.js';
+import { Arrivals } from './arrivals.js';
 import { Deployments } from './deployments.js';
 import { occupantsOf, tenantsOf } from './on-gpus.js';
 import { ServerEnd } from './server-end.js';
@@ -41,6 +42,7 @@ interface Permit {
 @Injectable()
 export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly unsubscribe: (() => void)[] = [];
+  private readonly arrivals = new Arrivals();
   private closing = false;
   private recovered = false;
 
@@ -111,6 +113,13 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     const asked = await this.checks.read(modelName, gpuId, config);
     if (!this.known.find(modelName)) await this.adoption.settled(asked.runner.backend);
     const workers = this.known.of(asked.runner, modelName);
+    return this.arrivals.during({ modelName, gpuIds: asked.runner.gpusOf(gpuId, asked.options) }, () =>
+      this.acceptStart(asked, workers),
+    );
+  }
+
+  private async acceptStart(asked: StartAsked, workers: DeploymentWorkers): Promise<DeploymentView> {
+    const { gpuId } = asked;
     for (;;) {
       const { state } = workers;
       const options = this.checks.optionsFor(asked, state);
@@ -290,6 +299,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   private async placed(modelName: string, gpuId: number): Promise<DeploymentWorkers> {
     const { backend } = this.catalog.runnerOf(modelName, 'not_found');
     if (!this.known.find(modelName)) await this.adoption.settled(backend);
+    await this.arrivals.before(modelName, gpuId);
     const workers = this.known.find(modelName);
     if (!workers) throw notPlaced(modelName, gpuId);
     return workers;

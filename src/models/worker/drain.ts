@@ -1,6 +1,6 @@
 import { within } from '../../common/deadline.js';
 import type { Runner, Workload } from '../../runners/runner.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import type { WorkerServices } from './worker-services.js';
 
 const POLL_MS = 250;

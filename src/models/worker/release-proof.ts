@@ -6,7 +6,7 @@ import type { PlacementObservation, Runner } from '../../runners/runner.js';
 import type { HeldGpu } from '../deployment/deployment-state.js';
 import { GpuMemoryHeldError } from '../deployment/errors.js';
 import type { Placement, ReleasedMemory } from '../deployment/placement.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import type { WorkerServices } from './worker-services.js';
 
 const POLL_MS = 100;

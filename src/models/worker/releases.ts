@@ -5,7 +5,7 @@ import type { DeploymentRecords } from './deployment-records.js';
 import { Drains } from './drain.js';
 import { StopTimeoutError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import { ReleaseProof } from './release-proof.js';
 import type { RunnerCall, Steps } from './steps.js';
 import type { WorkerServices } from './worker-services.js';

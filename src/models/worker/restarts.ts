@@ -1,6 +1,6 @@
 import { messageOf, retryPolicyOf } from '../../common/errors.js';
 import { type Runner, ServerLostError } from '../../runners/runner.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import { Backoff } from './backoff.js';
 import type { PlanInput } from './planner.js';
 import type { Load } from './server-loads.js';
@@ -100,7 +100,7 @@ export class Restarts {
       this.backoff.reset();
     }
     this.notBeforeMs = this.now;
-    if (this.isInnocent) return;
+    if (this.isInnocent()) return;
     if (this.backoff.count > 0) this.notBeforeMs += this.backoff.delayMs;
     this.backoff.failed();
     this.lastFault = fault;
@@ -123,10 +123,10 @@ export class Restarts {
     return new ServerLostError(`The server died ${this.backoff.count} times in a row: ${this.lastFault}`);
   }
 
-  /** The server may have died of the load of another model, and this unit only served beside it. */
-  get isInnocent(): boolean {
+  /** To be asked once of each death: the server died while another model was loading, and this unit was not. */
+  isInnocent(): boolean {
     const wish = { server: this.serverName, unit: this.unit.name };
-    return this.services.loads.mayHaveDiedOfOthers(wish, this.readySeenMs);
+    return this.services.loads.diedOfAnother(wish, this.readySeenMs);
   }
 
   private get serverName(): string {

@@ -1,11 +1,14 @@
 import type { Clock } from '../../common/clock.js';
 
+/**
+ * How a load ended: `through`, the backend has answered it; `broken`, its server has died, of it or of another; `left`, it
+ * was interrupted, or has not begun after all.
+ */
+export type LoadOutcome = 'through' | 'broken' | 'left';
+
 /** A load that is in flight, of one unit into one server. */
 export interface Load {
-  /** @param isThrough the backend has answered it; otherwise the server may have died of it */
-  end(isThrough: boolean): void;
-  /** It does not begin after all. */
-  cancel(): void;
+  end(outcome: LoadOutcome): void;
 }
 
 interface Wish {
@@ -13,54 +16,59 @@ interface Wish {
   readonly unit: string;
 }
 
+/** Times are monotonic ms. */
+interface LoadRecord extends Wish {
+  readonly beganMs: number;
+  readonly endedMs?: number;
+  readonly outcome?: LoadOutcome;
+}
+
 interface Waiting extends Wish {
   readonly tell: (words: string) => void;
   readonly grant: (load: Load) => void;
 }
 
+/** Deaths of a server that are remembered: each unit asks about the last one soon after it. */
+const DEATHS_KEPT = 16;
+
 /**
- * Which loads are in flight on each server, so that its death is charged to them and not to whoever served beside them.
- * A unit that is suspected (a load of it was in flight when the server died) loads alone, one suspect after another:
- * the next death tells which of them it was. Others never wait.
+ * Which loads were in flight on a server when it died, so that the death is charged to these and not to what served beside
+ * them. A unit that is suspected loads alone, one suspect after another: the next death tells which of them it was. The
+ * others never wait.
  */
 export class ServerLoads {
-  private inFlight: readonly Wish[] = [];
+  /** In flight, and the last one of each unit. */
+  private records: readonly LoadRecord[] = [];
   private waiting: readonly Waiting[] = [];
-  /** Server → unit → when its last load ended that did not come through, monotonic ms. */
-  private readonly broken = new Map<string, Map<string, number>>();
+  private readonly deaths = new Map<string, readonly number[]>();
 
   constructor(private readonly clock: Pick<Clock, 'monotonicMs'>) {}
 
-  /** A load begins, beside whatever others do. */
-  begin(wish: Wish): Load {
-    this.inFlight = [...this.inFlight, wish];
-    const cancel = (): void => {
-      this.inFlight = this.inFlight.filter((each) => each !== wish);
-      this.grantNext();
-    };
+  /** A load begins, beside whatever else is loading. */
+  begin({ server, unit }: Wish): Load {
+    const record: LoadRecord = { server, unit, beganMs: this.clock.monotonicMs() };
+    this.records = [...this.records.filter((each) => each.unit !== unit || each.server !== server), record];
     return {
-      cancel,
-      end: (isThrough) => {
-        this.note(wish, isThrough);
-        cancel();
+      end: (outcome) => {
+        const endedMs = this.clock.monotonicMs();
+        this.records = this.records.map((each) => (each === record ? { ...record, endedMs, outcome } : each));
+        if (outcome === 'broken') this.noteDeath(server, endedMs);
+        this.grantNext();
       },
     };
   }
 
   /**
    * Resolves when no other load is in flight on the server; the load of this unit has begun then.
-   * @param tell who is waited for, in words
+   * @param tell which load is waited for, in words
    * @throws the signal's reason
    */
   beginAlone(wish: Wish, signal: AbortSignal, tell: (words: string) => void): Promise<Load> {
+    signal.throwIfAborted();
     return new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(asError(signal.reason));
-        return;
-      }
       const onAbort = (): void => {
         this.waiting = this.waiting.filter((each) => each !== waiting);
-        reject(asError(signal.reason));
+        reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
       };
       const waiting: Waiting = {
         ...wish,
@@ -76,38 +84,40 @@ export class ServerLoads {
     });
   }
 
-  /** Another unit's load is in flight on this server, or has been since `sinceMs` and did not come through. */
-  mayHaveDiedOfOthers({ server, unit }: Wish, sinceMs: number): boolean {
-    if (this.others({ server, unit }).length > 0) return true;
-    const broken = this.broken.get(server) ?? new Map<string, number>();
-    return [...broken].some(([other, endedMs]) => other !== unit && endedMs >= sinceMs);
+  /**
+   * A unit has seen that its server died, after `readyMs`, when it served. Says whether a load of another unit was in
+   * flight at that death, which its first witness has noted.
+   */
+  diedOfAnother({ server, unit }: Wish, readyMs: number): boolean {
+    const now = this.clock.monotonicMs();
+    const known = this.deaths.get(server)?.find((at) => at >= readyMs);
+    if (known === undefined) this.noteDeath(server, now);
+    const diedMs = known ?? now;
+    return this.records.some(
+      (each) =>
+        each.server === server &&
+        each.unit !== unit &&
+        each.beganMs < diedMs &&
+        each.outcome !== 'through' &&
+        (each.endedMs ?? now) >= readyMs,
+    );
   }
 
-  private others({ server, unit }: Wish): Wish[] {
-    return this.inFlight.filter((each) => each.server === server && each.unit !== unit);
-  }
-
-  private note({ server, unit }: Wish, isThrough: boolean): void {
-    const broken = this.broken.get(server) ?? new Map<string, number>();
-    if (isThrough) broken.delete(unit);
-    else broken.set(unit, this.clock.monotonicMs());
-    if (broken.size > 0) this.broken.set(server, broken);
-    else this.broken.delete(server);
+  private noteDeath(server: string, atMs: number): void {
+    this.deaths.set(server, [...(this.deaths.get(server) ?? []), atMs].slice(-DEATHS_KEPT));
   }
 
   private grantNext(): void {
     for (const wish of [...this.waiting]) {
-      const [other] = this.others(wish);
+      const other = this.records.find(
+        ({ server, unit, endedMs }) => server === wish.server && unit !== wish.unit && endedMs === undefined,
+      );
       if (other) {
         wish.tell(`waiting: ${other.unit} is loading on ${wish.server}`);
         continue;
       }
       this.waiting = this.waiting.filter((each) => each !== wish);
-      wish.grant(this.begin({ server: wish.server, unit: wish.unit }));
+      wish.grant(this.begin(wish));
     }
   }
-}
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason));
 }

@@ -1,7 +1,7 @@
 import type { PlacementObservation } from '../../runners/runner.js';
 import type { Placement } from '../deployment/placement.js';
 import type { PlacementJournal } from '../deployment/placement-journal.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import type { Restarts } from './restarts.js';
 import type { Steps } from './steps.js';
 

@@ -8,7 +8,7 @@ import {
   SleepNotSupportedError,
 } from '../../runners/sleep.js';
 import type { Placement } from '../deployment/placement.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import type { Steps } from './steps.js';
 import type { WorkerServices } from './worker-services.js';
 

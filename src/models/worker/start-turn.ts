@@ -1,6 +1,6 @@
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
 import type { Placement } from '../deployment/placement.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import type { StartSlot, StartSlots } from './start-slots.js';
 
 /** When the servers of one unit may start, where its backend measures free memory. */

@@ -7,10 +7,10 @@ import {
   ServerLostError,
 } from '../../runners/runner.js';
 import type { Placement } from '../deployment/placement.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import type { Restarts } from './restarts.js';
-import type { Load } from './server-loads.js';
+import type { Load, LoadOutcome } from './server-loads.js';
 import { StartTurn } from './start-turn.js';
 import type { Steps } from './steps.js';
 import type { WorkerServices } from './worker-services.js';
@@ -114,7 +114,7 @@ export class Starts {
       },
     });
     if (this.steps.epoch === epoch + 1) return load; // the end of the wait is one
-    load?.cancel();
+    load?.end('left');
     this.turn.ended();
     return undefined;
   }
@@ -122,7 +122,7 @@ export class Starts {
   private async perform(placements: readonly Placement[], load: Load): Promise<void> {
     const wanted = this.unit.wanted();
     this.restarts.waitAnew();
-    let isThrough = false;
+    let outcome: LoadOutcome = 'left';
     try {
       await this.steps.run('start', {
         limitMs: this.runner.startTimeoutMs,
@@ -130,16 +130,16 @@ export class Starts {
           await this.runner.start(wanted, await this.steps.runnerContext(signal, 'start'));
         },
         onSuccess: () => {
-          isThrough = true;
+          outcome = 'through';
           for (const placement of placements) placement.wasStarted();
         },
         onFailure: (error) => {
-          isThrough = retryPolicyOf(error) === 'never';
+          outcome = retryPolicyOf(error) === 'never' ? 'through' : 'broken';
           return this.failed(placements, error instanceof DeadlineError ? this.lateError() : error);
         },
       });
     } finally {
-      load.end(isThrough);
+      load.end(outcome);
       this.turn.ended();
     }
   }
@@ -159,7 +159,7 @@ export class Starts {
   /** The runner has said that it is done, and nobody has seen the model ready since: its server has died at once. */
   private async brokeItsWord(placements: readonly Placement[]): Promise<void> {
     for (const placement of placements) placement.wasStarted(false);
-    if (this.restarts.isInnocent) return;
+    if (this.restarts.isInnocent()) return;
     await this.failed(
       placements,
       new ServerLostError('The backend said that it is done, yet does not serve the model.'),

@@ -2,7 +2,7 @@ import { DomainError, messageOf } from '../../common/errors.js';
 import { Interruptible } from '../../common/interruptible.js';
 import type { GpuRef, Runner, RunnerContext } from '../../runners/runner.js';
 import { GpusUnknownError } from '../deployment/errors.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import type { WorkerServices } from './worker-services.js';
 
 /** Time, ms, a runner has to come back from a call that it was told to end. */

@@ -1,6 +1,6 @@
 import type { PlacementPhase, Runner } from '../../runners/runner.js';
 import { ShuttingDownError } from '../deployment/errors.js';
-import type { UnitState } from '../deployment/unit-state.js';
+import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import { plan, type Step } from './planner.js';
 import { Prober } from './prober.js';

@@ -162,9 +162,11 @@ describe('a server per placement', () => {
       },
       never,
     );
-    await expect(runner.start(deployment('quick', [0, 1]), context())).rejects.toThrow(
-      'tiny_quick_1 is taken',
+    const [first, second] = await Promise.allSettled(
+      [0, 1].map((gpuId) => runner.start(deployment('quick', [gpuId]), context())),
     );
+    expect(first?.status).toBe('fulfilled');
+    expect(String((second as PromiseRejectedResult).reason)).toContain('tiny_quick_1 is taken');
     const seen = await runner.getStatus(deployment('quick', [0, 1]), never);
     expect(seen.map(({ phase }) => phase)).toEqual(['ready', 'absent']);
   });
