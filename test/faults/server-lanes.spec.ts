@@ -70,7 +70,6 @@ describe('the servers of one model', () => {
 
   it('have each their own time to be silent', async () => {
     await house.running('silent', 0, 1, 2, 3);
-    const before = [2, 3].map((gpu) => house.transitions('silent', gpu));
     // Refused, not frozen: to a frozen one, the last question before its end takes seconds by itself.
     const shutAt = await house.signal('silent', 0, 'SIGUSR2');
     await sleep(1000);
@@ -87,7 +86,9 @@ describe('the servers of one model', () => {
       DEADLINE_MS + DEADLINE_SLACK_MS,
     );
     await house.untilStatus('silent', { 0: 'RUNNING', 1: 'RUNNING', 2: 'RUNNING', 3: 'RUNNING' });
-    expect([2, 3].map((gpu) => house.transitions('silent', gpu))).toEqual(before);
-    for (const gpu of [2, 3]) expect(await house.launches('silent', gpu)).toHaveLength(1);
+    for (const gpu of [2, 3]) {
+      expect(house.transitions('silent', gpu)).not.toContain('RUNNING → STARTING');
+      expect(await house.launches('silent', gpu)).toHaveLength(1);
+    }
   });
 });

@@ -1,8 +1,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from './ports.js';
 import { type PlacementErrorView, type ServiceSettings, TestService } from './service.js';
 
+/** From RUNNING until the start itself has had its last look at the server, ms: who dies before has failed to start. */
+const SETTLED_MS = 300;
 const SERVER = join(process.cwd(), 'test/fakes/scripted-server.mjs');
 
 /** How the servers of one GPU behave; read at each launch. */
@@ -101,6 +104,7 @@ export class ScriptedService {
   async running(model: string, ...gpus: readonly number[]): Promise<void> {
     for (const gpu of gpus) await this.service.start(model, gpu);
     await this.untilStatus(model, Object.fromEntries(gpus.map((gpu) => [gpu, 'RUNNING'])));
+    await sleep(SETTLED_MS);
   }
 
   /** Sends a signal to the server that was launched last on a GPU; says when, wall clock, ms. */
