@@ -88,7 +88,7 @@ describe('two servers of one model', () => {
     // What fails later fails in its own words.
     await scripted.plays('m', 1, { exitCode: 7 });
     await scripted.signal('m', 1, 'SIGKILL');
-    await scripted.untilStatus('m', { 0: 'ERROR', 1: 'ERROR' });
+    await scripted.untilStatus('m', { 0: 'ERROR', 1: 'ERROR' }, 15_000);
     expect(await scripted.status('m')).toMatchObject([
       { error: { message: expect.stringContaining('exit code 3') } },
       { error: { message: expect.stringContaining('exit code 7') } },
