@@ -4,6 +4,7 @@
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { performance } from 'node:perf_hooks';
+import { setInterval } from 'node:timers';
 import { parseArgs } from 'node:util';
 
 const { port, host, files } = parseArgs({
