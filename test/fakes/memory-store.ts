@@ -7,6 +7,8 @@ import { DesiredStateStore, StateWriteError } from '../../src/state/desired-stat
 export class MemoryStore extends DesiredStateStore {
   readonly saved = new Map<string, DesiredDeployment>();
   isFull = false;
+  /** Further writes that find room: then the disk is full. */
+  writesLeft = Infinity;
   /** The state of the last run was set aside. */
   taking: AdoptionProgress | undefined;
 
@@ -20,8 +22,7 @@ export class MemoryStore extends DesiredStateStore {
   }
 
   override async putAll(changes: ReadonlyMap<string, DesiredDeployment | undefined>): Promise<void> {
-    await Promise.resolve();
-    if (this.isFull) throw new StateWriteError('Cannot write the state: the disk is full.');
+    await this.write();
     for (const [modelName, deployment] of changes) {
       if (deployment) this.saved.set(modelName, structuredClone(deployment));
       else this.saved.delete(modelName);
@@ -33,9 +34,15 @@ export class MemoryStore extends DesiredStateStore {
   }
 
   override async putAdoption(adoption: AdoptionProgress | undefined): Promise<void> {
-    await Promise.resolve();
-    if (this.isFull) throw new StateWriteError('Cannot write the state: the disk is full.');
+    await this.write();
     this.taking = adoption;
+  }
+
+  private async write(): Promise<void> {
+    await Promise.resolve();
+    if (this.writesLeft === 0) this.isFull = true;
+    if (this.isFull) throw new StateWriteError('Cannot write the state: the disk is full.');
+    this.writesLeft -= 1;
   }
 
   /** `{ "A": ["0 serve", "1 release"] }` */

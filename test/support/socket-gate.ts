@@ -17,6 +17,10 @@ export class SocketGate {
     private readonly target: string,
   ) {}
 
+  get isOpen(): boolean {
+    return this.server !== undefined;
+  }
+
   async open(): Promise<void> {
     this.server = createServer((near) => {
       if (this.isSilent) {
