@@ -87,7 +87,8 @@ export class ProcessServers {
         void this.endedUnobserved(record);
       });
     }
-    if (!running) await this.watch.exitSeen(record.launchId);
+    // A record without a pid may be one of a launch that has gone on since it was read.
+    if (!running && identity) await this.watch.exitSeen(record.launchId);
     const end = this.ends.get(record.launchId) ?? record;
     return {
       id: idOf(record),
