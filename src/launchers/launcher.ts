@@ -134,6 +134,11 @@ export abstract class Launcher {
   /** Calls `listener` at every exit of a server of ours. Returns the unsubscribe function. */
   abstract onExit(listener: (exit: ServerExit) => void): () => void;
 
+  /** How the run with this id ended, if that was seen a short while ago; it may have been replaced since. */
+  exitOf(_id: string): ServerExit | undefined {
+    return undefined;
+  }
+
   /** Ends streams and timers. Servers go on. */
   abstract close(): Promise<void>;
 }

@@ -89,9 +89,12 @@ export abstract class LaunchedServer {
     }
   }
 
-  /** Why it does not run any more, as an error that carries its last words. */
-  async lost(what: string, cause?: unknown): Promise<ServerLostError> {
-    return this.lostAs(ServerLostError, what, await this.ending(), cause);
+  /**
+   * Why it does not run any more, as an error that carries its last words.
+   * @param runId the run that was lost: by now, it may have been replaced by another
+   */
+  async lost(what: string, cause?: unknown, runId?: string): Promise<ServerLostError> {
+    return this.lostAs(ServerLostError, what, await this.ending(runId), cause);
   }
 
   /** The same of a server that was never ready. */
@@ -101,19 +104,29 @@ export abstract class LaunchedServer {
   }
 
   /** How it ended, in one sentence: exit code and last words where there are any. */
-  async ending(): Promise<Ending> {
+  async ending(runId?: string): Promise<Ending> {
     const info = await this.inspectOrNothing();
+    const earlier = runId === undefined || info?.id === runId ? undefined : this.launcher.exitOf(runId);
+    if (earlier) return { ...this.endOf(earlier), isFinal: false, log: [] };
     if (!info) return { sentence: `${this.name} does not run`, exitCode: null, isFinal: false, log: [] };
     const lines = await this.lastLines(Math.max(LOG_TAIL, this.linesToExplain));
     const log = lines.slice(-LOG_TAIL);
-    const code = info.exitCode === null ? '' : ` with exit code ${info.exitCode}`;
-    const reason = info.reason === undefined ? '' : ` (${info.reason})`;
+    const { sentence, exitCode } = this.endOf(info);
     return {
-      sentence: `${this.name} ended${code}${reason}${this.lastWords(lines)}`,
-      exitCode: info.exitCode,
+      sentence: `${sentence}${this.lastWords(lines)}`,
+      exitCode,
       isFinal: endedByItself(info) && this.isFinal(lines),
       log,
     };
+  }
+
+  private endOf({
+    exitCode,
+    reason,
+  }: Pick<ServerInfo, 'exitCode' | 'reason'>): Pick<Ending, 'sentence' | 'exitCode'> {
+    const code = exitCode === null ? '' : ` with exit code ${exitCode}`;
+    const words = reason === undefined ? '' : ` (${reason})`;
+    return { sentence: `${this.name} ended${code}${words}`, exitCode };
   }
 
   /** Lines of the log that `lastWords` wants. */

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import { Mutex } from 'async-mutex';
 import { PortInUseError, type ServerInfo } from '../launchers/launcher.js';
 
@@ -16,28 +17,41 @@ export interface PortRangeOptions {
   readonly address: string;
   /** The configuration's key, for the error. */
   readonly setting: string;
-  /** Servers whose ports may be in the range. */
-  readonly servers: (signal: AbortSignal) => Promise<readonly ServerInfo[]>;
   /** The ports a server was launched with, by its labels. */
   readonly portsOf: (labels: ServerInfo['labels']) => readonly number[];
   readonly isPortTaken: (address: string, port: number) => Promise<boolean>;
 }
 
+/** Servers whose ports may be in the range, as far as the one that wants a port has to ask for them. */
+export type OtherServers = (signal: AbortSignal) => Promise<readonly ServerInfo[]>;
+
+/** Time, ms, for which the ports of a launch that is over are remembered: no list of servers takes longer. */
+const MEMORY_MS = 60_000;
+
 /**
  * Hands out ports of a range, some in a row for each server. What is taken is read off the servers there are and off the
- * host; what was handed out and not launched yet is leased, so that two launches never get the same.
+ * host; what was handed out and not launched yet is leased, so that two launches never get the same. The servers are asked
+ * for outside of the lock, so that an Engine that hangs holds up nobody else.
  */
 export class PortRange {
   private readonly lock = new Mutex();
   private readonly leases = new Map<PortLease, string>();
+  /** Leases that were released, with the time, ms: their servers may be missing in a list that began earlier. */
+  private released: readonly {
+    readonly lease: PortLease;
+    readonly serverName: string;
+    readonly atMs: number;
+  }[] = [];
 
   constructor(private readonly options: PortRangeOptions) {}
 
   /** The server's own ports and leases count as free. @throws PortInUseError when the range is exhausted */
-  lease(serverName: string, signal: AbortSignal): Promise<PortLease> {
+  async lease(serverName: string, others: OtherServers, signal: AbortSignal): Promise<PortLease> {
     const { from, to, perServer, setting } = this.options;
+    const sinceMs = performance.now();
+    const infos = await others(signal);
     return this.lock.runExclusive(async () => {
-      const taken = await this.takenByOthers(serverName, signal);
+      const taken = this.takenByOthers(serverName, infos, sinceMs);
       for (let first = from; first + perServer - 1 <= to; first += perServer) {
         signal.throwIfAborted();
         const ports = Array.from({ length: perServer }, (_, index) => first + index);
@@ -53,20 +67,29 @@ export class PortRange {
     const lease: PortLease = {
       ports,
       release: () => {
-        this.leases.delete(lease);
+        if (!this.leases.delete(lease)) return;
+        const atMs = performance.now();
+        const recent = this.released.filter((each) => atMs - each.atMs < MEMORY_MS);
+        this.released = [...recent, { lease, serverName, atMs }];
       },
     };
     this.leases.set(lease, serverName);
     return lease;
   }
 
-  private async takenByOthers(serverName: string, signal: AbortSignal): Promise<ReadonlySet<number>> {
-    const { servers, portsOf } = this.options;
-    const others = (await servers(signal)).filter(({ name }) => name !== serverName);
+  /** @param sinceMs when the list of servers was asked for */
+  private takenByOthers(
+    serverName: string,
+    servers: readonly ServerInfo[],
+    sinceMs: number,
+  ): ReadonlySet<number> {
+    const others = servers.filter(({ name }) => name !== serverName);
     const leased = [...this.leases].filter(([, name]) => name !== serverName);
+    const late = this.released.filter((each) => each.serverName !== serverName && each.atMs >= sinceMs);
     return new Set([
-      ...others.flatMap(({ labels }) => portsOf(labels)),
+      ...others.flatMap(({ labels }) => this.options.portsOf(labels)),
       ...leased.flatMap(([{ ports }]) => ports),
+      ...late.flatMap(({ lease }) => lease.ports),
     ]);
   }
 

@@ -133,6 +133,10 @@ export class DockerLauncher extends Launcher {
     return this.listeners.add(listener);
   }
 
+  override exitOf(id: string): ServerExit | undefined {
+    return this.listeners.exitOf(id);
+  }
+
   async close(): Promise<void> {
     this.listeners.clear();
     await this.exits.close();

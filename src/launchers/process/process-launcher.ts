@@ -112,6 +112,10 @@ export class ProcessLauncher extends Launcher {
     return this.listeners.add(listener);
   }
 
+  override exitOf(id: string): ServerExit | undefined {
+    return this.listeners.exitOf(id);
+  }
+
   async close(): Promise<void> {
     this.listeners.clear();
     await this.servers.close();

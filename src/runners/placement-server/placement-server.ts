@@ -3,7 +3,7 @@ import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
-import type { PortRange } from '../port-range.js';
+import type { PortLease } from '../port-range.js';
 import type { DeploymentOptions, PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
@@ -33,7 +33,7 @@ export class PlacementServer extends LaunchedServer {
     launcher: Launcher,
     config: PlacementServerConfig,
     private readonly backend: PlacementBackend,
-    private readonly ports: PortRange,
+    private readonly ports: { lease(signal: AbortSignal): Promise<PortLease> },
   ) {
     super(role.name, launcher);
     this.identity = new PlacementIdentity(role, launcher.kind, config, backend);
@@ -57,7 +57,7 @@ export class PlacementServer extends LaunchedServer {
    */
   async check(wanted: Wanted, signal: AbortSignal): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
-    const lease = await this.ports.lease(this.name, signal);
+    const lease = await this.ports.lease(signal);
     try {
       await this.launcher.check(
         this.identity.spec(this.identity.placement(wanted, lease.ports[0] ?? 0)),
@@ -201,7 +201,7 @@ export class PlacementServer extends LaunchedServer {
 
   private async launch(wanted: Wanted, work: Work): Promise<RunningServer> {
     work.onProgress(`launching ${this.name}`);
-    const lease = await this.ports.lease(this.name, work.signal);
+    const lease = await this.ports.lease(work.signal);
     try {
       const placement = this.identity.placement(wanted, lease.ports[0] ?? 0);
       const info = await this.launcher.launch(this.identity.spec(placement), work.signal, work.onProgress);

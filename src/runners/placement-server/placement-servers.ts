@@ -1,6 +1,6 @@
 import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
-import { PortRange } from '../port-range.js';
+import { type OtherServers, PortRange } from '../port-range.js';
 import type { Adoptable } from '../runner.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import type { PlacementBackend } from './placement-backend.js';
@@ -34,7 +34,6 @@ export class PlacementServers {
       perServer: 1,
       address: config.bind_address,
       setting: `runners.${backend.backend}.ports`,
-      servers: (signal) => this.running(signal),
       portsOf: (labels) => {
         const port = portOf(labels);
         return port === undefined ? [] : [port];
@@ -110,7 +109,10 @@ export class PlacementServers {
     if (existing) return existing;
     const launcher = this.host.launchers.get(kind);
     const role = { name, modelName, gpuId };
-    const server = new PlacementServer(role, launcher, this.config, this.backend, this.ports);
+    const others: OtherServers = (signal) => this.runningBeside(kind, signal);
+    const server = new PlacementServer(role, launcher, this.config, this.backend, {
+      lease: (signal) => this.ports.lease(name, others, signal),
+    });
     this.servers.set(key, server);
     return server;
   }
@@ -132,10 +134,16 @@ export class PlacementServers {
     );
   }
 
-  /** Of every backend: an earlier configuration may have given them other ranges. The ports of the dead are free, or seen to be taken. */
-  private async running(signal: AbortSignal): Promise<readonly ServerInfo[]> {
-    const all = await this.list({}, signal);
-    return all.map(({ info }) => info).filter(({ running }) => running);
+  /**
+   * Of every backend: an earlier configuration may have given them other ranges. The ports of the dead are free, or seen to
+   * be taken. Only for a container is the Engine asked: it binds the ports of the others, which are seen to be taken then.
+   */
+  private async runningBeside(kind: Launcher['kind'], signal: AbortSignal): Promise<readonly ServerInfo[]> {
+    const asked = this.launchers().filter(
+      (launcher) => launcher.kind === kind || launcher.kind === 'process',
+    );
+    const lists = await Promise.all(asked.map((launcher) => launcher.list({}, signal)));
+    return lists.flat().filter(({ running }) => running);
   }
 
   private async list(labels: ServerInfo['labels'], signal: AbortSignal): Promise<Listed[]> {

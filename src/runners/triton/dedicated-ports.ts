@@ -1,6 +1,6 @@
 import type { TritonConfig } from '../../config/sections/triton.js';
 import { BACKEND_LABEL, type Launcher } from '../../launchers/launcher.js';
-import { type PortLease, PortRange } from '../port-range.js';
+import { type OtherServers, type PortLease, PortRange } from '../port-range.js';
 import { portsOf, TRITON, type TritonPorts } from './launch-spec.js';
 
 /** Ports for dedicated servers, three in a row from `dedicated_ports`, each server's until it is given others. */
@@ -10,7 +10,7 @@ export class DedicatedPorts {
 
   constructor(
     config: TritonConfig,
-    launcher: Launcher,
+    private readonly launcher: Launcher,
     isPortTaken: (address: string, port: number) => Promise<boolean>,
   ) {
     this.range = new PortRange({
@@ -18,7 +18,6 @@ export class DedicatedPorts {
       perServer: 3,
       address: config.bind_address,
       setting: 'runners.triton.dedicated_ports',
-      servers: (signal) => launcher.list({ [BACKEND_LABEL]: TRITON }, signal),
       portsOf: (labels) => {
         const ports = portsOf(labels);
         return ports ? [ports.http, ports.grpc, ports.metrics] : [];
@@ -29,7 +28,8 @@ export class DedicatedPorts {
 
   /** @throws PortInUseError when the range is exhausted */
   async choose(serverName: string, signal: AbortSignal): Promise<TritonPorts> {
-    const lease = await this.range.lease(serverName, signal);
+    const others: OtherServers = (limit) => this.launcher.list({ [BACKEND_LABEL]: TRITON }, limit);
+    const lease = await this.range.lease(serverName, others, signal);
     this.leases.get(serverName)?.release();
     this.leases.set(serverName, lease);
     const [http = 0, grpc = 0, metrics = 0] = lease.ports;

@@ -353,6 +353,7 @@ export class TritonRunner extends Runner {
       throw await server.lost(
         `Triton broke off the load of ${deployment.modelName} (${messageOf(error)})`,
         error,
+        running.info.id,
       );
     }
   }
