@@ -162,7 +162,7 @@ export function rig(
   const asked = launchers ? new ProcessOwners(launchers, clock, logger) : owners;
   const servers = new ToldServers(tenants);
   const host = new HostProcesses(system);
-  const service = new ProcessesService(host, gpus, tenants, asked, servers, clock, config, logger);
+  const service = new ProcessesService(host, gpus, tenants, asked, servers, config, logger);
   return { service, tenants, owners, servers, config, logger, log };
 }
 
