@@ -1,7 +1,7 @@
 import { endProcesses, type EndOptions } from '../host/end-processes.js';
 import type { ProcessIdentity, ProcessRow } from '../host/process-identity.js';
 import { ProcessNotFoundError, ProcessNotKilledError } from './errors.js';
-import type { HostProcesses } from './host-processes.js';
+import type { HostProcesses } from '../host/host-processes.js';
 
 /** The signal that it took. */
 export type EndedBy = 'SIGTERM' | 'SIGKILL';

@@ -16,7 +16,7 @@ import {
   ProcessOutOfScopeError,
   ProcessOwnerUnknownError,
 } from './errors.js';
-import { HostProcesses } from './host-processes.js';
+import { HostProcesses } from '../host/host-processes.js';
 import type { ProcessFacts } from '../host/process-facts.js';
 import { refusalOf } from './protection.js';
 import { outOfScope } from './scope.js';
@@ -160,9 +160,10 @@ export class ProcessesService {
 
   /** The server whose main process `pid` is, or descends from. */
   private async servedBy(pid: number): Promise<string | null> {
-    const line = [pid, ...(await this.host.ancestorsOf(pid))];
-    const tenant = this.tenants.list().find((each) => each.pid !== null && line.includes(each.pid));
-    return tenant?.serverName ?? null;
+    const tenants = this.tenants.list();
+    const mainPids = new Set(tenants.flatMap((each) => each.pid ?? []));
+    const mainPid = await this.host.nearestAncestor(pid, mainPids);
+    return tenants.find((each) => each.pid !== null && each.pid === mainPid)?.serverName ?? null;
   }
 
   /** Requests for the same process share one end: one SIGTERM, one grace. Nobody's hanging up ends it early. */

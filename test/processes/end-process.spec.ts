@@ -1,12 +1,8 @@
 import { jest } from '@jest/globals';
 import type { ProcessRow } from '../../src/host/process-identity.js';
 import { type EndedBy, endProcess } from '../../src/processes/end-process.js';
-import {
-  ProcessNotFoundError,
-  ProcessNotKilledError,
-  ProcessPermissionError,
-} from '../../src/processes/errors.js';
-import { HostProcesses } from '../../src/processes/host-processes.js';
+import { ProcessNotFoundError, ProcessNotKilledError } from '../../src/processes/errors.js';
+import { HostProcesses, ProcessPermissionError } from '../../src/host/host-processes.js';
 import { pass, useFakeTime } from '../fakes/timers.js';
 import { facts, type SentSignal, systemError } from './rig.js';
 
