@@ -1,11 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
-/** Waits. @throws the signal's own reason when it aborts (the bare timer throws an AbortError of its own) */
+/** Waits. @throws the signal's reason when it aborts */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(ms, undefined, { signal });
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  }
+  signal.throwIfAborted();
+  await new Promise<void>((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end, { once: true });
+  });
+  signal.throwIfAborted();
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../common/clock.js';
-import { deadline, orAborted } from '../common/deadline.js';
+import { within } from '../common/deadline.js';
 import { messageOf } from '../common/errors.js';
 import type { Logger } from '../common/logging/logger.js';
 
@@ -21,9 +21,8 @@ export class BriefQuestion {
   /** `undefined`: nobody can tell just now. */
   async ask<T>(about: string, question: (limit: AbortSignal) => Promise<T>): Promise<T | undefined> {
     if (this.clock.monotonicMs() < this.askNotBefore) return undefined;
-    const limit = deadline(ASK_TIMEOUT_MS);
     try {
-      return await orAborted(question(limit), limit);
+      return await within({ ms: ASK_TIMEOUT_MS }, question);
     } catch (error) {
       this.askNotBefore = this.clock.monotonicMs() + SILENCE_MS;
       this.logger.debug({ err: error }, `${about} cannot be told: ${messageOf(error)}`);

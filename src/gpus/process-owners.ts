@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
 import { containerIdOf } from '../host/container-id.js';
-import { deadline, orAborted } from '../common/deadline.js';
+import { within } from '../common/deadline.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { processIdentity, type ProcessIdentity } from '../host/process-identity.js';
 import { userOf } from '../host/process-user.js';
@@ -73,8 +73,7 @@ export class ProcessOwners {
     if (!identity) return NOBODY;
     const known = this.known.get(keyOf(identity));
     if (known && known.serverName !== null) return known;
-    const limit = deadline(DECIDE_TIMEOUT_MS);
-    return this.find(identity, () => orAborted(this.serverOf(pid, limit), limit));
+    return this.find(identity, () => within({ ms: DECIDE_TIMEOUT_MS }, (limit) => this.serverOf(pid, limit)));
   }
 
   private async find<Server extends ProcessOwner['serverName']>(

@@ -1,8 +1,10 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { Mutex } from 'async-mutex';
 import { systemCodeOf } from '../common/errors.js';
-import { commandNameOf } from './process-table.js';
+import { holdsSocket } from './process-descriptors.js';
+import { knownName } from './process-name.js';
+import { listPids } from './process-table.js';
 
 // Two probes of one port at once would each find it taken, by the other.
 const probes = new Mutex();
@@ -53,33 +55,13 @@ async function listeningInodes(port: number): Promise<ReadonlySet<string>> {
   return inodes;
 }
 
-async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
-  let descriptors: string[];
-  try {
-    descriptors = await readdir(`/proc/${pid}/fd`);
-  } catch {
-    // Gone, or another user's.
-    return false;
-  }
-  for (const descriptor of descriptors) {
-    try {
-      const inode = /^socket:\[(\d+)\]$/.exec(await readlink(`/proc/${pid}/fd/${descriptor}`))?.[1];
-      if (inode !== undefined && inodes.has(inode)) return true;
-    } catch {
-      // Closed meanwhile.
-    }
-  }
-  return false;
-}
-
 /** Every process that listens on `port`, as far as `/proc` tells; a socket can be shared by several. */
 export async function portHolders(port: number): Promise<readonly PortHolder[]> {
   const inodes = await listeningInodes(port);
   if (inodes.size === 0) return [];
   const holders: PortHolder[] = [];
-  for (const pid of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
-    if (!(await holdsSocket(pid, inodes))) continue;
-    holders.push({ pid: Number(pid), command: await commandNameOf(Number(pid)) });
+  for (const pid of await listPids()) {
+    if (await holdsSocket(pid, inodes)) holders.push({ pid, command: knownName(pid) });
   }
   return holders;
 }

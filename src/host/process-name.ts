@@ -13,16 +13,22 @@ function read(path: string): string | undefined {
   }
 }
 
+/** `comm`, completed from the command line where the kernel has cut it: as `ps` and psutil show it. */
+export function completeName(comm: string, program: string | undefined): string {
+  const complete = basename(program ?? '');
+  return comm.length >= COMM_LENGTH && complete.startsWith(comm) ? complete : comm;
+}
+
+/** A process' name; `undefined` where /proc does not tell. */
+export function knownName(pid: number, proc = '/proc'): string | undefined {
+  const comm = read(`${proc}/${pid}/comm`)?.trimEnd();
+  return comm ? completeName(comm, read(`${proc}/${pid}/cmdline`)?.split('\0')[0]) : undefined;
+}
+
 /**
- * A process' name as `ps` and the seed's psutil show it: `comm`, completed from the command line where it was
- * cut. By its path from `pathElsewhere` where /proc does not tell: a container without `pid: host` sees host pids and not their /proc.
+ * A process' name. By its path from `pathElsewhere` where /proc does not tell: a container without `pid: host` sees host
+ * pids and not their /proc.
  */
 export function processName(pid: number, pathElsewhere: () => string | undefined, proc = '/proc'): string {
-  const comm = read(`${proc}/${pid}/comm`)?.trimEnd();
-  if (comm) {
-    if (comm.length < COMM_LENGTH) return comm;
-    const program = basename(read(`${proc}/${pid}/cmdline`)?.split('\0')[0] ?? '');
-    return program.startsWith(comm) ? program : comm;
-  }
-  return basename(pathElsewhere() ?? '') || UNKNOWN;
+  return knownName(pid, proc) ?? (basename(pathElsewhere() ?? '') || UNKNOWN);
 }

@@ -1,21 +1,30 @@
-import { rowOf } from './process-identity.js';
+import { type ProcessRow, rowOf, startedBefore } from './process-identity.js';
 
-/** Far deeper than a server's own processes go; ends a walk that a reused pid has sent round. */
-const MAX_DEPTH = 32;
-
-/** Parent of a process; `undefined` when it is gone, or is of another pid namespace. */
-type ParentOf = (pid: number) => Promise<number | undefined>;
-
-const parentOnHost: ParentOf = async (pid) => (await rowOf(pid))?.parentPid;
+/** Looks a process up in the process table. */
+type Rows = (pid: number) => Promise<ProcessRow | undefined>;
 
 /**
- * Whether `pid` is a process of the server with the main process `serverPid`: itself, a descendant, or one of its
- * process group whose parent has ended.
+ * `pid`, its parent, the parent of that and so on. Ends at the first process of the pid namespace, and where a pid was
+ * given away again: no parent is younger than its child.
  */
-export async function belongsToServer(pid: number, serverPid: number): Promise<boolean> {
-  if ((await nearestAncestor(pid, new Set([serverPid]))) !== undefined) return true;
-  const [row, server] = await Promise.all([rowOf(pid), rowOf(serverPid)]);
-  return server !== undefined && row?.groupId === server.groupId;
+async function* lineage(pid: number, rows: Rows): AsyncGenerator<number> {
+  yield pid;
+  const seen = new Set([pid]);
+  let child = await rows(pid);
+  while (child && child.parentPid > 0 && !seen.has(child.parentPid)) {
+    const parent = await rows(child.parentPid);
+    if (parent && startedBefore(child, parent)) return;
+    seen.add(child.parentPid);
+    yield child.parentPid;
+    child = parent;
+  }
+}
+
+/** Parent, grandparent and so on, nearest first. */
+export async function ancestorsOf(pid: number, rows: Rows = rowOf): Promise<readonly number[]> {
+  const ancestors: number[] = [];
+  for await (const each of lineage(pid, rows)) if (each !== pid) ancestors.push(each);
+  return ancestors;
 }
 
 /**
@@ -25,13 +34,19 @@ export async function belongsToServer(pid: number, serverPid: number): Promise<b
 export async function nearestAncestor(
   pid: number,
   roots: ReadonlySet<number>,
-  parentOf: ParentOf = parentOnHost,
+  rows: Rows = rowOf,
 ): Promise<number | undefined> {
   if (roots.size === 0) return undefined;
-  let current: number | undefined = pid;
-  for (let depth = 0; current !== undefined && depth < MAX_DEPTH; depth += 1) {
-    if (roots.has(current)) return current;
-    current = await parentOf(current);
-  }
+  for await (const each of lineage(pid, rows)) if (roots.has(each)) return each;
   return undefined;
+}
+
+/**
+ * Whether `pid` is a process of the server with the main process `serverPid`: itself, a descendant, or one of its
+ * process group whose parent has ended.
+ */
+export async function belongsToServer(pid: number, serverPid: number): Promise<boolean> {
+  if ((await nearestAncestor(pid, new Set([serverPid]))) !== undefined) return true;
+  const [row, server] = await Promise.all([rowOf(pid), rowOf(serverPid)]);
+  return server !== undefined && row?.groupId === server.groupId;
 }

@@ -1,15 +1,20 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { type ProcessRow, readRow, readRowsFromPs } from './process-identity.js';
 
 /** Rows read before the event loop gets its turn. */
 const BATCH = 64;
 
+/** Every pid in `/proc`: of the host, or of the pid namespace, in a container. None where there is no `/proc`. */
+export async function listPids(): Promise<readonly number[]> {
+  const entries = await readdir('/proc').catch(() => []);
+  return entries.filter((entry) => /^\d+$/.test(entry)).map(Number);
+}
+
 /** Every process of the host (of the pid namespace, in a container), zombies included. */
 export async function listProcesses(): Promise<readonly ProcessRow[]> {
   if (process.platform !== 'linux') return readRowsFromPs(['-A']);
-  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
   const rows: ProcessRow[] = [];
-  for (const [index, pid] of pids.entries()) {
+  for (const [index, pid] of (await listPids()).entries()) {
     const row = readRow(pid);
     if (row) rows.push(row);
     if (index % BATCH === BATCH - 1) await new Promise((resolve) => setImmediate(resolve));
@@ -35,27 +40,4 @@ export async function environmentOf(pid: number): Promise<ReadonlyMap<string, st
       return equals > 0 ? [[entry.slice(0, equals), entry.slice(equals + 1)]] : [];
     }),
   );
-}
-
-/** Whether `pid` has the file at `path` as its standard output or error. */
-export async function writesTo(pid: number, path: string): Promise<boolean> {
-  for (const descriptor of [1, 2]) {
-    try {
-      const target = await readlink(`/proc/${pid}/fd/${descriptor}`);
-      if (target === path || target === `${path} (deleted)`) return true;
-    } catch {
-      // Closed, gone, or not ours to read: no evidence.
-    }
-  }
-  return false;
-}
-
-/** Short name of a process, for a person; `undefined` where it is not known. */
-export async function commandNameOf(pid: number): Promise<string | undefined> {
-  try {
-    return (await readFile(`/proc/${pid}/comm`, 'utf8')).trim();
-  } catch {
-    // Gone, or no /proc.
-    return undefined;
-  }
 }

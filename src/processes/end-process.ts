@@ -1,71 +1,46 @@
-import type { ProcessIdentity } from '../host/process-identity.js';
+import { endProcesses, type EndOptions } from '../host/end-processes.js';
+import type { ProcessIdentity, ProcessRow } from '../host/process-identity.js';
 import { ProcessNotFoundError, ProcessNotKilledError } from './errors.js';
-import type { HostProcesses } from './host-processes.js';
+import type { HostProcesses } from '../host/host-processes.js';
 
-/** Time, as far as the end of a process needs it. */
-export interface Pace {
-  monotonicMs(): number;
-  pause(ms: number): Promise<void>;
-}
-
-export interface EndOptions {
-  /** From SIGTERM to SIGKILL; 0 sends SIGKILL at once. */
-  readonly graceMs: number;
-  /** From SIGKILL to giving up. */
-  readonly killTimeoutMs: number;
-}
-
-/** What it took. */
+/** The signal that it took. */
 export type EndedBy = 'SIGTERM' | 'SIGKILL';
 
-const LOOK_INTERVAL_MS = 20;
-
-async function endsWithin(
-  timeoutMs: number,
-  target: ProcessIdentity,
-  host: HostProcesses,
-  pace: Pace,
-): Promise<boolean> {
-  const end = pace.monotonicMs() + timeoutMs;
-  for (;;) {
-    if ((await host.running(target)) === undefined) return true;
-    const left = end - pace.monotonicMs();
-    if (left <= 0) return false;
-    await pace.pause(Math.min(LOOK_INTERVAL_MS, left));
-  }
-}
-
-async function describeSurvivor(target: ProcessIdentity, host: HostProcesses): Promise<string> {
-  const running = await host.running(target);
-  const state = typeof running === 'object' ? running.state : '?';
+function describeSurvivor(survivor: ProcessRow | 'unseen'): string {
+  const state = survivor === 'unseen' ? '?' : survivor.state;
   return state === 'D' || state === 'U'
     ? 'it is in uninterruptible sleep, inside a driver or a file system, and ends when that lets go, or with a reboot'
     : `its state is ${state}; look at it on the host, and try again`;
 }
 
 /**
- * SIGTERM, a grace, SIGKILL; each goes to this very process or to nobody. Resolves when it is gone.
+ * SIGTERM, a grace, SIGKILL; each once, to this very process and to no other. Resolves when it is gone. Nothing cuts it
+ * short: several requests may wait for it.
  * @throws ProcessNotFoundError when it was gone before the first signal, ProcessPermissionError, ProcessNotKilledError
  */
 export async function endProcess(
   target: ProcessIdentity,
-  options: EndOptions,
+  times: Pick<EndOptions, 'graceMs' | 'killTimeoutMs'>,
   host: HostProcesses,
-  pace: Pace,
 ): Promise<EndedBy> {
   const { pid } = target;
-  const { graceMs, killTimeoutMs } = options;
-  const first = graceMs > 0 ? 'SIGTERM' : 'SIGKILL';
-  if (!(await host.signal(target, first))) {
-    throw new ProcessNotFoundError(`Process ${pid} has ended by itself.`, { pid });
-  }
-  if (first === 'SIGTERM') {
-    if (await endsWithin(graceMs, target, host, pace)) return 'SIGTERM';
-    if (!(await host.signal(target, 'SIGKILL'))) return 'SIGTERM';
-  }
-  if (await endsWithin(killTimeoutMs, target, host, pace)) return 'SIGKILL';
-  throw new ProcessNotKilledError(
-    `Process ${pid} is still there ${killTimeoutMs / 1000} s after SIGKILL: ${await describeSurvivor(target, host)}.`,
-    { pid },
+  const gone = (): Error => new ProcessNotFoundError(`Process ${pid} has ended by itself.`, { pid });
+  let sent: EndedBy | undefined;
+  const signalOnce = async (signal: EndedBy): Promise<void> => {
+    if (sent === signal) return;
+    if (await host.signal(target, signal)) sent = signal;
+    else if (sent === undefined) throw gone();
+  };
+  const survivor = await endProcesses(
+    { remains: () => host.running(target), signal: signalOnce },
+    { ...times, politeSignal: 'SIGTERM', signal: new AbortController().signal },
   );
+  if (survivor !== undefined) {
+    throw new ProcessNotKilledError(
+      `Process ${pid} is still there ${times.killTimeoutMs / 1000} s after SIGKILL: ${describeSurvivor(survivor)}.`,
+      { pid },
+    );
+  }
+  if (sent === undefined) throw gone();
+  return sent;
 }

@@ -32,20 +32,6 @@ export class ProcessOwnerUnknownError extends DomainError {
   }
 }
 
-/** The operating system does not let this service signal it. */
-export class ProcessPermissionError extends DomainError {
-  readonly code = 'PROCESS_PERMISSION';
-  readonly kind = 'forbidden';
-
-  constructor(pid: number, options?: ErrorOptions) {
-    super(
-      `This service lacks the permission to end process ${pid}: run it as root or as the user of that process, or give it CAP_KILL; in a container, AppArmor may forbid it as well.`,
-      { pid },
-      options,
-    );
-  }
-}
-
 /** It outlived SIGKILL. */
 export class ProcessNotKilledError extends DomainError {
   readonly code = 'PROCESS_NOT_KILLED';

@@ -1,6 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
-import { Clock } from '../common/clock.js';
 import { DeadlineError } from '../common/deadline.js';
 import { messageOf } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
@@ -11,14 +9,14 @@ import { GpusService } from '../gpus/gpus.service.js';
 import { type CertainOwner, ProcessOwners } from '../gpus/process-owners.js';
 import { Supervisor } from '../models/supervisor/supervisor.js';
 import { describeCommand } from './command-line.js';
-import { type EndedBy, endProcess, type Pace } from './end-process.js';
+import { type EndedBy, endProcess } from './end-process.js';
 import {
   ProcessForbiddenError,
   ProcessNotFoundError,
   ProcessOutOfScopeError,
   ProcessOwnerUnknownError,
 } from './errors.js';
-import { HostProcesses } from './host-processes.js';
+import { HostProcesses } from '../host/host-processes.js';
 import type { ProcessFacts } from '../host/process-facts.js';
 import { refusalOf } from './protection.js';
 import { outOfScope } from './scope.js';
@@ -55,7 +53,6 @@ export type ServerEnds = Pick<Supervisor, 'endServer' | 'placementsOn'>;
 @Injectable()
 export class ProcessesService {
   private readonly underWay = new Map<string, Promise<EndedBy>>();
-  private readonly pace: Pace;
 
   constructor(
     private readonly host: HostProcesses,
@@ -63,12 +60,9 @@ export class ProcessesService {
     private readonly tenants: GpuTenants,
     private readonly owners: ProcessOwners,
     @Inject(Supervisor) private readonly servers: ServerEnds,
-    clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {
-    this.pace = { monotonicMs: () => clock.monotonicMs(), pause: (ms) => sleep(ms) };
-  }
+  ) {}
 
   /**
    * Ends the process that has `pid` now; where a server of this service serves with it, the whole server, by force.
@@ -166,9 +160,10 @@ export class ProcessesService {
 
   /** The server whose main process `pid` is, or descends from. */
   private async servedBy(pid: number): Promise<string | null> {
-    const line = [pid, ...(await this.host.ancestorsOf(pid))];
-    const tenant = this.tenants.list().find((each) => each.pid !== null && line.includes(each.pid));
-    return tenant?.serverName ?? null;
+    const tenants = this.tenants.list();
+    const mainPids = new Set(tenants.flatMap((each) => each.pid ?? []));
+    const mainPid = await this.host.nearestAncestor(pid, mainPids);
+    return tenants.find((each) => each.pid !== null && each.pid === mainPid)?.serverName ?? null;
   }
 
   /** Requests for the same process share one end: one SIGTERM, one grace. Nobody's hanging up ends it early. */
@@ -178,7 +173,7 @@ export class ProcessesService {
     if (present) return present;
     const { term_grace_seconds, kill_timeout_seconds } = this.config.processes;
     const options = { graceMs: term_grace_seconds * 1000, killTimeoutMs: kill_timeout_seconds * 1000 };
-    const end = endProcess(facts, options, this.host, this.pace).finally(() => this.underWay.delete(key));
+    const end = endProcess(facts, options, this.host).finally(() => this.underWay.delete(key));
     this.underWay.set(key, end);
     return end;
   }

@@ -1,5 +1,5 @@
 import { Mutex } from 'async-mutex';
-import { deadline, orAborted, pollUntil } from '../common/deadline.js';
+import { orAborted, pollUntil, within } from '../common/deadline.js';
 import { DomainError, messageOf } from '../common/errors.js';
 import type { Launcher, ServerInfo } from '../launchers/launcher.js';
 import { BackendTimeoutError, ServerLostError, ServerUnfitError } from './runner.js';
@@ -83,7 +83,9 @@ export abstract class LaunchedServer {
   /** The last lines of its log; empty when they cannot be had. */
   async lastLines(count = LOG_TAIL): Promise<readonly string[]> {
     try {
-      return await this.launcher.logs(this.name, count, deadline(LAST_WORDS_TIMEOUT_MS));
+      return await within({ ms: LAST_WORDS_TIMEOUT_MS }, (limit) =>
+        this.launcher.logs(this.name, count, limit),
+      );
     } catch {
       return []; // they only illustrate an error that is reported anyway
     }
@@ -179,8 +181,7 @@ export abstract class LaunchedServer {
     { limitMs, pollMs, late, program }: UpWait,
     signal: AbortSignal,
   ): Promise<void> {
-    const limit = deadline(limitMs, signal);
-    const upOrLost = async (): Promise<true | DomainError | undefined> => {
+    const upOrLost = async (limit: AbortSignal): Promise<true | DomainError | undefined> => {
       try {
         return await isUp(limit);
       } catch (error) {
@@ -193,7 +194,9 @@ export abstract class LaunchedServer {
     };
     let outcome: true | DomainError;
     try {
-      outcome = await pollUntil(upOrLost, { intervalMs: pollMs, signal: limit });
+      outcome = await within({ ms: limitMs, signal }, (limit) =>
+        pollUntil(() => upOrLost(limit), { intervalMs: pollMs, signal: limit }),
+      );
     } catch (error) {
       if (error instanceof DomainError || signal.aborted) throw error;
       throw new BackendTimeoutError(late(), { log: await this.lastLines() }, { cause: error });
@@ -212,7 +215,7 @@ export abstract class LaunchedServer {
 
   private async inspectOrNothing(): Promise<ServerInfo | undefined> {
     try {
-      return await this.launcher.inspect(this.name, deadline(LAST_WORDS_TIMEOUT_MS));
+      return await within({ ms: LAST_WORDS_TIMEOUT_MS }, (limit) => this.launcher.inspect(this.name, limit));
     } catch {
       return undefined; // that it is gone is known already
     }

@@ -185,7 +185,9 @@ describe('pollUntil', () => {
   it('asks until there is an answer', async () => {
     const probe = jest.fn<() => Promise<string | undefined>>();
     probe.mockResolvedValueOnce(undefined).mockResolvedValueOnce(undefined).mockResolvedValue('there');
-    await expect(pollUntil(probe, { intervalMs: 1, signal: deadline(5000) })).resolves.toBe('there');
+    await expect(pollUntil(probe, { intervalMs: 1, signal: AbortSignal.timeout(5000) })).resolves.toBe(
+      'there',
+    );
     expect(probe).toHaveBeenCalledTimes(3);
   });
 
@@ -202,6 +204,8 @@ describe('pollUntil', () => {
 
   it('passes on what the probe throws', async () => {
     const probe = (): Promise<undefined> => Promise.reject(new Error('broken'));
-    await expect(pollUntil(probe, { intervalMs: 1, signal: deadline(1000) })).rejects.toThrow('broken');
+    await expect(pollUntil(probe, { intervalMs: 1, signal: AbortSignal.timeout(1000) })).rejects.toThrow(
+      'broken',
+    );
   });
 });

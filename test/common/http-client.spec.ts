@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { deadline } from '../../src/common/deadline.js';
 import { UnusableAnswerError, callHttp } from '../../src/common/http/http-client.js';
 
 let server: Server;
@@ -22,7 +21,7 @@ afterAll(() => {
 });
 
 const get = (options: { maxBytes?: number; signal?: AbortSignal } = {}) =>
-  callHttp({ method: 'GET', url, signal: deadline(5000), ...options });
+  callHttp({ method: 'GET', url, signal: AbortSignal.timeout(5000), ...options });
 
 describe('a call to a backend', () => {
   it('brings status and body', async () => {
@@ -37,7 +36,7 @@ describe('a call to a backend', () => {
         response.end(`${request.method} ${type} ${length} ${Buffer.concat(chunks).toString()}`);
       });
     };
-    const call = callHttp({ method: 'POST', url, body: { a: '模型' }, signal: deadline(5000) });
+    const call = callHttp({ method: 'POST', url, body: { a: '模型' }, signal: AbortSignal.timeout(5000) });
     await expect(call).resolves.toMatchObject({ body: 'POST application/json 14 {"a":"模型"}' });
   });
 
@@ -87,7 +86,7 @@ describe('a call to a backend', () => {
     ],
   ])('ends at its deadline, %s', async (_name, hang) => {
     answer = hang;
-    await expect(get({ signal: deadline(50) })).rejects.toMatchObject({ name: 'DeadlineError' });
+    await expect(get({ signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ name: 'TimeoutError' });
   });
 
   it('ends for the reason of its signal, one that aborted before included', async () => {
@@ -103,7 +102,7 @@ describe('a call to a backend', () => {
   });
 
   it('fails with a system error when nobody listens', async () => {
-    const call = callHttp({ method: 'GET', url: 'http://127.0.0.1:1/', signal: deadline(5000) });
+    const call = callHttp({ method: 'GET', url: 'http://127.0.0.1:1/', signal: AbortSignal.timeout(5000) });
     await expect(call).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 

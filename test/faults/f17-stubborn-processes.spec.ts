@@ -135,9 +135,9 @@ describe('F17: a process outlives SIGKILL', () => {
     const leader = (await processIdentity(pid)) ?? null;
     const group = new Immune({ owner: rig.stateDir, name: 'stuck', leader, logPath: '/nowhere' });
     const began = performance.now();
-    const failure: unknown = await endGroup(group, {
+    const failure: unknown = await endGroup('stuck', group, {
       politeSignal: 'SIGTERM',
-      ...{ name: 'stuck', graceMs: 100, killTimeoutMs: 200 },
+      ...{ graceMs: 100, killTimeoutMs: 200 },
       signal: never,
     }).catch((error: unknown) => error);
     expect(performance.now() - began).toBeLessThan(2000);

@@ -8,6 +8,7 @@ import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
 import { nearestAncestor } from '../../src/host/process-parent.js';
 import { AwayRegistry } from '../fakes/away-registry.js';
 import { configWith, FakeClock, ManualProvider, sample } from './rig.js';
+import { facts } from '../processes/rig.js';
 
 function tenant(over: Partial<GpuTenant> = {}): GpuTenant {
   return {
@@ -103,7 +104,10 @@ describe('a GPU in the API', () => {
 
 describe("a server's process", () => {
   const parents: Record<number, number> = { 3: 2, 2: 1, 8: 9, 9: 8 };
-  const parentOf = (pid: number) => Promise.resolve(parents[pid]);
+  const rows = (pid: number) => {
+    const parentPid = parents[pid];
+    return Promise.resolve(parentPid === undefined ? undefined : facts({ pid, parentPid, startTime: '' }));
+  };
 
   it.each([
     [3, [2], 2],
@@ -112,7 +116,7 @@ describe("a server's process", () => {
     [8, [1], undefined],
     [3, [], undefined],
   ])('%i belongs to the nearest of %j: %s', async (pid, roots, expected) => {
-    expect(await nearestAncestor(pid, new Set(roots), parentOf)).toBe(expected);
+    expect(await nearestAncestor(pid, new Set(roots), rows)).toBe(expected);
   });
 });
 

@@ -1,17 +1,15 @@
+import { jest } from '@jest/globals';
 import type { ProcessRow } from '../../src/host/process-identity.js';
-import { type EndedBy, endProcess, type EndOptions } from '../../src/processes/end-process.js';
-import {
-  ProcessNotFoundError,
-  ProcessNotKilledError,
-  ProcessPermissionError,
-} from '../../src/processes/errors.js';
-import { HostProcesses } from '../../src/processes/host-processes.js';
+import { type EndedBy, endProcess } from '../../src/processes/end-process.js';
+import { ProcessNotFoundError, ProcessNotKilledError } from '../../src/processes/errors.js';
+import { HostProcesses, ProcessPermissionError } from '../../src/host/host-processes.js';
+import { pass, useFakeTime } from '../fakes/timers.js';
 import { facts, type SentSignal, systemError } from './rig.js';
 
 const TARGET = facts({ pid: 4242, startTime: '100@boot' });
 const OPTIONS = { graceMs: 1000, killTimeoutMs: 500 };
 
-/** A host on which only pid 4242 exists, and time passes only while someone waits. */
+/** A host on which only pid 4242 exists, in the time of jest's fake timers. */
 class FakeHost {
   readonly sent: (SentSignal & { readonly atMs: number })[] = [];
   row: ProcessRow | undefined = TARGET;
@@ -19,14 +17,14 @@ class FakeHost {
   onSignal: (signal: NodeJS.Signals) => void = () => undefined;
   /** What kill(pid, 0) says where there is no row. */
   probe = 'ESRCH';
-  private events: { readonly atMs: number; readonly happen: () => void }[] = [];
-  private nowMs = 0;
+  private readonly beganMs = performance.now();
 
   at(atMs: number, happen: () => void): void {
-    this.events.push({ atMs, happen });
+    setTimeout(happen, atMs - this.nowMs);
   }
 
-  end(options: EndOptions = OPTIONS): Promise<EndedBy> {
+  /** The end, with all the time that it may take. */
+  end(options = OPTIONS): Promise<EndedBy> {
     const host = new HostProcesses({
       facts: () => Promise.resolve(undefined),
       row: () => Promise.resolve(this.row),
@@ -36,16 +34,13 @@ class FakeHost {
         this.onSignal(signal);
       },
     });
-    return endProcess(TARGET, options, host, {
-      monotonicMs: () => this.nowMs,
-      pause: (ms) => {
-        this.nowMs += ms;
-        const due = this.events.filter((event) => event.atMs <= this.nowMs);
-        this.events = this.events.filter((event) => event.atMs > this.nowMs);
-        for (const event of due) event.happen();
-        return Promise.resolve();
-      },
-    });
+    const end = endProcess(TARGET, options, host);
+    end.catch(() => undefined); // the test looks at it when all the time has passed
+    return pass(options.graceMs + options.killTimeoutMs).then(() => end);
+  }
+
+  private get nowMs(): number {
+    return performance.now() - this.beganMs;
   }
 }
 
@@ -54,7 +49,11 @@ const someoneElse = facts({ pid: 4242, startTime: '999@boot' });
 describe('the end of a process', () => {
   let host: FakeHost;
   beforeEach(() => {
+    useFakeTime();
     host = new FakeHost();
+  });
+  afterEach(() => {
+    jest.useRealTimers();
   });
 
   it('is asked for with SIGTERM', async () => {

@@ -5,9 +5,9 @@ import {
   ProcessForbiddenError,
   ProcessNotFoundError,
   ProcessOutOfScopeError,
-  ProcessPermissionError,
 } from '../../src/processes/errors.js';
-import { factsFromProc, factsFromPs, readFacts } from '../../src/host/read-facts.js';
+import { ProcessPermissionError } from '../../src/host/host-processes.js';
+import { factsFromProc, factsFromPs, readFacts } from '../../src/host/process-facts.js';
 import { Children, SCRIPTS } from './children.js';
 import { facts, gpu, guarded, NOBODY, rig, type SentSignal, systemError } from './rig.js';
 

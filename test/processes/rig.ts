@@ -10,10 +10,10 @@ import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { type CertainOwner, ProcessOwners } from '../../src/gpus/process-owners.js';
 import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
-import { HostProcesses, type SystemCalls } from '../../src/processes/host-processes.js';
+import { HostProcesses, type SystemCalls } from '../../src/host/host-processes.js';
 import { ProcessesService, type ServerEnds } from '../../src/processes/processes.service.js';
 import type { ProcessFacts } from '../../src/host/process-facts.js';
-import { readFacts } from '../../src/host/read-facts.js';
+import { readFacts } from '../../src/host/process-facts.js';
 
 export interface SentSignal {
   readonly pid: number;
@@ -162,7 +162,7 @@ export function rig(
   const asked = launchers ? new ProcessOwners(launchers, clock, logger) : owners;
   const servers = new ToldServers(tenants);
   const host = new HostProcesses(system);
-  const service = new ProcessesService(host, gpus, tenants, asked, servers, clock, config, logger);
+  const service = new ProcessesService(host, gpus, tenants, asked, servers, config, logger);
   return { service, tenants, owners, servers, config, logger, log };
 }
 

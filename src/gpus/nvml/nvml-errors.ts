@@ -22,3 +22,12 @@ export function errorOf(failure: NvmlFailure, library: string): NvmlNotInstalled
   const remedy = REMEDIES[failure.nvmlCode ?? -1] ?? DEFAULT_REMEDY;
   return new GpuReadError(`${doing}: ${failure.text}. ${remedy}`, facts);
 }
+
+/** The error for readings that failed for another reason than NVML's own word. `why` goes into a sentence. */
+export function readingFailed(why: string, options?: ErrorOptions): GpuReadError {
+  return new GpuReadError(
+    `GPU readings failed: ${why}. Check that nvidia-smi answers on this host.`,
+    {},
+    options,
+  );
+}

@@ -1,8 +1,8 @@
 import type { Clock } from '../../common/clock.js';
-import { deadline, DeadlineError, orAborted } from '../../common/deadline.js';
+import { within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { GpuProvider, GpuReadError, type GpuSample } from '../gpu-provider.js';
-import { errorOf } from './nvml-errors.js';
+import { errorOf, readingFailed } from './nvml-errors.js';
 import type { NvmlReply } from './nvml-messages.js';
 import { NvmlHost, type NvmlHostOptions } from './nvml-host.js';
 
@@ -29,27 +29,27 @@ export class NvmlGpuProvider extends GpuProvider {
   }
 
   override async sample(signal: AbortSignal): Promise<readonly GpuSample[]> {
-    if (signal.aborted) throw new GpuReadError(`GPU readings failed: ${messageOf(signal.reason)}.`);
-    this.reading ??= this.read().finally(() => {
-      this.reading = undefined;
-    });
-    const limit = deadline(this.options.timeoutMs, signal);
+    const { timeoutMs: ms } = this.options;
     try {
-      return await orAborted(this.reading, limit);
-    } catch (error) {
-      if (!limit.aborted || error instanceof DomainError) throw error;
-      const isLate = error instanceof DeadlineError;
-      const why = isLate ? this.host.lateness(this.options.timeoutMs) : messageOf(error);
-      throw new GpuReadError(
-        `GPU readings failed: ${why}. Check that nvidia-smi answers on this host.`,
-        {},
-        { cause: error },
+      return await within({ ms, signal, late: () => readingFailed(this.host.lateness(ms)) }, () =>
+        this.shared(),
       );
+    } catch (error) {
+      if (!signal.aborted || error instanceof DomainError) throw error;
+      throw readingFailed(messageOf(error), { cause: error });
     }
   }
 
   override async close(): Promise<void> {
     await this.host.close();
+  }
+
+  /** The reading under way, or a new one. */
+  private shared(): Promise<readonly GpuSample[]> {
+    this.reading ??= this.read().finally(() => {
+      this.reading = undefined;
+    });
+    return this.reading;
   }
 
   private async read(): Promise<readonly GpuSample[]> {

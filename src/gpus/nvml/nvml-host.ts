@@ -1,7 +1,8 @@
 import type { Clock } from '../../common/clock.js';
+import { within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { GpuReadError } from '../gpu-provider.js';
-import { errorOf } from './nvml-errors.js';
+import { errorOf, readingFailed } from './nvml-errors.js';
 import { NvmlProcess } from './nvml-process.js';
 
 export interface NvmlHostOptions {
@@ -67,14 +68,7 @@ export class NvmlHost {
 
   /** Notes a failure of the process, and is the error to throw for it. */
   failed(cause: unknown): DomainError {
-    const error =
-      cause instanceof DomainError
-        ? cause
-        : new GpuReadError(
-            `GPU readings failed: ${messageOf(cause)}. Check that nvidia-smi answers on this host.`,
-            {},
-            { cause },
-          );
+    const error = cause instanceof DomainError ? cause : readingFailed(messageOf(cause), { cause });
     this.failure = { error, at: this.clock.monotonicMs() };
     return error;
   }
@@ -131,13 +125,8 @@ export class NvmlHost {
   }
 }
 
-/** Keeps the service alive meanwhile: it would otherwise end in the middle of its own shutdown. */
-async function endOf(process: NvmlProcess, withinMs: number): Promise<void> {
+/** Waits for the end of the process, `ms` at most; keeps the service alive meanwhile, as its own shutdown waits here. */
+async function endOf(process: NvmlProcess, ms: number): Promise<void> {
   if (process.hasExited) return;
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, withinMs);
-  });
-  await Promise.race([process.exited, limit]);
-  clearTimeout(timer);
+  await within({ ms }, () => process.exited).catch(() => undefined);
 }

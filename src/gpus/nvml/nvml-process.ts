@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { DeadlineError, within } from '../../common/deadline.js';
 import type { NvmlReply, NvmlRequest } from './nvml-messages.js';
 
 /** The process did not answer in time and was killed, or ended by itself. `message` says which. */
@@ -8,7 +9,6 @@ export class NvmlProcessGoneError extends Error {}
 interface Waiter {
   readonly resolve: (reply: NvmlReply) => void;
   readonly reject: (error: NvmlProcessGoneError) => void;
-  readonly timer: NodeJS.Timeout;
 }
 
 /**
@@ -56,24 +56,14 @@ export class NvmlProcess {
    * The next reply; the first is the result of the initialisation.
    * @throws NvmlProcessGoneError; a reply later than `timeoutMs` kills the process
    */
-  receive(timeoutMs: number): Promise<NvmlReply> {
-    return new Promise((resolve, reject) => {
-      if (this.gone) {
-        reject(this.gone);
-        return;
-      }
-      const timer = setTimeout(() => {
-        this.kill(`NVML did not answer within ${timeoutMs} ms`);
-      }, timeoutMs);
-      this.waiters.push({
-        timer,
-        reject,
-        resolve: (reply) => {
-          clearTimeout(timer);
-          resolve(reply);
-        },
-      });
-    });
+  async receive(timeoutMs: number): Promise<NvmlReply> {
+    if (this.gone) throw this.gone;
+    try {
+      return await within({ ms: timeoutMs }, () => this.next());
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error;
+      throw this.kill(`NVML did not answer within ${timeoutMs} ms`);
+    }
   }
 
   /** One reading of all GPUs. @throws as `receive` */
@@ -84,16 +74,22 @@ export class NvmlProcess {
     return this.receive(timeoutMs);
   }
 
-  kill(why: string): void {
-    this.end(why);
+  /** @returns the error that every later use throws */
+  kill(why: string): NvmlProcessGoneError {
+    const gone = this.end(why);
     this.child.kill('SIGKILL');
+    return gone;
   }
 
-  private end(why: string): void {
-    this.gone ??= new NvmlProcessGoneError(why);
-    for (const waiter of this.waiters.splice(0)) {
-      clearTimeout(waiter.timer);
-      waiter.reject(this.gone);
-    }
+  private next(): Promise<NvmlReply> {
+    return new Promise((resolve, reject) => {
+      this.waiters.push({ resolve, reject });
+    });
+  }
+
+  private end(why: string): NvmlProcessGoneError {
+    const gone = (this.gone ??= new NvmlProcessGoneError(why));
+    for (const waiter of this.waiters.splice(0)) waiter.reject(gone);
+    return gone;
   }
 }

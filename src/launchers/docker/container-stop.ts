@@ -1,5 +1,5 @@
 import { EngineUnavailableError, StopFailedError } from '../launcher.js';
-import { pause } from '../../common/pause.js';
+import { pollUntil } from '../../common/deadline.js';
 import type { Engine } from './engine.js';
 import { engineWords, statusOf } from './engine-errors.js';
 
@@ -67,19 +67,18 @@ export class ContainerStop {
 
   private async requireGone(id: string, name: string, signal: AbortSignal): Promise<void> {
     const end = performance.now() + this.engine.requestTimeoutMs;
-    for (;;) {
+    const isGone = async (): Promise<true | undefined> => {
       const found = await this.engine.find(signal, (docker, abortSignal) =>
         docker.getContainer(id).inspect({ abortSignal }),
       );
-      if (!found) return;
-      if (performance.now() >= end) {
-        const pid = found.State.Pid > 0 ? ` (process ${found.State.Pid})` : '';
-        throw new StopFailedError(
-          `Container ${name} could not be removed: it is still ${found.State.Status}${pid}; see \`docker inspect ${name}\``,
-          { name, containerId: id, pid: found.State.Pid },
-        );
-      }
-      await pause(GONE_INTERVAL_MS, signal);
-    }
+      if (!found) return true;
+      if (performance.now() < end) return undefined;
+      const pid = found.State.Pid > 0 ? ` (process ${found.State.Pid})` : '';
+      throw new StopFailedError(
+        `Container ${name} could not be removed: it is still ${found.State.Status}${pid}; see \`docker inspect ${name}\``,
+        { name, containerId: id, pid: found.State.Pid },
+      );
+    };
+    await pollUntil(isGone, { intervalMs: GONE_INTERVAL_MS, signal });
   }
 }

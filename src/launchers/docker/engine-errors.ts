@@ -1,6 +1,13 @@
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { EngineUnavailableError } from '../launcher.js';
-import { TimeLimitError } from '../time-limit.js';
+
+/** The Engine did not answer in time. Not a DeadlineError: that is the caller's, and tells nothing of the Engine. */
+export class NoAnswerError extends Error {
+  constructor(limitMs: number) {
+    super(`no answer within ${limitMs / 1000} s`);
+    this.name = 'NoAnswerError';
+  }
+}
 
 /** HTTP status of an answer of the Engine that was an error; `undefined` for anything that was no answer. */
 export function statusOf(error: unknown): number | undefined {
@@ -18,7 +25,7 @@ export function engineWords(error: unknown): string {
 const START_IT = 'start it (`systemctl start docker`), or correct launchers.docker.socket_path';
 
 function causeAndRemedy(error: unknown): string {
-  if (error instanceof TimeLimitError) {
+  if (error instanceof NoAnswerError) {
     return `${error.message}: the daemon hangs or is overloaded; see \`journalctl -u docker\``;
   }
   const code = systemCodeOf(error);
@@ -41,7 +48,7 @@ function causeAndRemedy(error: unknown): string {
 export function asEngineError(error: unknown, socketPath: string): unknown {
   // Has a code as well, of another kind.
   if (error instanceof DomainError) return error;
-  const unanswered = error instanceof TimeLimitError || systemCodeOf(error) !== undefined;
+  const unanswered = error instanceof NoAnswerError || systemCodeOf(error) !== undefined;
   if (!unanswered || statusOf(error) !== undefined) return error;
   return new EngineUnavailableError(
     `Cannot connect to the Docker daemon at ${socketPath}: ${causeAndRemedy(error)}`,

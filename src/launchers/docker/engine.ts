@@ -1,7 +1,7 @@
 import { Agent } from 'node:http';
 import type Docker from 'dockerode';
-import { withinTime } from '../time-limit.js';
-import { asEngineError, statusOf } from './engine-errors.js';
+import { within } from '../../common/deadline.js';
+import { asEngineError, NoAnswerError, statusOf } from './engine-errors.js';
 
 export interface EngineOptions {
   readonly socketPath: string;
@@ -30,8 +30,10 @@ export class Engine {
   async call<T>(signal: AbortSignal, call: EngineCall<T>, limitMs = this.requestTimeoutMs): Promise<T> {
     signal.throwIfAborted();
     const docker = await this.docker();
+    // The promise ends in time by itself: docker-modem does not when a connection breaks off in the middle of an answer.
+    const limit = { ms: limitMs, signal, late: () => new NoAnswerError(limitMs) };
     try {
-      return await withinTime(limitMs, signal, (abortSignal) => call(docker, abortSignal));
+      return await within(limit, (abortSignal) => call(docker, abortSignal));
     } catch (error) {
       signal.throwIfAborted();
       throw asEngineError(error, this.socketPath);

@@ -2,7 +2,8 @@ import { MARKER } from './process-environment.js';
 import type { ProcessLogs } from './process-log.js';
 import type { ProcessRecord, ProcessRecords } from './process-records.js';
 import { isAlive, type ProcessRow, startedBefore } from '../../host/process-identity.js';
-import { environmentOf, listProcesses, writesTo } from '../../host/process-table.js';
+import { writesTo } from '../../host/process-descriptors.js';
+import { environmentOf, listProcesses } from '../../host/process-table.js';
 import { z } from 'zod';
 import { isServerName } from '../server-name.js';
 

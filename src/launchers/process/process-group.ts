@@ -1,7 +1,8 @@
 import { systemCodeOf } from '../../common/errors.js';
 import { MARKER } from './process-environment.js';
 import { type ProcessIdentity, type ProcessRow, startedBefore } from '../../host/process-identity.js';
-import { environmentOf, listProcesses, writesTo } from '../../host/process-table.js';
+import { writesTo } from '../../host/process-descriptors.js';
+import { environmentOf, listProcesses } from '../../host/process-table.js';
 
 /** Parent of all kernel threads on Linux. */
 const KTHREADD = 2;

@@ -170,7 +170,7 @@ export class ProcessLauncher extends Launcher {
     const record = await this.servers.records.read(name);
     const group = this.servers.groupOf(name, record);
     const politeSignal = record?.stopSignal ?? 'SIGTERM';
-    await endGroup(group, { name, politeSignal, graceMs, killTimeoutMs: this.killTimeoutMs, signal });
+    await endGroup(name, group, { politeSignal, graceMs, killTimeoutMs: this.killTimeoutMs, signal });
     await this.servers.forget(name, record);
   }
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
 import { CommandMissingError, LaunchFailedError } from '../launcher.js';
-import { type ProcessIdentity, readRow, readRowsFromPs } from '../../host/process-identity.js';
+import { type ProcessIdentity, rowOf } from '../../host/process-identity.js';
 
 export interface SpawnedServer {
   readonly child: ChildProcess;
@@ -17,11 +17,6 @@ export function commandMissing(program: string, searchPath: string): CommandMiss
       : `Command not found: no ${program} on the PATH (${searchPath}); install it, or name its full path in the configuration`,
     { program },
   );
-}
-
-async function identityOf(pid: number): Promise<ProcessIdentity | undefined> {
-  const row = process.platform === 'linux' ? readRow(pid) : (await readRowsFromPs(['-p', String(pid)]))[0];
-  return row && { pid: row.pid, startTime: row.startTime };
 }
 
 /**
@@ -38,12 +33,12 @@ export async function spawnServer(
   const [program = '', ...args] = command;
   let child: ChildProcess;
   let spawned: Promise<unknown>;
-  let identity: Promise<ProcessIdentity | undefined> = Promise.resolve(undefined);
+  let row: ReturnType<typeof rowOf> = Promise.resolve(undefined);
   try {
     child = spawn(program, args, { detached: true, env: environment, stdio: ['ignore', log.fd, log.fd] });
     spawned = once(child, 'spawn');
     // In this very turn of the event loop: however soon the child ends, its entry is there until libuv has reaped it.
-    if (child.pid !== undefined) identity = identityOf(child.pid);
+    if (child.pid !== undefined) row = rowOf(child.pid);
   } catch (error) {
     throw launchFailed(name, error);
   }
@@ -57,8 +52,8 @@ export async function spawnServer(
     // A failed kill() of ours; signals are sent and checked elsewhere.
   });
   child.unref();
-  const known = await identity;
-  if (known) return { child, identity: known };
+  const known = await row;
+  if (known) return { child, identity: { pid: known.pid, startTime: known.startTime } };
   throw new LaunchFailedError(`${name} ended before it could be identified; see its log`, { name });
 }
 

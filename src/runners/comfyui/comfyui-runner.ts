@@ -1,6 +1,6 @@
 import { access } from 'node:fs/promises';
 import type { z } from 'zod';
-import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
+import { orAborted, pollUntil, within } from '../../common/deadline.js';
 import type { ComfyuiConfig } from '../../config/sections/comfyui.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
@@ -133,9 +133,8 @@ async function attempt(
   signal: AbortSignal,
   work: (limit: AbortSignal) => Promise<unknown>,
 ): Promise<void> {
-  const limit = deadline(limitMs, signal);
   try {
-    await work(limit);
+    await within({ ms: limitMs, signal }, work);
   } catch {
     signal.throwIfAborted();
   }

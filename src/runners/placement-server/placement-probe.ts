@@ -1,4 +1,4 @@
-import { deadline, orAborted } from '../../common/deadline.js';
+import { within } from '../../common/deadline.js';
 import { type DomainError, messageOf } from '../../common/errors.js';
 import type { PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';
@@ -23,8 +23,9 @@ export class PlacementProbe {
 
   /** In time, whether or not the backend heeds the signal. @throws what keeps it from answering */
   async ask({ info, placement }: RunningServer, signal: AbortSignal): Promise<ProbeResult> {
-    const limit = deadline(PROBE_TIMEOUT_MS, signal);
-    const result = await orAborted(this.backend.probe(placement, limit), limit);
+    const result = await within({ ms: PROBE_TIMEOUT_MS, signal }, (limit) =>
+      this.backend.probe(placement, limit),
+    );
     if (result.state === 'ready') this.window.wasReady(info);
     return result;
   }

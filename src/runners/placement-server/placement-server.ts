@@ -1,4 +1,4 @@
-import { deadline, orAborted } from '../../common/deadline.js';
+import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import type { Launcher } from '../../launchers/launcher.js';
@@ -127,7 +127,7 @@ export class PlacementServer extends LaunchedServer {
   async observe(options: DeploymentOptions, signal: AbortSignal): Promise<PlacementObservation> {
     let running: RunningServer | undefined;
     try {
-      running = await this.find(deadline(INSPECT_TIMEOUT_MS, signal));
+      running = await within({ ms: INSPECT_TIMEOUT_MS, signal }, (limit) => this.find(limit));
     } catch (error) {
       return this.observeBehindLauncher(messageOf(error), signal);
     }
@@ -217,9 +217,10 @@ export class PlacementServer extends LaunchedServer {
   protected override async beforeStop(patienceMs: number, signal: AbortSignal): Promise<void> {
     const running = await this.find(signal);
     if (!running) return;
-    const limit = deadline(patienceMs + BEFORE_STOP_MS, signal);
     try {
-      await orAborted(this.backend.beforeStop(running.placement, { patienceMs, signal: limit }), limit);
+      await within({ ms: patienceMs + BEFORE_STOP_MS, signal }, (limit) =>
+        this.backend.beforeStop(running.placement, { patienceMs, signal: limit }),
+      );
     } catch {
       signal.throwIfAborted();
     }

@@ -1,4 +1,4 @@
-import { deadline } from '../../common/deadline.js';
+import { within } from '../../common/deadline.js';
 import { messageOf } from '../../common/errors.js';
 import { BACKEND_LABEL, type Launcher } from '../../launchers/launcher.js';
 import type { Adoptable, Deployment } from '../runner.js';
@@ -37,13 +37,14 @@ export class TritonAdoption {
   private async servedBy(serverName: string, signal: AbortSignal): Promise<Adoptable> {
     const models = this.models.filter((model) => this.servers.of(model).name === serverName);
     if (models.length === 0) return { deployments: [] };
-    const limit = deadline(ASK_TIMEOUT_MS, signal);
     try {
-      const client = (await this.servers.named(serverName, this.models).find(limit))?.client;
-      if (!client) return { deployments: [] };
-      const loaded = (await loadedModels(client, limit)).filter(({ name }) => models.includes(name));
-      const deployments = await Promise.all(loaded.map((model) => this.deploymentOf(model, client, limit)));
-      return { deployments: deployments.filter((deployment) => deployment !== undefined) };
+      return await within({ ms: ASK_TIMEOUT_MS, signal }, async (limit) => {
+        const client = (await this.servers.named(serverName, this.models).find(limit))?.client;
+        if (!client) return { deployments: [] };
+        const loaded = (await loadedModels(client, limit)).filter(({ name }) => models.includes(name));
+        const deployments = await Promise.all(loaded.map((model) => this.deploymentOf(model, client, limit)));
+        return { deployments: deployments.filter((deployment) => deployment !== undefined) };
+      });
     } catch (error) {
       signal.throwIfAborted();
       return { deployments: [], unclear: `${serverName} does not say what it serves: ${messageOf(error)}` };

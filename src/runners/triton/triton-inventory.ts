@@ -1,4 +1,4 @@
-import { deadline } from '../../common/deadline.js';
+import { within } from '../../common/deadline.js';
 import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
 import type { Unneeded } from '../unneeded.js';
 import { TRITON } from './launch-spec.js';
@@ -56,10 +56,11 @@ export class TritonInventory {
   }
 
   private async loadedIn(serverName: string, signal: AbortSignal): Promise<readonly string[] | null> {
-    const limit = deadline(INDEX_TIMEOUT_MS, signal);
     try {
-      const client = (await this.serverNamed(serverName).find(limit))?.client;
-      return client ? (await loadedModels(client, limit)).map(({ name }) => name) : [];
+      return await within({ ms: INDEX_TIMEOUT_MS, signal }, async (limit) => {
+        const client = (await this.serverNamed(serverName).find(limit))?.client;
+        return client ? (await loadedModels(client, limit)).map(({ name }) => name) : [];
+      });
     } catch {
       signal.throwIfAborted();
       return null; // it may be frozen, or just come up: it is unneeded all the same
@@ -75,17 +76,18 @@ export class TritonInventory {
     needed: readonly string[],
     signal: AbortSignal,
   ): Promise<string[]> {
-    const limit = deadline(INDEX_TIMEOUT_MS, signal);
+    const isSpare = (model: string): boolean =>
+      this.models.includes(model) && !this.isNeeded({ ...place, model }, needed);
     try {
-      const client = (await this.serverNamed(place.serverName).find(limit))?.client;
-      if (!client) return [];
-      const rows = await loadedModels(client, limit);
-      const isSpare = (model: string): boolean =>
-        this.models.includes(model) && !this.isNeeded({ ...place, model }, needed);
-      const others = rows.filter(({ name }) => !isSpare(name));
-      if (others.some(({ state }) => state !== 'READY')) return [];
-      const steps = await Promise.all(others.map(({ name }) => stepsOf(client, name, limit)));
-      return rows.map(({ name }) => name).filter((name) => isSpare(name) && !steps.flat().includes(name));
+      return await within({ ms: INDEX_TIMEOUT_MS, signal }, async (limit) => {
+        const client = (await this.serverNamed(place.serverName).find(limit))?.client;
+        if (!client) return [];
+        const rows = await loadedModels(client, limit);
+        const others = rows.filter(({ name }) => !isSpare(name));
+        if (others.some(({ state }) => state !== 'READY')) return [];
+        const steps = await Promise.all(others.map(({ name }) => stepsOf(client, name, limit)));
+        return rows.map(({ name }) => name).filter((name) => isSpare(name) && !steps.flat().includes(name));
+      });
     } catch {
       signal.throwIfAborted();
       return []; // the next look will tell

@@ -1,4 +1,4 @@
-import { deadline } from '../../common/deadline.js';
+import { DeadlineError, type TimeLimit, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { Launcher } from '../../launchers/launcher.js';
@@ -195,7 +195,7 @@ export class TritonRunner extends Runner {
     const server = this.serverOf(deployment);
     let running: RunningTriton | undefined;
     try {
-      running = await server.find(deadline(INSPECT_TIMEOUT_MS, signal));
+      running = await within({ ms: INSPECT_TIMEOUT_MS, signal }, (limit) => server.find(limit));
     } catch (error) {
       return this.statusBehindLauncher(deployment, server.lastSeen, messageOf(error), signal);
     }
@@ -312,6 +312,11 @@ export class TritonRunner extends Runner {
     });
   }
 
+  /** The time of one call of Triton that loads or unloads. */
+  private apiLimit({ signal }: Pick<RunnerContext, 'signal'>): TimeLimit {
+    return { ms: this.config.api_timeout_seconds * 1000, signal };
+  }
+
   private async writeConfig(deployment: Deployment, gpus: readonly GpuRef[]): Promise<void> {
     const places = this.visibility.places(deployment.gpuIds, gpus);
     await this.repository.writeConfig(
@@ -328,10 +333,9 @@ export class TritonRunner extends Runner {
     context: RunnerContext,
   ): Promise<void> {
     await this.writeConfig(deployment, context.gpus);
-    const limit = deadline(this.config.api_timeout_seconds * 1000, context.signal);
     this.answeredLoads.delete(deployment.modelName);
     try {
-      await running.client.load(deployment.modelName, limit);
+      await within(this.apiLimit(context), (limit) => running.client.load(deployment.modelName, limit));
       this.answeredLoads.add(deployment.modelName);
     } catch (error) {
       if (error instanceof ModelLoadError) {
@@ -342,7 +346,7 @@ export class TritonRunner extends Runner {
         throw new ModelLoadError(error.message, facts, { cause: error });
       }
       context.signal.throwIfAborted();
-      if (limit.aborted) {
+      if (error instanceof DeadlineError) {
         throw new BackendTimeoutError(
           `Triton did not load ${deployment.modelName} within ${this.config.api_timeout_seconds} s (runners.triton.api_timeout_seconds).`,
           { log: await server.lastLines() },
@@ -363,11 +367,12 @@ export class TritonRunner extends Runner {
    * no metric shows, and the end of the server would cut it off. Who stops another model meanwhile leaves the server alone.
    */
   private async workOff(server: TritonServer, deployment: Deployment, context: StopContext): Promise<void> {
-    const limit = deadline(context.patienceMs, context.signal);
     this.workingOff.set(deployment.modelName, deployment);
     try {
-      const running = await server.find(limit);
-      if (running) await unloadFully(running.client, deployment.modelName, limit);
+      await within({ ms: context.patienceMs, signal: context.signal }, async (limit) => {
+        const running = await server.find(limit);
+        if (running) await unloadFully(running.client, deployment.modelName, limit);
+      });
     } catch {
       context.signal.throwIfAborted(); // nothing else keeps the stop from going on
     } finally {
@@ -382,9 +387,8 @@ export class TritonRunner extends Runner {
     gpuIds: readonly number[],
     context: Pick<RunnerContext, 'signal'>,
   ): Promise<void> {
-    const limit = deadline(this.config.api_timeout_seconds * 1000, context.signal);
     try {
-      await unloadFully(running.client, model, limit);
+      await within(this.apiLimit(context), (limit) => unloadFully(running.client, model, limit));
     } catch (error) {
       // A server that died, or that others have stopped meanwhile, has let go of everything.
       if (!(await server.isStill(running, context.signal))) return;

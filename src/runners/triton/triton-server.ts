@@ -1,4 +1,4 @@
-import { deadline } from '../../common/deadline.js';
+import { within } from '../../common/deadline.js';
 import type { TritonConfig } from '../../config/sections/triton.js';
 import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
@@ -112,7 +112,7 @@ export class TritonServer extends LaunchedServer {
 
   private async answers(running: RunningTriton, signal: AbortSignal): Promise<boolean> {
     try {
-      return await running.client.isLive(deadline(LIVE_PROBE_TIMEOUT_MS, signal));
+      return await isLive(running.client, signal);
     } catch {
       signal.throwIfAborted();
       return false; // that it does not answer is what was asked
@@ -133,7 +133,7 @@ export class TritonServer extends LaunchedServer {
   private untilLive({ client }: RunningTriton, { signal }: RunnerContext): Promise<void> {
     const { server_start_timeout_seconds: limitSeconds } = this.config;
     return this.untilUp(
-      async (limit) => (await client.isLive(deadline(LIVE_PROBE_TIMEOUT_MS, limit))) || undefined,
+      async (limit) => (await isLive(client, limit)) || undefined,
       {
         limitMs: limitSeconds * 1000,
         pollMs: LIVE_POLL_MS,
@@ -159,4 +159,8 @@ export class TritonServer extends LaunchedServer {
       metrics: new TritonMetrics(serverUrl(address, ports.metrics)),
     };
   }
+}
+
+function isLive(client: TritonClient, signal: AbortSignal): Promise<boolean> {
+  return within({ ms: LIVE_PROBE_TIMEOUT_MS, signal }, (limit) => client.isLive(limit));
 }

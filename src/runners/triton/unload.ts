@@ -1,4 +1,4 @@
-import { deadline, pollUntil } from '../../common/deadline.js';
+import { pollUntil, within } from '../../common/deadline.js';
 import type { IndexRow, TritonClient } from './triton-client.js';
 
 const UNLOAD_POLL_MS = 50;
@@ -12,7 +12,9 @@ export async function unloadFully(client: TritonClient, model: string, signal: A
   await client.unload(model, signal);
   await pollUntil(
     async () => {
-      const rows = await client.indexOf(model, deadline(PROBE_OF_UNLOAD_TIMEOUT_MS, signal));
+      const rows = await within({ ms: PROBE_OF_UNLOAD_TIMEOUT_MS, signal }, (limit) =>
+        client.indexOf(model, limit),
+      );
       return rows.every((row) => isGone(row)) || undefined;
     },
     { intervalMs: UNLOAD_POLL_MS, signal },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
+import { pollUntil, within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { callHttp } from '../../common/http/http-client.js';
 import { type SleepContext, SleepFailedError, type SleepLevel, SleepUnavailableError } from '../sleep.js';
@@ -32,7 +32,7 @@ export async function sleepingSoonAfter<T>(
 ): Promise<boolean | undefined> {
   const answer = isSleeping(baseUrl, signal).catch(() => undefined);
   await first.catch(() => undefined);
-  return orAborted(answer, deadline(ANSWER_MS, signal)).catch(() => undefined);
+  return within({ ms: ANSWER_MS, signal }, () => answer).catch(() => undefined);
 }
 
 /**
@@ -103,7 +103,7 @@ async function untilIdle({ baseUrl, servedModel }: VllmServer, context: SleepCon
 
 /** @throws SleepUnavailableError where its server was launched without */
 async function askedSleeping({ modelName, baseUrl }: VllmServer, signal: AbortSignal): Promise<boolean> {
-  const sleeping = await isSleeping(baseUrl, deadline(PATIENT_ANSWER_MS, signal));
+  const sleeping = await within({ ms: PATIENT_ANSWER_MS, signal }, (limit) => isSleeping(baseUrl, limit));
   if (sleeping !== undefined) return sleeping;
   throw new SleepUnavailableError(
     `The server of ${modelName} was launched without sleep mode: set sleep_mode (runners.vllm.models.${modelName}), stop the model and start it again.`,

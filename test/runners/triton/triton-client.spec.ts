@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { deadline } from '../../../src/common/deadline.js';
 import { ModelLoadError } from '../../../src/runners/runner.js';
 import { TritonClient, TritonProtocolError } from '../../../src/runners/triton/triton-client.js';
 
@@ -27,7 +26,7 @@ beforeEach(() => {
   asked = [];
 });
 
-const signal = () => deadline(5000);
+const signal = () => AbortSignal.timeout(5000);
 const says = (status: number, body: unknown = ''): void => {
   answer = { status, body: typeof body === 'string' ? body : JSON.stringify(body) };
 };

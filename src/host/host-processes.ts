@@ -1,9 +1,22 @@
-import { readdir } from 'node:fs/promises';
-import { systemCodeOf } from '../common/errors.js';
-import { type ProcessIdentity, type ProcessRow, rowOf, startedBefore } from '../host/process-identity.js';
-import { ProcessPermissionError } from './errors.js';
-import type { ProcessFacts } from '../host/process-facts.js';
-import { readFacts } from '../host/read-facts.js';
+import { DomainError, systemCodeOf } from '../common/errors.js';
+import { type ProcessIdentity, type ProcessRow, rowOf } from './process-identity.js';
+import { type ProcessFacts, readFacts } from './process-facts.js';
+import { ancestorsOf, nearestAncestor } from './process-parent.js';
+import { listPids } from './process-table.js';
+
+/** The operating system does not let this service signal it. */
+export class ProcessPermissionError extends DomainError {
+  readonly code = 'PROCESS_PERMISSION';
+  readonly kind = 'forbidden';
+
+  constructor(pid: number, options?: ErrorOptions) {
+    super(
+      `This service lacks the permission to end process ${pid}: run it as root or as the user of that process, or give it CAP_KILL; in a container, AppArmor may forbid it as well.`,
+      { pid },
+      options,
+    );
+  }
+}
 
 /** The three things asked of the operating system. */
 export interface SystemCalls {
@@ -41,23 +54,18 @@ export class HostProcesses {
   }
 
   /** Every pid that this service can see. Linux; elsewhere none. */
-  async pids(): Promise<readonly number[]> {
-    const entries = await readdir('/proc').catch(() => []); // no /proc: nobody to be seen in it
-    return entries.filter((entry) => /^\d+$/.test(entry)).map(Number);
+  pids(): Promise<readonly number[]> {
+    return listPids();
   }
 
   /** Parent, grandparent and so on, nearest first. */
-  async ancestorsOf(pid: number): Promise<readonly number[]> {
-    const ancestors: number[] = [];
-    let child = await this.system.row(pid);
-    while (child && child.parentPid > 0 && !ancestors.includes(child.parentPid)) {
-      const parent = await this.system.row(child.parentPid);
-      // Whoever is younger than its child has a reused pid.
-      if (parent && startedBefore(child, parent)) break;
-      ancestors.push(child.parentPid);
-      child = parent;
-    }
-    return ancestors;
+  ancestorsOf(pid: number): Promise<readonly number[]> {
+    return ancestorsOf(pid, this.rows);
+  }
+
+  /** The nearest of `pid` and its ancestors that is in `roots`. */
+  nearestAncestor(pid: number, roots: ReadonlySet<number>): Promise<number | undefined> {
+    return nearestAncestor(pid, roots, this.rows);
   }
 
   /**
@@ -90,6 +98,8 @@ export class HostProcesses {
       throw error;
     }
   }
+
+  private readonly rows = (pid: number): Promise<ProcessRow | undefined> => this.system.row(pid);
 
   private existence(pid: number): 'ours' | 'not_ours' | 'none' {
     try {
