@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { portOverlaps } from './port-overlaps.js';
 import { whenValid } from './sections/common.js';
-import { comfyuiSection } from './sections/comfyui.js';
-import { httpSection } from './sections/http.js';
+import { comfyuiSection } from '../runners/comfyui/comfyui-section.js';
+import { httpSection } from '../runners/http/http-section.js';
 import {
   gpusSection,
   healthSection,
@@ -17,8 +17,8 @@ import {
   shutdownSection,
   stateSection,
 } from './sections/service.js';
-import { tritonSection } from './sections/triton.js';
-import { vllmSection } from './sections/vllm.js';
+import { tritonSection } from '../runners/triton/triton-section.js';
+import { vllmSection } from '../runners/vllm/vllm-section.js';
 
 /** The models of a backend are the keys of `models`, where it has that, or listed. */
 const catalog = z.union([

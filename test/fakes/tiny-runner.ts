@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { callHttp } from '../../src/common/http/http-client.js';
-import type { PlacementServerConfig } from '../../src/config/sections/placement-server.js';
+import type { PlacementServerConfig } from '../../src/runners/placement-server/placement-server-section.js';
 import { PlacementServerRunner } from '../../src/runners/placement-server/placement-server-runner.js';
 import type {
   BeforeStop,

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import type { z } from 'zod';
 import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
-import type { ComfyuiConfig } from '../../config/sections/comfyui.js';
+import type { ComfyuiConfig } from './comfyui-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
   BeforeStop,

@@ -1,5 +1,5 @@
-import type { HttpModel } from '../../config/sections/http.js';
-import { fillTemplate, type LaunchPlaceholder, OPTION_PREFIX } from '../../config/sections/http-template.js';
+import type { HttpModel } from './http-section.js';
+import { fillTemplate, type LaunchPlaceholder, OPTION_PREFIX } from './http-template.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { bytesOf } from '../../config/sections/common.js';
-import type { HttpConfig, HttpModel } from '../../config/sections/http.js';
-import { httpOptionSchema } from '../../config/sections/http-options.js';
+import type { HttpConfig, HttpModel } from './http-section.js';
+import { httpOptionSchema } from './http-options.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';

@@ -1,4 +1,4 @@
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import type { Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import type { DeploymentOptions } from '../runner.js';
 import { serverUrl } from '../server-url.js';

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import type { Launcher, StopSignal } from '../../launchers/launcher.js';
 import {
   type Adoptable,

@@ -1,6 +1,6 @@
 import { deadline, orAborted } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import type { PortRange } from '../port-range.js';

@@ -1,4 +1,4 @@
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
 import { PortRange } from '../port-range.js';
 import type { Adoptable } from '../runner.js';

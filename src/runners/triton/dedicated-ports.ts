@@ -1,4 +1,4 @@
-import type { TritonConfig } from '../../config/sections/triton.js';
+import type { TritonConfig } from './triton-section.js';
 import { BACKEND_LABEL, type Launcher } from '../../launchers/launcher.js';
 import { type PortLease, PortRange } from '../port-range.js';
 import { portsOf, TRITON, type TritonPorts } from './launch-spec.js';

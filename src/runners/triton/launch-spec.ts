@@ -1,5 +1,5 @@
 import { bytesOf } from '../../config/sections/common.js';
-import type { TritonConfig } from '../../config/sections/triton.js';
+import type { TritonConfig } from './triton-section.js';
 import {
   BACKEND_LABEL,
   type GpuAccess,

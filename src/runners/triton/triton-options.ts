@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { TritonConfig } from '../../config/sections/triton.js';
+import type { TritonConfig } from './triton-section.js';
 import type { GpuPolicy } from '../runner.js';
 
 /** `StartRequest.config` for Triton models. */

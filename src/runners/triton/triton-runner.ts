@@ -1,6 +1,6 @@
 import { deadline } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
-import type { TritonConfig } from '../../config/sections/triton.js';
+import type { TritonConfig } from './triton-section.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import { StopFailedError } from '../../launchers/launcher.js';

@@ -1,5 +1,5 @@
 import { deadline } from '../../common/deadline.js';
-import type { TritonConfig } from '../../config/sections/triton.js';
+import type { TritonConfig } from './triton-section.js';
 import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import { type RunnerContext, ServerLostError } from '../runner.js';

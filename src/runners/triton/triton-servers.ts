@@ -1,4 +1,4 @@
-import type { TritonConfig } from '../../config/sections/triton.js';
+import type { TritonConfig } from './triton-section.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { DedicatedPorts } from './dedicated-ports.js';
 import { modelGpuConfig } from './triton-options.js';

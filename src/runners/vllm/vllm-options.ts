@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type VllmModel, vllmOptionKeys } from '../../config/sections/vllm.js';
+import { type VllmModel, vllmOptionKeys } from './vllm-section.js';
 
 const MAX_GPUS = 64;
 

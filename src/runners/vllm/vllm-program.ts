@@ -1,4 +1,4 @@
-import type { VllmConfig, VllmModel } from '../../config/sections/vllm.js';
+import type { VllmConfig, VllmModel } from './vllm-section.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import type { VllmOptions } from './vllm-options.js';

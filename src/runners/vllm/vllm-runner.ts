@@ -1,5 +1,5 @@
 import { UnusableAnswerError } from '../../common/http/http-client.js';
-import type { VllmConfig, VllmModel } from '../../config/sections/vllm.js';
+import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import {

@@ -6,7 +6,7 @@ import { pollUntil } from '../../../src/common/deadline.js';
 import { PortInUseError } from '../../../src/launchers/launcher.js';
 import { GpuNotUsableError, ServerLostError, ServerUnfitError } from '../../../src/runners/runner.js';
 import type { Deployment, RunnerContext } from '../../../src/runners/runner.js';
-import type { PlacementServerConfig } from '../../../src/config/sections/placement-server.js';
+import type { PlacementServerConfig } from '../../../src/runners/placement-server/placement-server-section.js';
 import { TinyRunner, tinyConfig } from '../../fakes/tiny-runner.js';
 import { processesOf } from '../../support/processes.js';
 import { RunnerRig } from '../../support/runner-rig.js';

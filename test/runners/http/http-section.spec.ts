@@ -1,11 +1,11 @@
-import { ConfigInvalidError, loadConfig } from '../../src/config/load-config.js';
-import type { HttpConfig } from '../../src/config/sections/http.js';
+import { ConfigInvalidError, loadConfig } from '../../../src/config/load-config.js';
+import type { HttpConfig } from '../../../src/runners/http/http-section.js';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 
-const DEFAULT = resolve(import.meta.dirname, '../../config/default.yaml');
+const DEFAULT = resolve(import.meta.dirname, '../../../config/default.yaml');
 const model = { image_name: 'x:1', health_path: '/health' };
 let directory: string;
 
