@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import type { z } from 'zod';
 import type { PlacementServerConfig } from '../../src/runners/placement-server/placement-server-section.js';
 import { httpSection } from '../../src/runners/http/http-section.js';
-import type { RunnerHost } from '../../src/runners/placement-server/served-placement.js';
+import type { RunnerHost } from '../../src/runners/runner-host.js';
 import type { Runner } from '../../src/runners/runner.js';
 import { runnerContract } from '../contracts/runner-contract.js';
 import { RunnerRig } from '../support/runner-rig.js';

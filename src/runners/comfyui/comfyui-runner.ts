@@ -6,11 +6,11 @@ import { PlacementServerRunner } from '../placement-server/placement-server-runn
 import type {
   BeforeStop,
   ProbeResult,
-  RunnerHost,
   ServedPlacement,
   ServerProgram,
 } from '../placement-server/served-placement.js';
 import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../runner.js';
+import type { RunnerHost } from '../runner-host.js';
 import { ComfyuiClient } from './comfyui-client.js';
 import { comfyuiCpuOptionsSchema, type ComfyuiOptions, comfyuiOptionsSchema } from './comfyui-options.js';
 import { assertConfigured, comfyuiProgram, neededFiles } from './comfyui-program.js';

@@ -6,7 +6,7 @@ import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import type { PlacementBackend } from './placement-backend.js';
 import { PlacementServer } from './placement-server.js';
 import { labelled, portOf } from './server-labels.js';
-import type { RunnerHost } from './served-placement.js';
+import type { RunnerHost } from '../runner-host.js';
 
 /** What the servers need to know of their backend. */
 export interface BackendOfServers extends PlacementBackend {

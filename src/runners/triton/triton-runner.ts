@@ -19,6 +19,7 @@ import {
   type StopContext,
   type Workload,
 } from '../runner.js';
+import type { RunnerHost } from '../runner-host.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { unseenAs } from '../unseen.js';
 import { GpuVisibility } from './gpu-visibility.js';
@@ -45,6 +46,7 @@ export class TritonRunner extends Runner {
   readonly optionsSchema = tritonOptionsSchema;
   readonly startTimeoutMs: number;
   readonly stopTimeoutMs: number;
+  private readonly launcher: Launcher;
   private readonly repository: ModelRepository;
   private readonly visibility: GpuVisibility;
   private readonly servers: TritonServers;
@@ -57,14 +59,13 @@ export class TritonRunner extends Runner {
   /** Models that are being unloaded while their requests have time: their server goes on until then. */
   private readonly workingOff = new Map<string, Deployment>();
 
-  /** @param pullTimeoutSeconds what a launch may take on top when the image has to be pulled */
   constructor(
     private readonly config: TritonConfig,
-    private readonly launcher: Launcher,
-    isPortTaken: (address: string, port: number) => Promise<boolean>,
-    pullTimeoutSeconds: number,
+    { launchers, isPortTaken, pullTimeoutSeconds }: RunnerHost,
   ) {
     super();
+    const launcher = launchers.get(config.launcher);
+    this.launcher = launcher;
     this.models = config.supported_models;
     this.repository = new ModelRepository(config.model_repository_host_path);
     this.visibility = new GpuVisibility(config.gpus);

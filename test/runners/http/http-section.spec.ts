@@ -1,4 +1,5 @@
 import { ConfigInvalidError, loadConfig } from '../../../src/config/load-config.js';
+import { backends } from '../../../src/runners/backends.js';
 import type { HttpConfig } from '../../../src/runners/http/http-section.js';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,7 +21,7 @@ afterEach(() => {
 function load(http: Record<string, unknown>): HttpConfig {
   const file = join(directory, 'config.yaml');
   writeFileSync(file, stringify({ runners: { http } }));
-  return loadConfig(DEFAULT, { MIC_CONFIG: file }).runners.http;
+  return loadConfig(DEFAULT, { MIC_CONFIG: file }, backends).runners.http;
 }
 
 function faults(http: Record<string, unknown>): Record<string, string> {
@@ -83,7 +84,7 @@ describe('runners.http', () => {
     const file = join(directory, 'config.yaml');
     const yaml = `runners: { http: { models: { qwen: { image_name: x, health_path: /, options: ${options} } } } }`;
     writeFileSync(file, yaml);
-    expect(() => loadConfig(DEFAULT, { MIC_CONFIG: file })).toThrow(ConfigInvalidError);
+    expect(() => loadConfig(DEFAULT, { MIC_CONFIG: file }, backends)).toThrow(ConfigInvalidError);
   });
 
   it.each([
