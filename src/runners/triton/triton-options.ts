@@ -8,7 +8,7 @@ export const tritonOptionsSchema = z.strictObject({
     .int()
     .min(1)
     .max(256)
-    .describe('Execution instances on each GPU of the model. 每个GPU的实例数'),
+    .meta({ description: 'Execution instances on each GPU of the model. 每个GPU的实例数', example: 8 }),
 });
 
 export type TritonOptions = z.infer<typeof tritonOptionsSchema>;
