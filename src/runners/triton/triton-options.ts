@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import type { DeploymentOptions, GpuPolicy } from '../runner.js';
 import type { TritonConfig } from './triton-section.js';
-import type { GpuPolicy } from '../runner.js';
 
 /** `StartRequest.config` for Triton models. */
 export const tritonOptionsSchema = z.strictObject({
@@ -33,4 +33,9 @@ export function modelGpuConfig(config: TritonConfig, model: string): CompleteGpu
     gpu_memory_mb: own?.gpu_memory_mb ?? defaults?.gpu_memory_mb ?? null,
     gpu_policy: own?.gpu_policy ?? defaults?.gpu_policy ?? 'shared',
   };
+}
+
+/** Options reach a runner only through its own schema. */
+export function optionsOf(options: DeploymentOptions): TritonOptions {
+  return tritonOptionsSchema.parse(options);
 }
