@@ -1,7 +1,6 @@
 import { access } from 'node:fs/promises';
 import type { z } from 'zod';
 import { deadline, orAborted, pollUntil } from '../../common/deadline.js';
-import type { ComfyuiConfig } from './comfyui-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
   BeforeStop,
@@ -11,6 +10,7 @@ import type {
 } from '../placement-server/served-placement.js';
 import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../runner.js';
 import type { RunnerHost } from '../runner-host.js';
+import type { ComfyuiConfig } from './comfyui-section.js';
 import { ComfyuiClient } from './comfyui-client.js';
 import { comfyuiCpuOptionsSchema, type ComfyuiOptions, comfyuiOptionsSchema } from './comfyui-options.js';
 import { assertConfigured, comfyuiProgram, neededFiles } from './comfyui-program.js';

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { flagFaults, VRAM_FLAGS } from './comfyui-flags.js';
 import {
   drainSeconds,
   gpuMemoryMb,
@@ -9,6 +8,7 @@ import {
   whenValid,
 } from '../../config/sections/common.js';
 import { placementServerKeys } from '../placement-server/placement-server-section.js';
+import { flagFaults, VRAM_FLAGS } from './comfyui-flags.js';
 
 const args = z
   .array(z.string().min(1))

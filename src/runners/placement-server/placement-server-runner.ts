@@ -1,5 +1,4 @@
 import type { z } from 'zod';
-import type { PlacementServerConfig } from './placement-server-section.js';
 import type { Launcher, StopSignal } from '../../launchers/launcher.js';
 import {
   type Adoptable,
@@ -15,6 +14,7 @@ import {
 import type { RunnerHost } from '../runner-host.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from '../sleep.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import type { Wanted } from './placement-backend.js';
 import { BEFORE_STOP_MS, type PlacementServer } from './placement-server.js';
 import { PlacementServers } from './placement-servers.js';

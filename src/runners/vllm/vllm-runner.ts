@@ -1,5 +1,4 @@
 import { UnusableAnswerError } from '../../common/http/http-client.js';
-import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import {
@@ -10,6 +9,7 @@ import {
   type Workload,
 } from '../runner.js';
 import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
+import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
