@@ -9,7 +9,8 @@ import type {
   ServedPlacement,
   ServerProgram,
 } from '../../src/runners/placement-server/served-placement.js';
-import { GpuNotUsableError, type Workload } from '../../src/runners/runner.js';
+import { GpuNotUsableError } from '../../src/runners/errors.js';
+import type { Workload } from '../../src/runners/runner.js';
 
 const SERVER = join(process.cwd(), 'test/fakes/tiny-server.mjs');
 

@@ -1,14 +1,8 @@
 import { deadline } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { StopFailedError } from '../../launchers/launcher.js';
-import {
-  BackendTimeoutError,
-  type Deployment,
-  type GpuRef,
-  ModelLoadError,
-  type RunnerContext,
-  type StopContext,
-} from '../runner.js';
+import { BackendTimeoutError, ModelLoadError } from '../errors.js';
+import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.js';
 import type { GpuVisibility } from './gpu-visibility.js';
 import { hasGroup } from './instance-groups.js';
 import type { ModelRepository } from './model-repository.js';

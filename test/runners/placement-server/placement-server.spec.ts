@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { callHttp } from '../../../src/common/http/http-client.js';
 import { pollUntil } from '../../../src/common/deadline.js';
 import { PortInUseError } from '../../../src/launchers/launcher.js';
-import { GpuNotUsableError, ServerLostError, ServerUnfitError } from '../../../src/runners/runner.js';
+import { GpuNotUsableError, ServerLostError, ServerUnfitError } from '../../../src/runners/errors.js';
 import type { Deployment, RunnerContext } from '../../../src/runners/runner.js';
 import type { PlacementServerConfig } from '../../../src/runners/placement-server/placement-server-section.js';
 import { TinyRunner, tinyConfig } from '../../fakes/tiny-runner.js';
