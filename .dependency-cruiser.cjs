@@ -27,6 +27,31 @@ module.exports = {
     may('host-knows-only-common', 'host', ['common']),
     may('launchers-know-no-runner', 'launchers', ['host', 'common', 'config']),
     may('runners-know-launchers-only', 'runners', ['launchers', 'host', 'common', 'config']),
+    // A backend is one folder and one row: the folder is known to `backends.ts`, and that to the composition root.
+    {
+      name: 'a-backend-is-known-by-its-row-alone',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/runners/(backends\\.ts$|[^/]+/)' },
+      to: { path: '^src/runners/[^/]+/' },
+    },
+    {
+      name: 'a-backend-knows-no-other',
+      severity: 'error',
+      from: { path: '^src/runners/([^/]+)/' },
+      to: { path: '^src/runners/[^/]+/', pathNot: '^src/runners/($1|placement-server)/' },
+    },
+    {
+      name: 'a-backend-knows-the-shared-pieces-of-the-configuration',
+      severity: 'error',
+      from: { path: '^src/runners/[^/]+/' },
+      to: { path: '^src/config/', pathNot: '^src/config/(backend-section|sections/common)\\.ts$' },
+    },
+    {
+      name: 'the-rows-are-known-to-the-composition-root-alone',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(main|app|app\\.module|openapi|runners/runners\\.module)\\.ts$' },
+      to: { path: '^src/runners/backends\\.ts$' },
+    },
     may('gpus-know-launchers', 'gpus', ['launchers', 'host', 'common', 'config']),
     may('state-knows-nobody', 'state', ['common', 'config']),
     may('processes-know-models', 'processes', ['models', 'gpus', 'host', 'common', 'config']),

@@ -11,8 +11,9 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { createApp } from '../dist/app.js';
 import { loadConfig } from '../dist/config/load-config.js';
-import { configSchema } from '../dist/config/schema.js';
+import { configSchemaOf } from '../dist/config/schema.js';
 import { createOpenApiDocument } from '../dist/openapi.js';
+import { backends } from '../dist/runners/backends.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const check = process.argv.includes('--check');
@@ -38,7 +39,7 @@ function configurationRows(schema, defaults, path = []) {
 }
 
 async function openApi() {
-  const config = loadConfig(`${root}config/default.yaml`, {});
+  const config = loadConfig(`${root}config/default.yaml`, {}, backends);
   const app = await createApp(config, pino({ level: 'silent' }));
   await app.init();
   const document = createOpenApiDocument(app);
@@ -53,7 +54,7 @@ function between(page, name, text) {
   return page.replace(pattern, (_all, start, end) => `${start}${text}\n${end}`);
 }
 
-const schema = withoutRequired(z.toJSONSchema(configSchema, { io: 'input' }));
+const schema = withoutRequired(z.toJSONSchema(configSchemaOf(backends), { io: 'input' }));
 const defaults = parse(await readFile(`${root}config/default.yaml`, 'utf8'));
 const table = ['| key | default | meaning |', '|---|---|---|', ...configurationRows(schema, defaults)].join(
   '\n',

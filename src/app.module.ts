@@ -5,7 +5,7 @@ import { CommonModule } from './common/common.module.js';
 import { LoggingModule } from './common/logging/logging.module.js';
 import type { Logger } from './common/logging/logger.js';
 import { ConfigModule } from './config/config.module.js';
-import type { Config } from './config/schema.js';
+import type { FullConfig } from './runners/backends.js';
 import { GpusModule } from './gpus/gpus.module.js';
 import { HealthModule } from './health/health.module.js';
 import { ModelsModule } from './models/models.module.js';
@@ -14,7 +14,7 @@ import { ProcessesModule } from './processes/processes.module.js';
 /** The composition root: the only file that knows all modules. */
 @Module({})
 export class AppModule {
-  static forRoot(config: Config, logger: Logger): DynamicModule {
+  static forRoot(config: FullConfig, logger: Logger): DynamicModule {
     return {
       module: AppModule,
       imports: [

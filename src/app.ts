@@ -9,14 +9,14 @@ import { validationPipe } from './common/http/validation.js';
 import type { Logger } from './common/logging/logger.js';
 import { NestLogger } from './common/logging/nest-logger.js';
 import { requestLog } from './common/logging/request-log.js';
-import type { Config } from './config/schema.js';
+import type { FullConfig } from './runners/backends.js';
 import { serveDocs } from './openapi.js';
 
 /** How often requests are looked at that take too long to arrive, ms; Node's own is 30 s. Read when listening. */
 const CONNECTIONS_CHECKING_INTERVAL_MS = 500;
 
 /** The whole service, ready to listen. */
-export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
+export async function createApp(config: FullConfig, logger: Logger): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config, logger), {
     logger: new NestLogger(logger),
     bodyParser: false,

@@ -6,6 +6,7 @@ import { createLogger } from './common/logging/logger.js';
 import { loadConfig } from './config/load-config.js';
 import type { Config } from './config/schema.js';
 import { PortInUseError } from './launchers/launcher.js';
+import { backends } from './runners/backends.js';
 import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './host/ports.js';
 import { ServerShutdown } from './models/supervisor/shutdown.js';
 import { lockState } from './state/state-lock.js';
@@ -19,7 +20,7 @@ async function requirePort({ host, port }: Config['server']): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const config = loadConfig(DEFAULT_CONFIG, process.env);
+  const config = loadConfig(DEFAULT_CONFIG, process.env, backends);
   // Before the port: of two on one directory, the second is to hear who has the directory.
   lockState(config);
   await requirePort(config.server);

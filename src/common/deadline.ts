@@ -49,20 +49,6 @@ export async function within<T>(limit: TimeLimit, work: (signal: AbortSignal) =>
 }
 
 /**
- * A signal that aborts with a DeadlineError after `ms` milliseconds, or earlier when `parent` does.
- *
- * The timer holds its controller. `AbortSignal.timeout` has no such hold: Node 20 collects one that only
- * `AbortSignal.any` refers to, and the deadline never comes.
- */
-export function deadline(ms: number, parent?: AbortSignal): AbortSignal {
-  const controller = new AbortController();
-  setTimeout(() => {
-    controller.abort(new DeadlineError(ms));
-  }, ms).unref();
-  return parent ? AbortSignal.any([controller.signal, parent]) : controller.signal;
-}
-
-/**
  * Calls `probe` every `intervalMs` until it returns something other than `undefined`, and returns that.
  * @throws the signal's reason once it aborts; whatever `probe` throws.
  */

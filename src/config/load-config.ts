@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parse, YAMLParseError } from 'yaml';
 import { DomainError, messageOf } from '../common/errors.js';
-import { configSchema, type Config } from './schema.js';
+import type { BackendSection } from './backend-section.js';
+import { type ConfigOf, configSchemaOf } from './schema.js';
 
 /** One fault of a configuration. `path` is dotted (`runners.triton.http_port`), `source` the file or variable. */
 export interface ConfigFault {
@@ -70,14 +71,19 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Tree {
 }
 
 /**
- * The configuration: `defaultFile`, under the file that `MIC_CONFIG` names, under the environment.
+ * The configuration of a service with these backends: `defaultFile`, under the file that `MIC_CONFIG` names, under the
+ * environment.
  * @throws ConfigInvalidError with every fault at once
  */
-export function loadConfig(defaultFile: string, env: NodeJS.ProcessEnv): Config {
+export function loadConfig<const Backends extends readonly BackendSection[]>(
+  defaultFile: string,
+  env: NodeJS.ProcessEnv,
+  backends: Backends,
+): ConfigOf<Backends> {
   let tree = readYaml(defaultFile);
   if (env.MIC_CONFIG) tree = overlay(tree, readYaml(env.MIC_CONFIG));
   tree = overlay(tree, fromEnvironment(env));
-  const result = configSchema.safeParse(tree);
+  const result = configSchemaOf(backends).safeParse(tree);
   if (result.success) return result.data;
   throw new ConfigInvalidError(
     result.error.issues.map((issue) => ({

@@ -2,7 +2,7 @@ import { Mutex } from 'async-mutex';
 import { orAborted, pollUntil, within } from '../common/deadline.js';
 import { DomainError, messageOf } from '../common/errors.js';
 import type { Launcher, ServerInfo } from '../launchers/launcher.js';
-import { BackendTimeoutError, ServerLostError, ServerUnfitError } from './runner.js';
+import { BackendTimeoutError, ServerLostError, ServerUnfitError } from './errors.js';
 import type { RemovalManner } from './unneeded.js';
 
 /** Lines of a server's log that go into an error. */

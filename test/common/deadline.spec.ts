@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { jest } from '@jest/globals';
-import { deadline, DeadlineError, orAborted, pollUntil, within } from '../../src/common/deadline.js';
+import { DeadlineError, orAborted, pollUntil, within } from '../../src/common/deadline.js';
 
 const never = new Promise<never>(() => undefined);
 
@@ -120,38 +120,6 @@ describe('within', () => {
     await sleep(5);
     collectGarbage();
     await ended;
-    expect(aborted).toBe(20);
-  });
-});
-
-describe('deadline', () => {
-  it('aborts after its time, and says how long that was', () => {
-    jest.useFakeTimers();
-    const signal = deadline(1500);
-    jest.advanceTimersByTime(1499);
-    expect(signal.aborted).toBe(false);
-    jest.advanceTimersByTime(1);
-    expect(signal.reason).toEqual(new DeadlineError(1500));
-    jest.useRealTimers();
-  });
-
-  it('aborts with its parent, for the reason of the parent', () => {
-    const parent = new AbortController();
-    const signal = deadline(60_000, parent.signal);
-    parent.abort(new Error('enough'));
-    expect(signal.reason).toEqual(new Error('enough'));
-    expect(deadline(60_000, parent.signal).aborted).toBe(true);
-  });
-
-  it('still aborts when nobody but its listener knows it and garbage was collected', async () => {
-    let aborted = 0;
-    for (let index = 0; index < 20; index += 1) {
-      const nested = deadline(60_000, deadline(60, new AbortController().signal));
-      nested.addEventListener('abort', () => (aborted += 1));
-    }
-    await sleep(5);
-    collectGarbage();
-    await sleep(100);
     expect(aborted).toBe(20);
   });
 });

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ConfigInvalidError, loadConfig } from '../../src/config/load-config.js';
+import { backends } from '../../src/runners/backends.js';
 import { parse, stringify } from 'yaml';
 import { DEFAULT_YAML } from '../fakes/house.js';
 
@@ -22,7 +23,7 @@ function file(text: string): string {
 }
 
 const over = (yaml: string, env: NodeJS.ProcessEnv = {}) =>
-  loadConfig(DEFAULT_YAML, { ...env, MIC_CONFIG: file(yaml) });
+  loadConfig(DEFAULT_YAML, { ...env, MIC_CONFIG: file(yaml) }, backends);
 
 /** `["path: message", …]` of everything that is wrong. */
 function faultsOf(load: () => unknown): string[] {
@@ -38,7 +39,7 @@ function faultsOf(load: () => unknown): string[] {
 
 describe('the configuration files of the repository', () => {
   it('default.yaml is valid, and opens nothing to the network', () => {
-    const config = loadConfig(DEFAULT_YAML, {});
+    const config = loadConfig(DEFAULT_YAML, {}, backends);
     expect(config.server).toMatchObject({ host: '127.0.0.1', port: 6004, trusted_network: false });
     expect(config.runners.triton).toMatchObject({
       bind_address: '127.0.0.1',
@@ -48,7 +49,7 @@ describe('the configuration files of the repository', () => {
   });
 
   it('demo.yaml is valid, and needs neither GPU nor Docker', () => {
-    const config = loadConfig(DEFAULT_YAML, { MIC_CONFIG: DEMO_YAML });
+    const config = loadConfig(DEFAULT_YAML, { MIC_CONFIG: DEMO_YAML }, backends);
     expect([config.gpus.source, config.runners.triton.launcher]).toEqual(['simulated', 'process']);
   });
 });
@@ -129,7 +130,7 @@ describe('a file that is laid over the default', () => {
   });
 
   it.each(['', '# nothing but a comment\n', '---\n'])('may be empty: %j', (text) => {
-    expect(over(text)).toEqual(loadConfig(DEFAULT_YAML, {}));
+    expect(over(text)).toEqual(loadConfig(DEFAULT_YAML, {}, backends));
   });
 
   it('makes paths absolute', () => {
@@ -139,7 +140,7 @@ describe('a file that is laid over the default', () => {
   it.each([
     [
       'is not there',
-      () => loadConfig(DEFAULT_YAML, { MIC_CONFIG: '/nowhere/x.yaml' }),
+      () => loadConfig(DEFAULT_YAML, { MIC_CONFIG: '/nowhere/x.yaml' }, backends),
       /^\/nowhere\/x\.yaml: .*ENOENT/,
     ],
     ['is no YAML', () => over('a: [1'), /over\.yaml: not valid YAML/],
@@ -168,11 +169,11 @@ describe('the environment', () => {
   });
 
   it('says nothing where a variable is empty', () => {
-    expect(loadConfig(DEFAULT_YAML, { MIC_PORT: '', MIC_CONFIG: '' }).server.port).toBe(6004);
+    expect(loadConfig(DEFAULT_YAML, { MIC_PORT: '', MIC_CONFIG: '' }, backends).server.port).toBe(6004);
   });
 
   it.each(['six', '-1', '1e3', '70000', '80.5', ' 80'])('is refused with the port %j', (port) => {
-    expect(faultsOf(() => loadConfig(DEFAULT_YAML, { MIC_PORT: port }))).toEqual([
+    expect(faultsOf(() => loadConfig(DEFAULT_YAML, { MIC_PORT: port }, backends))).toEqual([
       expect.stringMatching(/^server\.port: /),
     ]);
   });

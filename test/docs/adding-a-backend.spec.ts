@@ -1,11 +1,16 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import ts from 'typescript';
 import { parse } from 'yaml';
 import type { z } from 'zod';
-import type { PlacementServerConfig } from '../../src/config/sections/placement-server.js';
-import { httpSection } from '../../src/config/sections/http.js';
-import type { RunnerHost } from '../../src/runners/placement-server/served-placement.js';
+import type { PlacementServerConfig } from '../../src/runners/placement-server/placement-server-section.js';
+import { loadConfig } from '../../src/config/load-config.js';
+import { describeStartOptions } from '../../src/openapi.js';
+import { backend } from '../../src/runners/backend.js';
+import { backends } from '../../src/runners/backends.js';
+import { httpSection } from '../../src/runners/http/http-section.js';
+import type { RunnerHost } from '../../src/runners/runner-host.js';
 import type { Runner } from '../../src/runners/runner.js';
 import { runnerContract } from '../contracts/runner-contract.js';
 import { RunnerRig } from '../support/runner-rig.js';
@@ -32,26 +37,28 @@ function filesOf(page: string): Record<string, string> {
 
 const [english = ''] = PAGES;
 const files = filesOf(english);
-const SECTION = 'src/config/sections/llama.ts';
-const RUNNER = 'src/runners/llama/llama-runner.ts';
-const SCHEMA = 'src/config/schema.ts';
-const MODULE = 'src/runners/runners.module.ts';
+const FOLDER = 'src/runners/llama';
+const SECTION = `${FOLDER}/llama-section.ts`;
+const RUNNER = `${FOLDER}/llama-runner.ts`;
+const ROWS = 'src/runners/backends.ts';
 
-/** The repository as it is after the page. */
+const USE = 'src/use-of-the-configuration.ts';
+const useOfConfig = `import type { FullConfig } from './runners/backends.js';
+  export const fileOf = ({ runners }: FullConfig): string | undefined => runners.llama.model_files.qwen;`;
+
+/** The repository as it is after the page, and a file that reads a key of the new section. */
 function patched(): Map<string, string> {
-  const schema = readFileSync(SCHEMA, 'utf8').replace(
-    /runners: z\.strictObject\(\{/,
-    (all) => `${all} ${files[SCHEMA] ?? ''}`,
-  );
-  const module = readFileSync(MODULE, 'utf8').replace(
-    /^ {2}return \[$/m,
-    (all) => `${all}\n${files[MODULE] ?? ''}`,
+  const imports = `import { llamaOptions, LlamaRunner } from './llama/llama-runner.js';
+    import { llamaSection } from './llama/llama-section.js';`;
+  const rows = readFileSync(ROWS, 'utf8').replace(
+    /^export const backends = \[$/m,
+    (all) => `${all}\n${files[ROWS] ?? ''}`,
   );
   return new Map([
     [SECTION, files[SECTION] ?? ''],
     [RUNNER, files[RUNNER] ?? ''],
-    [SCHEMA, `import { llamaSection } from './sections/llama.js';\n${schema}`],
-    [MODULE, `import { LlamaRunner } from './llama/llama-runner.js';\n${module}`],
+    [ROWS, `${imports}\n${rows}`],
+    [USE, useOfConfig],
   ]);
 }
 
@@ -66,7 +73,7 @@ function faultsOf(changed: ReadonlyMap<string, string>): string[] {
     ...base,
     fileExists: (path) => virtual.has(path) || base.fileExists(path),
     readFile: (path) => virtual.get(path) ?? base.readFile(path),
-    directoryExists: (path) => path === dirname(resolve(RUNNER)) || base.directoryExists?.(path) === true,
+    directoryExists: (path) => path === resolve(FOLDER) || base.directoryExists?.(path) === true,
     getSourceFile: (path, target, onError) => {
       const code = virtual.get(path);
       if (code === undefined) return base.getSourceFile(path, target, onError);
@@ -82,30 +89,27 @@ function faultsOf(changed: ReadonlyMap<string, string>): string[] {
     );
 }
 
+type LlamaConfig = PlacementServerConfig & { readonly model_files: Readonly<Record<string, string>> };
+
 interface Llama {
-  readonly section: z.ZodType<PlacementServerConfig>;
-  readonly LlamaRunner: new (config: PlacementServerConfig, host: RunnerHost) => Runner;
+  readonly llamaSection: z.ZodType<LlamaConfig>;
+  readonly llamaOptions: z.ZodObject;
+  readonly LlamaRunner: new (config: LlamaConfig, host: RunnerHost) => Runner & { readonly backend: 'llama' };
 }
 
 /** The code of the page, run from a directory of its own inside the repository. */
 async function load(directory: string): Promise<Llama> {
-  const source = '../../../src/';
-  const write = (name: string, code: string): string => {
-    const path = join(directory, name);
+  const modules = [SECTION, RUNNER].map((file): string => {
+    const path = join(directory, basename(file));
+    const code = (files[file] ?? '').replaceAll(
+      /'(\.\.\/[^']*)'/g,
+      (_all, specifier: string) => `'${relative(directory, resolve(FOLDER, specifier))}'`,
+    );
     writeFileSync(path, code);
     return path;
-  };
-  const section = write('llama.ts', (files[SECTION] ?? '').replaceAll(`'./`, `'${source}config/sections/`));
-  const runner = write(
-    'llama-runner.ts',
-    (files[RUNNER] ?? '')
-      .replaceAll(/'\.\.\/(?!\.\.)/g, `'${source}runners/`)
-      .replaceAll(/'\.\.\/\.\.\/(?!\.\.)/g, `'${source}`)
-      .replace(/'[^']*sections\/llama\.js'/, `'./llama.js'`),
-  );
-  const { llamaSection } = (await import(section)) as { llamaSection: Llama['section'] };
-  const { LlamaRunner } = (await import(runner)) as Pick<Llama, 'LlamaRunner'>;
-  return { section: llamaSection, LlamaRunner };
+  });
+  const loaded = (await Promise.all(modules.map((path) => import(path)))) as Partial<Llama>[];
+  return Object.assign({}, ...loaded) as Llama;
 }
 
 interface Yaml {
@@ -118,16 +122,16 @@ describe('docs/adding-a-backend', () => {
     expect(first).toEqual(second);
     expect(linesOf(first?.[0] ?? [])).toBeLessThanOrEqual(60);
     expect(linesOf(first?.[1] ?? [])).toBeLessThanOrEqual(15);
-    expect(Object.keys(files)).toEqual([SECTION, RUNNER, SCHEMA, MODULE]);
+    expect(Object.keys(files)).toEqual([SECTION, RUNNER, ROWS]);
   });
 
-  it('compiles, its two lines of registration included', () => {
+  it('compiles, its row included, which gives the configuration the keys of the section', () => {
     expect(faultsOf(patched())).toEqual([]);
     const broken = new Map(patched()).set(RUNNER, (files[RUNNER] ?? '').replace('4096', "'4096'"));
     expect(faultsOf(broken)).toHaveLength(1);
   }, 120_000);
 
-  describe('keeps the contract of runners', () => {
+  describe('once it is there', () => {
     let directory: string;
     let llama: Llama;
 
@@ -140,22 +144,52 @@ describe('docs/adding-a-backend', () => {
       rmSync(directory, { recursive: true, force: true });
     });
 
-    runnerContract(async () => {
+    it('is in the configuration, the runners and the document of the API, by its row alone', async () => {
+      const { llamaSection: section, llamaOptions: options, LlamaRunner: runner } = llama;
+      const row = backend({ name: 'llama', section, options, runner });
+      const yaml = join(directory, 'config.yaml');
+      writeFileSync(yaml, blocksOf(english, 'yaml').join(''));
+      const { runners } = loadConfig('config/default.yaml', { MIC_CONFIG: yaml }, [...backends, row]);
+      expect(runners.llama.model_files).toEqual({ qwen: '/srv/models/qwen.gguf' });
+
       const rig = await RunnerRig.create();
-      const yaml = parse(blocksOf(english, 'yaml').join('')) as Yaml;
-      const config = llama.section.parse({
-        ...yaml.runners.llama,
-        ...{ command: LLAMA, ports: rig.ports, supported_models: ['qwen', 'gone', 'endless'] },
-        model_files: { qwen: '/srv/qwen.gguf', gone: '/srv/missing.gguf', endless: '/srv/endless.gguf' },
+      expect(row.createRunner(runners, rig.host())?.models).toEqual(['qwen']);
+      const off = { llama: { ...runners.llama, enabled: false } };
+      expect(row.createRunner(off, rig.host())).toBeUndefined();
+      await rig.dispose();
+
+      const document: OpenAPIObject = {
+        openapi: '3.0.0',
+        info: { title: '', version: '' },
+        paths: {},
+        components: { schemas: { StartRequest: { properties: { config: { description: 'Any.' } } } } },
+      };
+      describeStartOptions(document, [row]);
+      expect(document).toHaveProperty('components.schemas.StartRequest.properties.config', {
+        description: 'Any. llama: `ctx_size`.',
+        properties: { ctx_size: { type: 'integer', minimum: 256, maximum: 131_072 } },
+        additionalProperties: false,
       });
-      return rig.harness({
-        model: 'qwen',
-        failing: 'gone',
-        endless: 'endless',
-        sharesServer: false,
-        create: () => new llama.LlamaRunner(config, rig.host()),
-      });
-    }, 20_000);
+    });
+
+    describe('keeps the contract of runners', () => {
+      runnerContract(async () => {
+        const rig = await RunnerRig.create();
+        const yaml = parse(blocksOf(english, 'yaml').join('')) as Yaml;
+        const config = llama.llamaSection.parse({
+          ...yaml.runners.llama,
+          ...{ command: LLAMA, ports: rig.ports, supported_models: ['qwen', 'gone', 'endless'] },
+          model_files: { qwen: '/srv/qwen.gguf', gone: '/srv/missing.gguf', endless: '/srv/endless.gguf' },
+        });
+        return rig.harness({
+          model: 'qwen',
+          failing: 'gone',
+          endless: 'endless',
+          sharesServer: false,
+          create: () => new llama.LlamaRunner(config, rig.host()),
+        });
+      }, 20_000);
+    });
   });
 });
 

@@ -21,6 +21,7 @@ import { DeploymentStates } from '../../src/models/deployment/deployment-states.
 import { WorkerServices } from '../../src/models/worker/worker-services.js';
 import { ServerShutdown } from '../../src/models/supervisor/shutdown.js';
 import { Supervisor } from '../../src/models/supervisor/supervisor.js';
+import { backends, type FullConfig } from '../../src/runners/backends.js';
 import type { Runner } from '../../src/runners/runner.js';
 import type { DesiredDeployment } from '../../src/state/desired-state.js';
 import type { DesiredStateStore } from '../../src/state/desired-state.store.js';
@@ -32,8 +33,8 @@ import { settled } from './timers.js';
 
 export const DEFAULT_YAML = resolve(import.meta.dirname, '../../config/default.yaml');
 
-export function testConfig(): Config {
-  const config = loadConfig(DEFAULT_YAML, {});
+export function testConfig(): FullConfig {
+  const config = loadConfig(DEFAULT_YAML, {}, backends);
   return {
     ...config,
     restart: {

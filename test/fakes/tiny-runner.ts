@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { callHttp } from '../../src/common/http/http-client.js';
-import type { PlacementServerConfig } from '../../src/config/sections/placement-server.js';
+import type { PlacementServerConfig } from '../../src/runners/placement-server/placement-server-section.js';
 import { PlacementServerRunner } from '../../src/runners/placement-server/placement-server-runner.js';
 import type {
   BeforeStop,
@@ -9,7 +9,8 @@ import type {
   ServedPlacement,
   ServerProgram,
 } from '../../src/runners/placement-server/served-placement.js';
-import { GpuNotUsableError, type Workload } from '../../src/runners/runner.js';
+import { GpuNotUsableError } from '../../src/runners/errors.js';
+import type { Workload } from '../../src/runners/runner.js';
 
 const SERVER = join(process.cwd(), 'test/fakes/tiny-server.mjs');
 

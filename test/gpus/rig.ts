@@ -1,5 +1,6 @@
 import { Clock } from '../../src/common/clock.js';
 import { loadConfig } from '../../src/config/load-config.js';
+import { backends } from '../../src/runners/backends.js';
 import type { Config } from '../../src/config/schema.js';
 import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 
@@ -62,6 +63,6 @@ export class ManualProvider extends GpuProvider {
 
 /** The shipped configuration but for its `gpus` section. */
 export function configWith(gpus: Partial<Config['gpus']> = {}): Config {
-  const defaults = loadConfig('config/default.yaml', {});
+  const defaults = loadConfig('config/default.yaml', {}, backends);
   return { ...defaults, gpus: { ...defaults.gpus, ...gpus } };
 }

@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { BackendTimeoutError, ModelLoadError, ServerLostError } from '../../src/runners/runner.js';
+import { BackendTimeoutError, ModelLoadError, ServerLostError } from '../../src/runners/errors.js';
 import { EngineUnavailableError, StopFailedError } from '../../src/launchers/launcher.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';

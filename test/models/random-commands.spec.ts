@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import fc from 'fast-check';
 import { StopFailedError } from '../../src/launchers/launcher.js';
-import { ModelLoadError, ServerLostError } from '../../src/runners/runner.js';
+import { ModelLoadError, ServerLostError } from '../../src/runners/errors.js';
 import { SleepFailedError } from '../../src/runners/sleep.js';
 import type { SleepWish } from '../../src/models/worker/sleeps.js';
 import { FakeRunner } from '../fakes/fake-runner.js';

@@ -1,6 +1,6 @@
 import { jest } from '@jest/globals';
 import { toInstanceInfo, toStatusItem } from '../../src/models/api/views.js';
-import { ModelLoadError } from '../../src/runners/runner.js';
+import { ModelLoadError } from '../../src/runners/errors.js';
 import { House } from '../fakes/house.js';
 import { NeedyRunner } from '../fakes/needy-runner.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';

@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import { StopFailedError } from '../../src/launchers/launcher.js';
 import { toInstanceInfo, toStatusItem } from '../../src/models/api/views.js';
-import { ModelLoadError } from '../../src/runners/runner.js';
+import { ModelLoadError } from '../../src/runners/errors.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';
 import { pass, settled, useFakeTime } from '../fakes/timers.js';

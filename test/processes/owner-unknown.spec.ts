@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals';
 import { loadConfig } from '../../src/config/load-config.js';
+import { backends } from '../../src/runners/backends.js';
 import { AwayRegistry } from '../fakes/away-registry.js';
 import { pass, useFakeTime } from '../fakes/timers.js';
 import { Children, SCRIPTS } from './children.js';
@@ -12,7 +13,7 @@ describe('a process, while the Engine does not say whose it is', () => {
 
   beforeEach(() => {
     sent = [];
-    launchers = new AwayRegistry(loadConfig('config/default.yaml', {}));
+    launchers = new AwayRegistry(loadConfig('config/default.yaml', {}, backends));
   });
 
   afterEach(() => {

@@ -4,6 +4,7 @@ import { pino, type Logger } from 'pino';
 import { SystemClock } from '../../src/common/clock.js';
 import { rowOf } from '../../src/host/process-identity.js';
 import { loadConfig } from '../../src/config/load-config.js';
+import { backends } from '../../src/runners/backends.js';
 import type { Config } from '../../src/config/schema.js';
 import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
@@ -145,7 +146,7 @@ export function rig(
   samples: () => readonly GpuSample[] = () => [],
   launchers?: LauncherRegistry,
 ): Rig {
-  const defaults = loadConfig(DEFAULTS, {});
+  const defaults = loadConfig(DEFAULTS, {}, backends);
   const config = { ...defaults, processes: { ...defaults.processes, ...processes } };
   const log: Record<string, unknown>[] = [];
   const lines = new Writable({

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { httpSection } from '../../src/config/sections/http.js';
+import { httpSection } from '../../src/runners/http/http-section.js';
 import { DockerLauncher } from '../../src/launchers/docker/docker-launcher.js';
 import { isPortTaken } from '../../src/host/ports.js';
 import { HttpRunner } from '../../src/runners/http/http-runner.js';

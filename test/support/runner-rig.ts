@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isPortTaken } from '../../src/host/ports.js';
 import { ProcessLauncher } from '../../src/launchers/process/process-launcher.js';
-import type { RunnerHost } from '../../src/runners/placement-server/served-placement.js';
+import type { RunnerHost } from '../../src/runners/runner-host.js';
 import type { PlacementObservation, Runner } from '../../src/runners/runner.js';
 import type { RunnerHarness } from '../contracts/runner-contract.js';
 import { GatedLauncher } from './gated-launcher.js';

@@ -84,20 +84,14 @@ export class StopRequest extends PlacementRequest {
   force?: boolean;
 }
 
-/** The seed's `StartRequest`. */
+/** The seed's `StartRequest`. The document's `config` gets the options of every backend (`src/openapi.ts`). */
 export class StartRequest extends PlacementRequest {
   @ApiPropertyOptional({
     description:
-      'Options of the backend; left out, a model starts with what the configuration says. Triton: `instances_per_gpu` (1–256). ComfyUI: `vram`, `reserve_vram` (GB), `preview_method`. 后端特定的配置选项（可选）',
+      'Options of the backend; left out, a model starts with what the configuration says. 后端特定的配置选项（可选）',
     example: {},
     type: 'object',
-    properties: {
-      instances_per_gpu: { type: 'integer', minimum: 1, maximum: 256, example: 8 },
-      vram: { type: 'string', enum: ['gpu-only', 'high', 'normal', 'low', 'none'] },
-      reserve_vram: { type: 'number', minimum: 0, maximum: 1024 },
-      preview_method: { type: 'string', enum: ['none', 'auto', 'latent2rgb', 'taesd'] },
-    },
-    additionalProperties: false,
+    additionalProperties: true,
     nullable: true,
   })
   @IsOptional()

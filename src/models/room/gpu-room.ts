@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { deadline, orAborted } from '../../common/deadline.js';
+import { within } from '../../common/deadline.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
@@ -50,7 +50,10 @@ export class GpuRoom {
       request.need.memoryMiB !== null || held.some((gpu) => this.policyOf(gpu) === 'exclusive');
     const before = occupants();
     const holdings = needsReading ? await this.read(occupants) : undefined;
-    const now = this.since(before, occupants());
+    // Another start of the same placement, a moment ago, is no other placement.
+    const now = this.since(before, occupants()).filter(
+      ({ modelName, state }) => modelName !== request.modelName || state === 'leaving',
+    );
     for (const gpu of held) {
       const { refusal } = this.assess({ ...request, gpuId: gpu.id }, gpu, holdings, now);
       if (refusal) throw refusal;
@@ -118,7 +121,7 @@ export class GpuRoom {
 
   private async read(occupants: Occupants): Promise<Map<number, GpuHoldings> | undefined> {
     try {
-      const samples = await orAborted(this.gpus.readAnew(), deadline(READING_TIMEOUT_MS));
+      const samples = await within({ ms: READING_TIMEOUT_MS }, () => this.gpus.readAnew());
       return await holdingsOf(
         samples,
         new Set(occupants().flatMap(({ pid }) => (pid === null ? [] : [pid]))),

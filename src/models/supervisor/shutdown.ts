@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { deadline } from '../../common/deadline.js';
+import { performance } from 'node:perf_hooks';
+import { DeadlineError, within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { pause } from '../../common/pause.js';
@@ -53,38 +54,47 @@ export class ServerShutdown {
    */
   async run(letGo: () => Promise<unknown>): Promise<void> {
     const { stop_timeout_seconds: limitSeconds } = this.config.shutdown;
-    const limit = deadline(limitSeconds * 1000);
+    const begun = performance.now();
     await letGo();
     if (!this.stopsServers) return;
-    const late = await this.stopAll('polite', limit);
+    const late = await this.stopAll('polite', limitSeconds * 1000 - (performance.now() - begun));
     if (!late) return;
     this.logger.error(
       { servers: late.servers, trouble: late.trouble },
       `Not every server ended within ${limitSeconds} s (shutdown.stop_timeout_seconds): what is left is ended by force`,
     );
     const forceMs = this.config.server.shutdown_timeout_seconds * 1000 * FORCE_SHARE;
-    const left = await this.stopAll('force', deadline(forceMs));
+    const left = await this.stopAll('force', forceMs);
     if (left) this.failure = leftError(left);
   }
 
   /** `undefined`: nothing is left, by the word of every launcher. */
-  private async stopAll(manner: RemovalManner, signal: AbortSignal): Promise<Rest | undefined> {
+  private async stopAll(manner: RemovalManner, limitMs: number): Promise<Rest | undefined> {
     let rest: Rest = { servers: [], trouble: undefined };
-    while (!signal.aborted) {
-      try {
-        const servers = await this.find(signal);
-        if (servers.length === 0) return undefined;
-        rest = { ...rest, servers: servers.map(([, server]) => server) };
-        const ends = await Promise.allSettled(servers.map((each) => this.stop(each, manner, signal)));
-        const failure = ends.find((end) => end.status === 'rejected');
-        rest = { ...rest, trouble: failure && messageOf(failure.reason) };
-        if (failure) await pause(RETRY_MS, signal);
-      } catch (error) {
-        if (error !== signal.reason) rest = { ...rest, trouble: messageOf(error) };
-        await pause(RETRY_MS, signal).catch(() => undefined); // the loop sees that the time is up
+    const untilGone = async (signal: AbortSignal): Promise<void> => {
+      for (;;) {
+        try {
+          const servers = await this.find(signal);
+          if (servers.length === 0) return;
+          rest = { ...rest, servers: servers.map(([, server]) => server) };
+          const ends = await Promise.allSettled(servers.map((each) => this.stop(each, manner, signal)));
+          const failure = ends.find((end) => end.status === 'rejected');
+          rest = { ...rest, trouble: failure && messageOf(failure.reason) };
+          if (!failure) continue;
+        } catch (error) {
+          signal.throwIfAborted();
+          rest = { ...rest, trouble: messageOf(error) };
+        }
+        await pause(RETRY_MS, signal);
       }
+    };
+    try {
+      await within({ ms: limitMs }, untilGone);
+      return undefined;
+    } catch (error) {
+      if (error instanceof DeadlineError) return rest;
+      throw error;
     }
-    return rest;
   }
 
   /** With nothing needed any more, every server is unneeded. */

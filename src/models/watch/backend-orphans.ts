@@ -1,5 +1,5 @@
 import type { Clock } from '../../common/clock.js';
-import { deadline } from '../../common/deadline.js';
+import { within } from '../../common/deadline.js';
 import type { Logger } from '../../common/logging/logger.js';
 import type { Config } from '../../config/schema.js';
 import type { Runner } from '../../runners/runner.js';
@@ -77,7 +77,9 @@ export class BackendOrphans {
   private async look(signal: AbortSignal): Promise<void> {
     let found: readonly Unneeded[];
     try {
-      found = await this.runner.findUnneeded(this.context.needed(), deadline(LOOK_TIMEOUT_MS, signal));
+      found = await within({ ms: LOOK_TIMEOUT_MS, signal }, (limit) =>
+        this.runner.findUnneeded(this.context.needed(), limit),
+      );
     } catch (error) {
       if (!signal.aborted) this.lookFailed(error);
       return; // nothing is concluded
@@ -134,11 +136,8 @@ export class BackendOrphans {
   private async remove(key: string, sighting: Sighting, signal: AbortSignal): Promise<void> {
     const { what } = sighting;
     try {
-      const isRemoved = await this.runner.removeUnneeded(
-        what,
-        this.context.needed,
-        'polite',
-        deadline(this.runner.stopTimeoutMs, signal),
+      const isRemoved = await within({ ms: this.runner.stopTimeoutMs, signal }, (limit) =>
+        this.runner.removeUnneeded(what, this.context.needed, 'polite', limit),
       );
       this.sightings.delete(key);
       if (isRemoved) this.context.logger.warn({ orphan: what }, 'An orphan was removed');

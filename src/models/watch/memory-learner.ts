@@ -1,7 +1,7 @@
 import { type BeforeApplicationShutdown, Inject, Injectable } from '@nestjs/common';
 import { Interval } from '@nestjs/schedule';
 import { Clock } from '../../common/clock.js';
-import { deadline, orAborted } from '../../common/deadline.js';
+import { within } from '../../common/deadline.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
@@ -77,7 +77,7 @@ export class MemoryLearner implements BeforeApplicationShutdown {
     if (pids.size === 0) return;
     await this.history.forgetEnded(before);
     const held = this.held();
-    const samples = await orAborted(this.gpus.list(), deadline(READING_TIMEOUT_MS));
+    const samples = await within({ ms: READING_TIMEOUT_MS }, () => this.gpus.list());
     const holdings = await holdingsOf(samples, pids);
     for (const { modelName, options, gpuId, pid, mayShare } of held) {
       const memoryMiB = holdings.get(gpuId)?.heldByServer.get(pid);

@@ -1,5 +1,6 @@
 import { messageOf, retryPolicyOf } from '../../common/errors.js';
-import { type Runner, ServerLostError } from '../../runners/runner.js';
+import { ServerLostError } from '../../runners/errors.js';
+import type { Runner } from '../../runners/runner.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import { Backoff } from './backoff.js';
 import type { PlanInput } from './planner.js';

@@ -1,11 +1,7 @@
 import { DeadlineError } from '../../common/deadline.js';
 import { messageOf, retryPolicyOf } from '../../common/errors.js';
-import {
-  BackendTimeoutError,
-  type PlacementObservation,
-  type Runner,
-  ServerLostError,
-} from '../../runners/runner.js';
+import { BackendTimeoutError, ServerLostError } from '../../runners/errors.js';
+import type { PlacementObservation, Runner } from '../../runners/runner.js';
 import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';

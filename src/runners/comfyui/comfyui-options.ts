@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PREVIEW_METHODS, VRAM_FLAGS } from '../../config/sections/comfyui-flags.js';
+import { PREVIEW_METHODS, VRAM_FLAGS } from './comfyui-flags.js';
 
 const VRAM = {
   'gpu-only': '--gpu-only',

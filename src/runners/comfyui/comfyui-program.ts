@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import type { ComfyuiConfig, ComfyuiModelConfig } from '../../config/sections/comfyui.js';
-import { withoutFlags } from '../../config/sections/comfyui-flags.js';
 import type { Mount } from '../../launchers/launcher.js';
 import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
+import type { ComfyuiConfig, ComfyuiModelConfig } from './comfyui-section.js';
+import { withoutFlags } from './comfyui-flags.js';
 import { type ComfyuiOptions, optionFlags } from './comfyui-options.js';
 import { ComfyuiNotConfiguredError } from './errors.js';
 

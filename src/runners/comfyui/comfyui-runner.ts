@@ -1,16 +1,16 @@
 import { access } from 'node:fs/promises';
 import type { z } from 'zod';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
-import type { ComfyuiConfig } from '../../config/sections/comfyui.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
   BeforeStop,
   ProbeResult,
-  RunnerHost,
   ServedPlacement,
   ServerProgram,
 } from '../placement-server/served-placement.js';
 import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../runner.js';
+import type { RunnerHost } from '../runner-host.js';
+import type { ComfyuiConfig } from './comfyui-section.js';
 import { ComfyuiClient } from './comfyui-client.js';
 import { comfyuiCpuOptionsSchema, type ComfyuiOptions, comfyuiOptionsSchema } from './comfyui-options.js';
 import { assertConfigured, comfyuiProgram, neededFiles } from './comfyui-program.js';

@@ -1,7 +1,7 @@
-import type { HttpModel } from '../../config/sections/http.js';
-import { fillTemplate, type LaunchPlaceholder, OPTION_PREFIX } from '../../config/sections/http-template.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
+import type { HttpModel } from './http-section.js';
+import { fillTemplate, type LaunchPlaceholder, OPTION_PREFIX } from './http-template.js';
 
 /** The program of a model: each item of its YAML stays one argument, whatever the values in it hold. */
 export function httpProgram(

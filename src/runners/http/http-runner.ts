@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { bytesOf } from '../../config/sections/common.js';
-import type { HttpConfig, HttpModel } from '../../config/sections/http.js';
-import { httpOptionSchema } from '../../config/sections/http-options.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { metricSum } from '../prometheus-text.js';
 import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
+import type { HttpConfig, HttpModel } from './http-section.js';
+import { httpOptionSchema } from './http-options.js';
 import { httpProgram } from './http-program.js';
 
 /** Serves models from any HTTP server with a health path, by YAML alone. */

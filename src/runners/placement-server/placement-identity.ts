@@ -1,10 +1,10 @@
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import type { Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
+import { canonicalJson } from '../../common/canonical-json.js';
 import type { DeploymentOptions } from '../runner.js';
 import { serverUrl } from '../server-url.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
 import { placementLaunchSpec } from './placement-launch-spec.js';
-import { canonicalJson } from '../../common/canonical-json.js';
 import { labelled } from './server-labels.js';
 import type { ServedPlacement } from './served-placement.js';
 

@@ -1,6 +1,6 @@
 import { bytesOf } from '../../config/sections/common.js';
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import type { GpuAccess, LaunchSpec, StopSignal } from '../../launchers/launcher.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import { labelsOf } from './server-labels.js';
 import type { ServedPlacement, ServerProgram } from './served-placement.js';
 

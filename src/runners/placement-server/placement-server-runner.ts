@@ -1,5 +1,4 @@
 import type { z } from 'zod';
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import type { Launcher, StopSignal } from '../../launchers/launcher.js';
 import {
   type Adoptable,
@@ -12,18 +11,14 @@ import {
   type StopContext,
   type Workload,
 } from '../runner.js';
+import type { RunnerHost } from '../runner-host.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from '../sleep.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import type { Wanted } from './placement-backend.js';
 import { BEFORE_STOP_MS, type PlacementServer } from './placement-server.js';
 import { PlacementServers } from './placement-servers.js';
-import type {
-  BeforeStop,
-  ProbeResult,
-  RunnerHost,
-  ServedPlacement,
-  ServerProgram,
-} from './served-placement.js';
+import type { BeforeStop, ProbeResult, ServedPlacement, ServerProgram } from './served-placement.js';
 
 /** From the end of a server's grace until it must be gone, over the launcher's own patience with it. */
 const STOP_SLACK_SECONDS = 20;

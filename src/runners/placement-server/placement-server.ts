@@ -1,11 +1,11 @@
 import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import type { PortLease } from '../port-range.js';
 import type { DeploymentOptions, PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
 import { PlacementIdentity } from './placement-identity.js';
 import { PlacementProbe, type Seen, seenAs } from './placement-probe.js';

@@ -1,12 +1,12 @@
-import type { PlacementServerConfig } from '../../config/sections/placement-server.js';
 import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
 import { type OtherServers, PortRange } from '../port-range.js';
 import type { Adoptable } from '../runner.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
+import type { RunnerHost } from '../runner-host.js';
+import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend } from './placement-backend.js';
 import { PlacementServer } from './placement-server.js';
 import { labelled, portOf } from './server-labels.js';
-import type { RunnerHost } from './served-placement.js';
 
 /** What the servers need to know of their backend. */
 export interface BackendOfServers extends PlacementBackend {

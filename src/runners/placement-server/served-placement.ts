@@ -1,5 +1,5 @@
 import type { DomainError } from '../../common/errors.js';
-import type { Launcher, LaunchSpec } from '../../launchers/launcher.js';
+import type { LaunchSpec } from '../../launchers/launcher.js';
 import type { DeploymentOptions, GpuRef } from '../runner.js';
 
 /** One model on the GPUs that one server has for it; the server runs, or is to be launched. */
@@ -56,13 +56,4 @@ export interface BeforeStop {
   readonly patienceMs: number;
   /** Aborts when its time is over or the stop is not wanted any more. */
   readonly signal: AbortSignal;
-}
-
-/** What a runner is given of the host. */
-export interface RunnerHost {
-  readonly launchers: { get(kind: Launcher['kind']): Launcher };
-  /** Whether something listens on a port where a server would collide with it. */
-  readonly isPortTaken: (address: string, port: number) => Promise<boolean>;
-  /** What a launch may take on top when the image has to be pulled. */
-  readonly pullTimeoutSeconds: number;
 }

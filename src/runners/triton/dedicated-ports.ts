@@ -1,6 +1,6 @@
-import type { TritonConfig } from '../../config/sections/triton.js';
 import { BACKEND_LABEL, type Launcher } from '../../launchers/launcher.js';
 import { type OtherServers, type PortLease, PortRange } from '../port-range.js';
+import type { TritonConfig } from './triton-section.js';
 import { portsOf, TRITON, type TritonPorts } from './launch-spec.js';
 
 /** Ports for dedicated servers, three in a row from `dedicated_ports`, each server's until it is given others. */

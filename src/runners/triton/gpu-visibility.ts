@@ -1,5 +1,6 @@
 import type { GpuAccess } from '../../launchers/launcher.js';
-import { type GpuRef, GpuNotUsableError } from '../runner.js';
+import { GpuNotUsableError } from '../errors.js';
+import type { GpuRef } from '../runner.js';
 import type { InstancePlace } from './instance-groups.js';
 
 /**

@@ -1,5 +1,4 @@
 import { bytesOf } from '../../config/sections/common.js';
-import type { TritonConfig } from '../../config/sections/triton.js';
 import {
   BACKEND_LABEL,
   type GpuAccess,
@@ -7,6 +6,7 @@ import {
   MODEL_LABEL,
   type Mount,
 } from '../../launchers/launcher.js';
+import type { TritonConfig } from './triton-section.js';
 
 export const TRITON = 'triton';
 

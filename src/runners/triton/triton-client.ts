@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { callHttp, type HttpAnswer, UnusableAnswerError } from '../../common/http/http-client.js';
-import { ModelLoadError } from '../runner.js';
+import { ModelLoadError } from '../errors.js';
 
 const indexSchema = z.array(
   z.object({

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { TritonConfig } from '../../config/sections/triton.js';
-import type { GpuPolicy } from '../runner.js';
+import type { DeploymentOptions, GpuPolicy } from '../runner.js';
+import type { TritonConfig } from './triton-section.js';
 
 /** `StartRequest.config` for Triton models. */
 export const tritonOptionsSchema = z.strictObject({
@@ -8,7 +8,7 @@ export const tritonOptionsSchema = z.strictObject({
     .int()
     .min(1)
     .max(256)
-    .describe('Execution instances on each GPU of the model. 每个GPU的实例数'),
+    .meta({ description: 'Execution instances on each GPU of the model. 每个GPU的实例数', example: 8 }),
 });
 
 export type TritonOptions = z.infer<typeof tritonOptionsSchema>;
@@ -33,4 +33,9 @@ export function modelGpuConfig(config: TritonConfig, model: string): CompleteGpu
     gpu_memory_mb: own?.gpu_memory_mb ?? defaults?.gpu_memory_mb ?? null,
     gpu_policy: own?.gpu_policy ?? defaults?.gpu_policy ?? 'shared',
   };
+}
+
+/** Options reach a runner only through its own schema. */
+export function optionsOf(options: DeploymentOptions): TritonOptions {
+  return tritonOptionsSchema.parse(options);
 }

@@ -1,9 +1,10 @@
 import { within } from '../../common/deadline.js';
-import type { TritonConfig } from '../../config/sections/triton.js';
 import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
-import { type RunnerContext, ServerLostError } from '../runner.js';
+import { ServerLostError } from '../errors.js';
+import type { RunnerContext } from '../runner.js';
 import { serverUrl } from '../server-url.js';
+import type { TritonConfig } from './triton-section.js';
 import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
 import { TritonMetrics } from './triton-metrics.js';

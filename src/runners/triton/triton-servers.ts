@@ -1,5 +1,5 @@
-import type { TritonConfig } from '../../config/sections/triton.js';
 import type { Launcher } from '../../launchers/launcher.js';
+import type { TritonConfig } from './triton-section.js';
 import { DedicatedPorts } from './dedicated-ports.js';
 import { modelGpuConfig } from './triton-options.js';
 import { TritonServer } from './triton-server.js';

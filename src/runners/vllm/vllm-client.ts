@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
-import { ModelLoadError, type Workload } from '../runner.js';
+import { ModelLoadError } from '../errors.js';
+import type { Workload } from '../runner.js';
 import type { SleepLevel } from '../sleep.js';
 import type { ProbeResult } from '../placement-server/served-placement.js';
 import { type MetricSample, metricSamples } from '../prometheus-text.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type VllmModel, vllmOptionKeys } from '../../config/sections/vllm.js';
+import { type VllmModel, vllmOptionKeys } from './vllm-section.js';
 
 const MAX_GPUS = 64;
 
@@ -8,14 +8,14 @@ export const vllmOptions = z.strictObject({
   max_model_len: vllmOptionKeys.max_model_len.nullable(),
   gpu_memory_utilization: vllmOptionKeys.gpu_memory_utilization.nullable(),
   dtype: vllmOptionKeys.dtype,
-  /** NVML indices; the GPU of the start is one of them. `null`: that one alone. */
   gpu_ids: z
     .array(z.int().min(0).max(9999))
     .min(1)
     .max(MAX_GPUS)
     .refine((ids) => new Set(ids).size === ids.length, 'must not name a GPU twice')
     .transform((ids) => ids.toSorted((a, b) => a - b))
-    .nullable(),
+    .nullable()
+    .describe('NVML indices; the GPU of the start is one of them; null: that one alone.'),
 });
 
 // A type, not an interface: options are a record.

@@ -1,6 +1,6 @@
-import type { VllmConfig, VllmModel } from '../../config/sections/vllm.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
+import type { VllmConfig, VllmModel } from './vllm-section.js';
 import type { VllmOptions } from './vllm-options.js';
 
 /** The server's name of the model in its OpenAI API. */

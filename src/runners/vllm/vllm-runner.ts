@@ -1,15 +1,10 @@
 import { UnusableAnswerError } from '../../common/http/http-client.js';
-import type { VllmConfig, VllmModel } from '../../config/sections/vllm.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
-import {
-  type Deployment,
-  type GpuNeeds,
-  GpuNotUsableError,
-  type RunnerContext,
-  type Workload,
-} from '../runner.js';
+import { GpuNotUsableError } from '../errors.js';
+import type { Deployment, GpuNeeds, RunnerContext, Workload } from '../runner.js';
 import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
+import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';

@@ -1,4 +1,5 @@
-import { type GpuNeeds, ModelLoadError } from '../../../src/runners/runner.js';
+import { ModelLoadError } from '../../../src/runners/errors.js';
+import type { GpuNeeds } from '../../../src/runners/runner.js';
 import { House } from '../../fakes/house.js';
 import { NeedyRunner } from '../../fakes/needy-runner.js';
 import { settled, useFakeTime } from '../../fakes/timers.js';

@@ -1,4 +1,4 @@
-import { type ComfyuiConfig, comfyuiSection } from '../../../src/config/sections/comfyui.js';
+import { type ComfyuiConfig, comfyuiSection } from '../../../src/runners/comfyui/comfyui-section.js';
 
 /** A valid section, over which `changes` are laid. */
 export function comfyuiConfig(changes: Record<string, unknown> = {}): ComfyuiConfig {

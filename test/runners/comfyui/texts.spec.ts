@@ -1,4 +1,4 @@
-import { flagFaults } from '../../../src/config/sections/comfyui-flags.js';
+import { flagFaults } from '../../../src/runners/comfyui/comfyui-flags.js';
 import { comfyuiProgram, neededFiles } from '../../../src/runners/comfyui/comfyui-program.js';
 import {
   comfyuiCpuOptionsSchema,

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
-import { fillTemplate } from '../../../src/config/sections/http-template.js';
-import { httpOptionSchema } from '../../../src/config/sections/http-options.js';
-import { type HttpModel, httpSection } from '../../../src/config/sections/http.js';
+import { fillTemplate } from '../../../src/runners/http/http-template.js';
+import { httpOptionSchema } from '../../../src/runners/http/http-options.js';
+import { type HttpModel, httpSection } from '../../../src/runners/http/http-section.js';
 import { httpProgram } from '../../../src/runners/http/http-program.js';
 import type { ServedPlacement } from '../../../src/runners/placement-server/served-placement.js';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { callHttp } from '../../../src/common/http/http-client.js';
-import { httpSection } from '../../../src/config/sections/http.js';
+import { httpSection } from '../../../src/runners/http/http-section.js';
 import { parseOptions } from '../../../src/models/supervisor/start-checks.js';
 import { HttpRunner } from '../../../src/runners/http/http-runner.js';
 import type { Deployment } from '../../../src/runners/runner.js';

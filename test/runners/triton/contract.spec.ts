@@ -1,6 +1,5 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isPortTaken } from '../../../src/host/ports.js';
 import { TritonRunner } from '../../../src/runners/triton/triton-runner.js';
 import { runnerContract } from '../../contracts/runner-contract.js';
 import { testConfig } from '../../fakes/house.js';
@@ -42,7 +41,7 @@ function runnerOf(rig: RunnerRig, dedicated: boolean): TritonRunner {
     model_gpu_configs: { default: { instances_per_gpu: 1, use_dedicated_server: dedicated } },
     supported_models: Object.keys(MODELS),
   };
-  return new TritonRunner(config, rig.launcher(), isPortTaken, 1);
+  return new TritonRunner(config, rig.host());
 }
 
 describe.each([

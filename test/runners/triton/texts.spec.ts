@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { topLevelFields } from '../../../src/runners/triton/config-template.js';
 import { GpuVisibility } from '../../../src/runners/triton/gpu-visibility.js';
 import { instanceGroupText, serves } from '../../../src/runners/triton/instance-groups.js';
-import { GpuNotUsableError } from '../../../src/runners/runner.js';
+import { GpuNotUsableError } from '../../../src/runners/errors.js';
 
 describe('the top-level fields of a template', () => {
   it.each([

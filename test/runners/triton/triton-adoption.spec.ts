@@ -96,7 +96,9 @@ function rig(): { host: Host; runner: TritonRunner } {
     model_gpu_configs: { default: {}, Own: { use_dedicated_server: true } },
   } as ConstructorParameters<typeof TritonRunner>[0];
   const host = new Host();
-  return { host, runner: new TritonRunner(config, host, () => Promise.resolve(false), 10) };
+  const launchers = { get: () => host };
+  const isPortTaken = (): Promise<boolean> => Promise.resolve(false);
+  return { host, runner: new TritonRunner(config, { launchers, isPortTaken, pullTimeoutSeconds: 10 }) };
 }
 
 async function write(model: string, gpuIds: readonly number[], count: number): Promise<void> {

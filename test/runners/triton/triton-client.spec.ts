@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { ModelLoadError } from '../../../src/runners/runner.js';
+import { ModelLoadError } from '../../../src/runners/errors.js';
 import { TritonClient, TritonProtocolError } from '../../../src/runners/triton/triton-client.js';
 
 let server: Server;

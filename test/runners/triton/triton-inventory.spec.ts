@@ -96,7 +96,9 @@ const signal = AbortSignal.timeout(20_000);
 
 function rig(): { host: Host; runner: TritonRunner } {
   const host = new Host();
-  return { host, runner: new TritonRunner(config, host, () => Promise.resolve(false), 10) };
+  const launchers = { get: () => host };
+  const isPortTaken = (): Promise<boolean> => Promise.resolve(false);
+  return { host, runner: new TritonRunner(config, { launchers, isPortTaken, pullTimeoutSeconds: 10 }) };
 }
 
 /** A shared server does not go by GPU. */

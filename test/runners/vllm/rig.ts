@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
 import { readFileSync } from 'node:fs';
-import { type VllmConfig, vllmSection } from '../../../src/config/sections/vllm.js';
+import { type VllmConfig, vllmSection } from '../../../src/runners/vllm/vllm-section.js';
 import { VllmRunner } from '../../../src/runners/vllm/vllm-runner.js';
 import { standinVllm } from '../../fakes/vllm/standin-vllm.js';
 import type { RunnerRig } from '../../support/runner-rig.js';

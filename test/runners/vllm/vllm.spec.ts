@@ -4,7 +4,7 @@ import { defaultVllmOptions, vllmOptions } from '../../../src/runners/vllm/vllm-
 import { vllmProgram } from '../../../src/runners/vllm/vllm-program.js';
 import type { ServedPlacement } from '../../../src/runners/placement-server/served-placement.js';
 import type { VllmOptions } from '../../../src/runners/vllm/vllm-options.js';
-import { vllmSection } from '../../../src/config/sections/vllm.js';
+import { vllmSection } from '../../../src/runners/vllm/vllm-section.js';
 import { vllmConfig } from './rig.js';
 
 function modelWith(entry: Record<string, unknown>): Record<string, unknown> {

@@ -1,7 +1,14 @@
 import { z } from 'zod';
+import {
+  drainSeconds,
+  gpuMemoryMb,
+  gpuPolicy,
+  hostPath,
+  safeName,
+  whenValid,
+} from '../../config/sections/common.js';
+import { placementServerKeys } from '../placement-server/placement-server-section.js';
 import { flagFaults, VRAM_FLAGS } from './comfyui-flags.js';
-import { drainSeconds, gpuMemoryMb, gpuPolicy, hostPath, safeName, whenValid } from './common.js';
-import { placementServerKeys } from './placement-server.js';
 
 const args = z
   .array(z.string().min(1))

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { drainSeconds, gpuMemoryMb, gpuPolicy, hostPath, safeName } from './common.js';
-import { placementServerKeys } from './placement-server.js';
+import { drainSeconds, gpuMemoryMb, gpuPolicy, hostPath, safeName } from '../../config/sections/common.js';
+import { placementServerKeys } from '../placement-server/placement-server-section.js';
 import { flagFaults } from './vllm-flags.js';
 
 /** One argument that a program cannot take for a flag. */

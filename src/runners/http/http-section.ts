@@ -1,8 +1,12 @@
 import { z } from 'zod';
-import { byteSize, drainSeconds, gpuMemoryMb, gpuPolicy, safeName } from './common.js';
+import { byteSize, drainSeconds, gpuMemoryMb, gpuPolicy, safeName } from '../../config/sections/common.js';
+import {
+  placementServerKeys,
+  serverEnv,
+  serverMounts,
+} from '../placement-server/placement-server-section.js';
 import { httpOptions } from './http-options.js';
 import { LAUNCH_PLACEHOLDERS, OPTION_PREFIX, placeholdersIn } from './http-template.js';
-import { placementServerKeys, serverEnv, serverMounts } from './placement-server.js';
 
 const argument = z.string().regex(/^[^\0]*$/, 'text without NUL');
 const urlPath = z.string().regex(/^\/[\x21-\x7e]*$/, 'a path that begins with "/", of printable ASCII');

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { byteSize, hostPath, safeName, tcpPort } from './common.js';
+import { byteSize, hostPath, safeName, tcpPort } from '../../config/sections/common.js';
 
 /** Linux hands these out to outgoing connections: a server's port among them may be taken at any moment. */
 const EPHEMERAL = { from: 32_768, to: 60_999 };

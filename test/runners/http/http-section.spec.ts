@@ -1,11 +1,12 @@
-import { ConfigInvalidError, loadConfig } from '../../src/config/load-config.js';
-import type { HttpConfig } from '../../src/config/sections/http.js';
+import { ConfigInvalidError, loadConfig } from '../../../src/config/load-config.js';
+import { backends } from '../../../src/runners/backends.js';
+import type { HttpConfig } from '../../../src/runners/http/http-section.js';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 
-const DEFAULT = resolve(import.meta.dirname, '../../config/default.yaml');
+const DEFAULT = resolve(import.meta.dirname, '../../../config/default.yaml');
 const model = { image_name: 'x:1', health_path: '/health' };
 let directory: string;
 
@@ -20,7 +21,7 @@ afterEach(() => {
 function load(http: Record<string, unknown>): HttpConfig {
   const file = join(directory, 'config.yaml');
   writeFileSync(file, stringify({ runners: { http } }));
-  return loadConfig(DEFAULT, { MIC_CONFIG: file }).runners.http;
+  return loadConfig(DEFAULT, { MIC_CONFIG: file }, backends).runners.http;
 }
 
 function faults(http: Record<string, unknown>): Record<string, string> {
@@ -83,7 +84,7 @@ describe('runners.http', () => {
     const file = join(directory, 'config.yaml');
     const yaml = `runners: { http: { models: { qwen: { image_name: x, health_path: /, options: ${options} } } } }`;
     writeFileSync(file, yaml);
-    expect(() => loadConfig(DEFAULT, { MIC_CONFIG: file })).toThrow(ConfigInvalidError);
+    expect(() => loadConfig(DEFAULT, { MIC_CONFIG: file }, backends)).toThrow(ConfigInvalidError);
   });
 
   it.each([

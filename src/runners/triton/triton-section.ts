@@ -8,7 +8,7 @@ import {
   safeName,
   tcpPort,
   whenValid,
-} from './common.js';
+} from '../../config/sections/common.js';
 
 const modelGpuConfig = z.strictObject({
   instances_per_gpu: z.int().min(1).max(256).optional().describe('Execution instances on each GPU.'),

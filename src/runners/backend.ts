@@ -1,0 +1,34 @@
+import type { z } from 'zod';
+import type { BackendSection } from '../config/backend-section.js';
+import type { Runner } from './runner.js';
+import type { RunnerHost } from './runner-host.js';
+
+/** One row of `backends.ts`: what the rest of the service knows of a backend. */
+export interface Backend<
+  Name extends string = string,
+  Section extends z.ZodType = z.ZodType,
+> extends BackendSection<Name, Section> {
+  /** `StartRequest.config` of its models, for the API's document; left out: each model has options of its own. */
+  readonly options?: z.ZodObject | undefined;
+  /** The runner of a backend that the configuration offers, with its own section; `undefined` of another. */
+  createRunner(runners: Readonly<Record<Name, z.output<Section>>>, host: RunnerHost): Runner | undefined;
+}
+
+/** A row. The compiler checks that the runner takes what the section gives, and has the name of the row. */
+export function backend<const Name extends string, Section extends z.ZodType<{ enabled: boolean }>>({
+  runner: BackendRunner,
+  ...row
+}: Pick<Backend<Name, Section>, 'name' | 'section' | 'options' | 'portsOf'> & {
+  readonly runner: new (
+    config: z.output<Section>,
+    host: RunnerHost,
+  ) => Runner & { readonly backend: NoInfer<Name> };
+}): Backend<Name, Section> {
+  return {
+    ...row,
+    createRunner: (runners, host) => {
+      const config = runners[row.name];
+      return config.enabled ? new BackendRunner(config, host) : undefined;
+    },
+  };
+}

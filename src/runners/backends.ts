@@ -1,0 +1,36 @@
+import type { ConfigOf } from '../config/schema.js';
+import { backend } from './backend.js';
+import { comfyuiOptionsSchema } from './comfyui/comfyui-options.js';
+import { ComfyuiRunner } from './comfyui/comfyui-runner.js';
+import { comfyuiSection } from './comfyui/comfyui-section.js';
+import { HttpRunner } from './http/http-runner.js';
+import { httpSection } from './http/http-section.js';
+import { claimedPorts } from './triton/claimed-ports.js';
+import { tritonOptionsSchema } from './triton/triton-options.js';
+import { TritonRunner } from './triton/triton-runner.js';
+import { tritonSection } from './triton/triton-section.js';
+import { vllmOptions } from './vllm/vllm-options.js';
+import { VllmRunner } from './vllm/vllm-runner.js';
+import { vllmSection } from './vllm/vllm-section.js';
+
+/** Every backend, one row each: the configuration, the runners and the API's document are made of these. */
+export const backends = [
+  backend({
+    name: 'triton',
+    section: tritonSection,
+    options: tritonOptionsSchema,
+    runner: TritonRunner,
+    portsOf: claimedPorts,
+  }),
+  backend({
+    name: 'comfyui',
+    section: comfyuiSection,
+    options: comfyuiOptionsSchema,
+    runner: ComfyuiRunner,
+  }),
+  backend({ name: 'http', section: httpSection, runner: HttpRunner }),
+  backend({ name: 'vllm', section: vllmSection, options: vllmOptions, runner: VllmRunner }),
+] as const;
+
+/** The whole configuration: the service's and that of every backend. */
+export type FullConfig = ConfigOf<typeof backends>;

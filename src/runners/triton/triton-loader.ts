@@ -1,0 +1,155 @@
+import { DeadlineError, type TimeLimit, within } from '../../common/deadline.js';
+import { DomainError, messageOf } from '../../common/errors.js';
+import { StopFailedError } from '../../launchers/launcher.js';
+import { BackendTimeoutError, ModelLoadError } from '../errors.js';
+import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.js';
+import type { GpuVisibility } from './gpu-visibility.js';
+import { hasGroup } from './instance-groups.js';
+import type { ModelRepository } from './model-repository.js';
+import { optionsOf } from './triton-options.js';
+import type { RunningTriton, TritonServer } from './triton-server.js';
+import { unloadFully } from './unload.js';
+
+/** Loads models into servers that run, and unloads them. */
+export class TritonLoader {
+  /** Models whose last load was answered: of any other, a load may still be under way in Triton. */
+  private readonly answeredLoads = new Set<string>();
+  /** Models that are being unloaded while their requests have time: their server goes on until then. */
+  private readonly workingOff = new Set<string>();
+
+  /** @param timeoutSeconds longest time that a load or an unload may take (`api_timeout_seconds`) */
+  constructor(
+    private readonly repository: ModelRepository,
+    private readonly visibility: GpuVisibility,
+    private readonly timeoutSeconds: number,
+  ) {}
+
+  /** Models whose requests have time to finish: their server is needed until then. */
+  get modelsWorkedOff(): readonly string[] {
+    return [...this.workingOff];
+  }
+
+  /** Loads the model for all GPUs of the deployment. @throws ModelLoadError, BackendTimeoutError, ServerLostError */
+  async load(
+    server: TritonServer,
+    running: RunningTriton,
+    deployment: Deployment,
+    context: RunnerContext,
+  ): Promise<void> {
+    await this.writeConfig(deployment, context.gpus);
+    this.answeredLoads.delete(deployment.modelName);
+    try {
+      await within(this.limit(context), (limit) => running.client.load(deployment.modelName, limit));
+      this.answeredLoads.add(deployment.modelName);
+    } catch (error) {
+      if (error instanceof ModelLoadError) {
+        this.answeredLoads.add(deployment.modelName);
+        // "failed to poll from model repository" is all that Triton answers to some faults: its log has the cause.
+        const facts = { ...error.facts, log: await server.lastLines() };
+        context.signal.throwIfAborted();
+        throw new ModelLoadError(error.message, facts, { cause: error });
+      }
+      context.signal.throwIfAborted();
+      if (error instanceof DeadlineError) {
+        throw new BackendTimeoutError(
+          `Triton did not load ${deployment.modelName} within ${this.timeoutSeconds} s (runners.triton.api_timeout_seconds).`,
+          { log: await server.lastLines() },
+          { cause: error },
+        );
+      }
+      if (error instanceof DomainError) throw error;
+      throw await server.lost(
+        `Triton broke off the load of ${deployment.modelName} (${messageOf(error)})`,
+        error,
+        running.info.id,
+      );
+    }
+  }
+
+  /** Takes the groups of `gpuIds` out; the instances that stay go on serving. */
+  async shrink(
+    server: TritonServer,
+    deployment: Deployment,
+    gpuIds: readonly number[],
+    context: RunnerContext,
+  ): Promise<void> {
+    const running = await server.findLive(context);
+    if (!running || !(await this.mayServeOn(gpuIds, running, deployment.modelName, context.signal))) {
+      await this.writeConfig(deployment, context.gpus);
+      return;
+    }
+    try {
+      await this.load(server, running, deployment, context);
+    } catch (error) {
+      // A server that died, or that others have stopped meanwhile, has let go of everything.
+      if (await server.isStill(running, context.signal)) throw error;
+    }
+  }
+
+  /**
+   * Unloads the model and gives its requests the rest of their time: an unload finishes what waits and what executes, which
+   * no metric shows, and the end of the server would cut it off. Who stops another model meanwhile leaves the server alone.
+   */
+  async workOff(server: TritonServer, model: string, context: StopContext): Promise<void> {
+    this.workingOff.add(model);
+    try {
+      await within({ ms: context.patienceMs, signal: context.signal }, async (limit) => {
+        const running = await server.find(limit);
+        if (running) await unloadFully(running.client, model, limit);
+      });
+    } catch {
+      context.signal.throwIfAborted(); // nothing else keeps the stop from going on
+    } finally {
+      this.workingOff.delete(model);
+    }
+  }
+
+  /** Resolves, too, when the server died: it has let go of the model. @throws StopFailedError */
+  async unload(
+    server: TritonServer,
+    running: RunningTriton,
+    model: string,
+    gpuIds: readonly number[],
+    context: Pick<RunnerContext, 'signal'>,
+  ): Promise<void> {
+    try {
+      await within(this.limit(context), (limit) => unloadFully(running.client, model, limit));
+    } catch (error) {
+      // A server that died, or that others have stopped meanwhile, has let go of everything.
+      if (!(await server.isStill(running, context.signal))) return;
+      throw new StopFailedError(
+        `Triton did not unload ${model}${gpuIds.length > 0 ? ` from GPU ${gpuIds.join(', ')}` : ''} within ${this.timeoutSeconds} s: ${messageOf(error)}`,
+        { model, gpuIds, log: await server.lastLines() },
+        { cause: error },
+      );
+    }
+  }
+
+  private limit({ signal }: Pick<RunnerContext, 'signal'>): TimeLimit {
+    return { ms: this.timeoutSeconds * 1000, signal };
+  }
+
+  /**
+   * The model has, or may soon have, instances on one of these GPUs. A model whose files have been broken since cannot
+   * be reloaded, and need not be where they never came to serve.
+   */
+  private async mayServeOn(
+    gpuIds: readonly number[],
+    running: RunningTriton,
+    model: string,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (!this.answeredLoads.has(model)) return true;
+    const config = await running.client.modelConfig(model, signal);
+    return config !== undefined && gpuIds.some((gpuId) => hasGroup(config, gpuId));
+  }
+
+  private async writeConfig(deployment: Deployment, gpus: readonly GpuRef[]): Promise<void> {
+    const places = this.visibility.places(deployment.gpuIds, gpus);
+    await this.repository.writeConfig(
+      deployment.modelName,
+      places,
+      optionsOf(deployment.options).instances_per_gpu,
+    );
+  }
+}
