@@ -16,7 +16,9 @@ import { Adoption } from './supervisor/adoption.js';
 import { Deployments } from './supervisor/deployments.js';
 import { ServerEnd } from './supervisor/server-end.js';
 import { ServerShutdown } from './supervisor/shutdown.js';
+import { OnGpus } from './supervisor/on-gpus.js';
 import { StartChecks } from './supervisor/start-checks.js';
+import { StartCommands } from './supervisor/start-commands.js';
 import { SleepController } from './api/sleep.controller.js';
 import { Supervisor } from './supervisor/supervisor.js';
 import { WorkerServices } from './worker/worker-services.js';
@@ -35,6 +37,8 @@ import { WorkerServices } from './worker/worker-services.js';
     Acceptance,
     ServerEnd,
     Adoption,
+    OnGpus,
+    StartCommands,
     ServerShutdown,
     Supervisor,
     HealthPoller,

@@ -16,6 +16,8 @@ import { Acceptance } from '../../src/models/supervisor/acceptance.js';
 import { Adoption } from '../../src/models/supervisor/adoption.js';
 import { Deployments } from '../../src/models/supervisor/deployments.js';
 import { ServerEnd } from '../../src/models/supervisor/server-end.js';
+import { OnGpus } from '../../src/models/supervisor/on-gpus.js';
+import { StartCommands } from '../../src/models/supervisor/start-commands.js';
 import { StartChecks } from '../../src/models/supervisor/start-checks.js';
 import { DeploymentStates } from '../../src/models/deployment/deployment-states.js';
 import { WorkerServices } from '../../src/models/worker/worker-services.js';
@@ -119,17 +121,22 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const states = new DeploymentStates();
     const services = new WorkerServices(states, store, journal, gpus, this.clock, config, logger);
     const deployments = new Deployments(this.catalog, states, services, this.clock, logger);
+    const acceptance = new Acceptance(this.catalog, store, journal, this.clock);
+    const adoption = new Adoption(this.catalog, store, deployments, logger);
+    const room = new GpuRoom(gpus, this.learned, config, logger);
+    const onGpus = new OnGpus(states, this.catalog, room);
+    const checks = new StartChecks(this.catalog, gpus, states);
     this.supervisor = new Supervisor(
       this.catalog,
       store,
       journal,
       states,
       deployments,
-      new StartChecks(this.catalog, gpus, states),
-      new Acceptance(this.catalog, store, journal, this.clock),
+      new StartCommands(deployments, adoption, checks, room, onGpus, acceptance),
+      acceptance,
       new ServerEnd(deployments, this.catalog, store, journal, this.clock),
-      new Adoption(this.catalog, store, deployments, logger),
-      new GpuRoom(gpus, this.learned, config, logger),
+      adoption,
+      onGpus,
       this.shutdown,
       this.tenants,
     );

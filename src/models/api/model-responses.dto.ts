@@ -16,14 +16,8 @@ export class PlacementErrorInfo {
   log?: string[];
 }
 
-/** The seed's `ModelStatusItem`: one placement on one of its GPUs. */
-export class ModelStatusItem {
-  @ApiProperty({ description: 'Model. 模型名称', example: 'MAM' })
-  model_name!: string;
-
-  @ApiProperty({ description: 'Backend. 模型类型', example: 'triton' })
-  model_type!: string;
-
+/** A placement on one of its GPUs. */
+export class PlacementItem {
   @ApiProperty({ description: 'GPU, by its NVML index. GPU设备ID', example: 0, type: 'integer' })
   gpu_id!: number;
 
@@ -47,7 +41,8 @@ export class ModelStatusItem {
   error?: PlacementErrorInfo;
 
   @ApiPropertyOptional({
-    description: 'How far a start, a drain, a sleep or a wake is, in words. 启动、停止、休眠或唤醒的进度',
+    description:
+      'How far a start, a drain, a stop, a sleep or a wake is, in words. 启动、停止、休眠或唤醒的进度',
     example: 'loading MAM',
   })
   progress?: string;
@@ -61,29 +56,19 @@ export class ModelStatusItem {
   sleeping?: true;
 }
 
+/** The seed's `ModelStatusItem`: one placement on one of its GPUs. */
+export class ModelStatusItem extends PlacementItem {
+  @ApiProperty({ description: 'Model. 模型名称', example: 'MAM' })
+  model_name!: string;
+
+  @ApiProperty({ description: 'Backend. 模型类型', example: 'triton' })
+  model_type!: string;
+}
+
 /** One GPU's share of a `ModelInstanceInfo`. */
-export class PlacementInfo {
-  @ApiProperty({ description: 'GPU, by its NVML index. GPU设备ID', example: 0, type: 'integer' })
-  gpu_id!: number;
-
-  @ApiPropertyOptional({
-    description:
-      'All GPUs that the placement holds, where these are more than one: each has an entry. 该部署占用的所有GPU',
-    type: 'integer',
-    isArray: true,
-    example: [0, 1],
-  })
-  gpu_ids?: number[];
-
+export class PlacementInfo extends PlacementItem {
   @ApiProperty({
-    description: 'Status of this placement. 状态',
-    enum: PLACEMENT_STATUSES,
-    example: 'STARTING',
-  })
-  status!: PlacementStatus;
-
-  @ApiProperty({
-    description: "Host pid of the server's main process, once there is one. 进程ID",
+    description: "Host pid of the server's main process, while there is one. 进程ID",
     example: 12345,
     type: 'integer',
     nullable: true,
@@ -97,23 +82,6 @@ export class PlacementInfo {
     nullable: true,
   })
   port!: number | null;
-
-  @ApiPropertyOptional({ description: 'Where status is ERROR. 错误', type: PlacementErrorInfo })
-  error?: PlacementErrorInfo;
-
-  @ApiPropertyOptional({
-    description: 'How far a start, a drain, a sleep or a wake is, in words. 启动、停止、休眠或唤醒的进度',
-    example: 'loading MAM',
-  })
-  progress?: string;
-
-  @ApiPropertyOptional({
-    description:
-      'Where it sleeps: its server runs, has given back GPU memory, and answers no requests until it is woken. 休眠中',
-    enum: [true],
-    type: 'boolean',
-  })
-  sleeping?: true;
 }
 
 /** What a stop did to the memory of its GPU. */

@@ -6,6 +6,7 @@ import type {
   ModelStatusItem,
   PlacementErrorInfo,
   PlacementInfo,
+  PlacementItem,
   ReleasedMemoryInfo,
 } from './model-responses.dto.js';
 import type { ReleasedMemory } from '../deployment/placement.js';
@@ -38,26 +39,20 @@ export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
 }
 
 /** A held GPU as the API's status lists show it. */
-export function toStatusItem(deployment: DeploymentState, { gpuId, placement }: HeldGpu): ModelStatusItem {
-  return {
-    model_name: deployment.modelName,
-    model_type: deployment.backend,
-    gpu_id: gpuId,
-    ...severalGpus(placement.gpuIds),
-    status: placement.status,
-    ...(placement.error && { error: toErrorInfo(placement.error) }),
-    ...(placement.progress !== undefined && { progress: placement.progress }),
-    ...(placement.sleeping && { sleeping: true }),
-  };
+export function toStatusItem(deployment: DeploymentState, held: HeldGpu): ModelStatusItem {
+  return { model_name: deployment.modelName, model_type: deployment.backend, ...toItem(held) };
 }
 
-function toPlacementInfo({ gpuId, placement }: HeldGpu): PlacementInfo {
+function toPlacementInfo(held: HeldGpu): PlacementInfo {
+  const { pid, port } = held.placement;
+  return { ...toItem(held), pid, port };
+}
+
+function toItem({ gpuId, placement }: HeldGpu): PlacementItem {
   return {
     gpu_id: gpuId,
     ...severalGpus(placement.gpuIds),
     status: placement.status,
-    pid: placement.pid,
-    port: placement.port,
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
     ...(placement.sleeping && { sleeping: true }),

@@ -1,11 +1,37 @@
+import { Injectable } from '@nestjs/common';
 import type { GpuTenant } from '../../gpus/gpu-tenants.js';
-import type { Catalog } from '../deployment/catalog.js';
+import { Catalog } from '../deployment/catalog.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { Placement } from '../deployment/placement.js';
+import { DeploymentStates } from '../deployment/deployment-states.js';
+import { GpuRoom } from '../room/gpu-room.js';
 import type { Claim, Occupant } from '../room/occupant.js';
 
+/** All placements, on each GPU that they hold: for whoever wants room there, and for whoever looks at the GPUs. */
+@Injectable()
+export class OnGpus {
+  constructor(
+    private readonly states: DeploymentStates,
+    private readonly catalog: Catalog,
+    private readonly room: GpuRoom,
+  ) {}
+
+  /** What holds memory of a GPU, or is to. */
+  occupants(): Occupant[] {
+    return this.states.placed().flatMap((state) => {
+      const runner = this.catalog.runnerOf(state.modelName, 'not_found');
+      return occupantsOf(state, this.room.claimOf(runner, state.modelName, state.options));
+    });
+  }
+
+  /** What runs or starts. */
+  tenants(): GpuTenant[] {
+    return this.states.placed().flatMap((state) => tenantsOf(state, this.catalog));
+  }
+}
+
 /** A model's placements, on each GPU they hold; a GPU can have two, one that leaves and one that waits for it. */
-export function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[] {
+function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[] {
   const of = ({ gpuIds, pid, formerPid, sleeping }: Placement, phase: Occupant['state']): Occupant[] =>
     gpuIds.map((gpuId) => ({
       modelName: state.modelName,
@@ -26,7 +52,7 @@ export function occupantsOf(state: DeploymentState, { need, policy }: Claim): Oc
 }
 
 /** What of a deployment the GPUs are to know: what runs or starts, on each GPU it holds. */
-export function tenantsOf(deployment: DeploymentState, catalog: Catalog): GpuTenant[] {
+function tenantsOf(deployment: DeploymentState, catalog: Catalog): GpuTenant[] {
   const { modelName, options } = deployment;
   const instances = catalog.runnerOf(modelName, 'not_found').instancesPerGpu(options);
   return deployment

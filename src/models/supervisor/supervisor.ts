@@ -1,7 +1,5 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { DomainError } from '../../common/errors.js';
 import { GpuTenants } from '../../gpus/gpu-tenants.js';
-import type { DeploymentOptions } from '../../runners/runner.js';
 import type { Needed } from '../../runners/unneeded.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
 import { Catalog } from '../deployment/catalog.js';
@@ -10,18 +8,17 @@ import { DeploymentStates } from '../deployment/deployment-states.js';
 import { notPlaced, ShuttingDownError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
 import { PlacementJournal } from '../deployment/placement-journal.js';
-import { GpuRoom } from '../room/gpu-room.js';
 import type { Occupant } from '../room/occupant.js';
 import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import type { SleepWish } from '../worker/sleeps.js';
 import { Acceptance, type StopRequested, untilLetGo } from './acceptance.js';
 import { Adoption } from './adoption.js';
-import { Arrivals } from './arrivals.js';
 import { Deployments } from './deployments.js';
-import { occupantsOf, tenantsOf } from './on-gpus.js';
+import { OnGpus } from './on-gpus.js';
 import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
-import { sameOptions, type StartAsked, StartChecks, type StartForecast } from './start-checks.js';
+import type { StartForecast } from './start-checks.js';
+import { StartCommands } from './start-commands.js';
 
 /** A deployment as it is now, and the placement that a command was about. */
 export interface DeploymentView {
@@ -32,17 +29,10 @@ export interface DeploymentView {
   readonly instancesPerGpu: number;
 }
 
-/** A start whose checks found nothing in the way; its room is held until `release`. */
-interface Permit {
-  readonly options: DeploymentOptions;
-  readonly release: () => void;
-}
-
 /** Takes commands, writes down what is wanted, and has the workers bring it about. */
 @Injectable()
 export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly unsubscribe: (() => void)[] = [];
-  private readonly arrivals = new Arrivals();
   private closing = false;
   private recovered = false;
 
@@ -52,11 +42,11 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly journal: PlacementJournal,
     private readonly states: DeploymentStates,
     private readonly known: Deployments,
-    private readonly checks: StartChecks,
+    private readonly starts: StartCommands,
     private readonly acceptance: Acceptance,
     private readonly serverEnd: ServerEnd,
     private readonly adoption: Adoption,
-    private readonly room: GpuRoom,
+    private readonly onGpus: OnGpus,
     private readonly shutdown: ServerShutdown,
     private readonly tenants: GpuTenants,
   ) {}
@@ -100,114 +90,19 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     });
   }
 
-  /**
-   * Accepts a start: from here on it comes true, or is an ERROR that says why. The checks that ask somebody are made before
-   * the lock of the deployment is taken, so that an Engine that hangs holds up this start alone; what this service itself
-   * may have changed meanwhile is checked again under the lock.
-   * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, PlacementOverlapError,
-   * GpuMemoryShortError, GpuExclusiveError, StateWriteError, and what the runner's preflight finds; nothing has changed
-   * then
-   */
+  /** @throws ShuttingDownError and what `StartCommands.start` throws */
   async start(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<DeploymentView> {
     this.assertOpen();
-    const asked = await this.checks.read(modelName, gpuId, config);
-    if (!this.known.find(modelName)) await this.adoption.settled(asked.runner.backend);
-    const workers = this.known.of(asked.runner, modelName);
-    return this.arrivals.during({ modelName, gpuIds: asked.runner.gpusOf(gpuId, asked.options) }, () =>
-      this.acceptStart(asked, workers),
-    );
-  }
-
-  private async acceptStart(asked: StartAsked, workers: DeploymentWorkers): Promise<DeploymentView> {
-    const { gpuId } = asked;
-    for (;;) {
-      const { state } = workers;
-      const options = this.checks.optionsFor(asked, state);
-      const existing = state.servingOn(gpuId);
-      if (existing?.isActive) return this.view(state, existing);
-      const permit = await this.permit(asked, state, options);
-      try {
-        const placement = await this.accept(asked, workers, permit);
-        if (placement) return this.view(state, placement);
-      } finally {
-        permit.release();
-      }
-    }
-  }
-
-  /** Asks whoever may be in the way, and holds the room. @throws like `start` */
-  private async permit(
-    asked: StartAsked,
-    state: DeploymentState,
-    options: DeploymentOptions,
-  ): Promise<Permit> {
-    const { runner, modelName, gpus } = asked;
-    const gpuIds = this.checks.gpusFor(asked, state, options);
-    await this.checks.preflight(asked, state, options);
-    const release = await this.room.reserve(
-      { modelName, gpuIds, ...this.room.claimOf(runner, modelName, options) },
-      gpus,
-      () => this.occupants(),
-    );
-    return { options, release };
-  }
-
-  /** `undefined`: the options that were permitted are not those of the model any more. @throws like `start` */
-  private accept(
-    asked: StartAsked,
-    workers: DeploymentWorkers,
-    permit: Permit,
-  ): Promise<Placement | undefined> {
-    const { state, records } = workers;
-    const { gpuId } = asked;
-    return records.lock.runExclusive(async () => {
+    const { state, placement } = await this.starts.start(modelName, gpuId, config, () => {
       this.assertOpen();
-      const options = this.checks.optionsFor(asked, state);
-      const existing = state.servingOn(gpuId);
-      if (existing?.isActive) return existing;
-      if (!sameOptions(options, permit.options)) return undefined;
-      const gpuIds = this.checks.gpusFor(asked, state, options);
-      return this.acceptance.start(workers, { gpuId, gpuIds, options });
     });
+    return this.view(state, placement);
   }
 
-  /**
-   * What a start would come to, by the same checks; nothing is changed, or reserved.
-   * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, and what the GPUs throw: a start that makes no sense
-   */
+  /** @throws ShuttingDownError and what `StartCommands.foresee` throws */
   async foresee(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<StartForecast> {
     this.assertOpen();
-    const asked = await this.checks.read(modelName, gpuId, config);
-    const { runner, gpus } = asked;
-    const state = this.known.stateOf(runner, modelName);
-    const existing = state.servingOn(gpuId);
-    const isThere = existing?.isActive ?? false;
-    let refusal: DomainError | undefined;
-    let { options } = asked;
-    let gpuIds = existing?.gpuIds ?? runner.gpusOf(gpuId, options);
-    try {
-      options = this.checks.optionsFor(asked, state);
-      if (!isThere) {
-        gpuIds = this.checks.gpusFor(asked, state, options);
-        await this.checks.preflight(asked, state, options);
-      }
-    } catch (error) {
-      if (!(error instanceof DomainError)) throw error;
-      refusal = error;
-    }
-    const claim = this.room.claimOf(runner, modelName, options);
-    const rooms = await this.room.survey({ modelName, ...claim }, gpus, () => this.occupants());
-    refusal ??= isThere ? undefined : gpuIds.map((id) => rooms.get(id)?.refusal).find((each) => each);
-    return {
-      modelName,
-      backend: runner.backend,
-      gpuId,
-      gpuIds,
-      would: refusal ? 'refuse' : isThere ? 'nothing' : 'start',
-      refusal,
-      need: claim.need,
-      gpus: rooms,
-    };
+    return this.starts.foresee(modelName, gpuId, config);
   }
 
   /**
@@ -299,7 +194,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   private async placed(modelName: string, gpuId: number): Promise<DeploymentWorkers> {
     const { backend } = this.catalog.runnerOf(modelName, 'not_found');
     if (!this.known.find(modelName)) await this.adoption.settled(backend);
-    await this.arrivals.before(modelName, gpuId);
+    await this.starts.arrivals.before(modelName, gpuId);
     const workers = this.known.find(modelName);
     if (!workers) throw notPlaced(modelName, gpuId);
     return workers;
@@ -307,10 +202,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
 
   /** Every placement that holds memory of a GPU, or is to. */
   occupants(): Occupant[] {
-    return this.deployments().flatMap((state) => {
-      const runner = this.catalog.runnerOf(state.modelName, 'not_found');
-      return occupantsOf(state, this.room.claimOf(runner, state.modelName, state.options));
-    });
+    return this.onGpus.occupants();
   }
 
   private view(deployment: DeploymentState, placement: Placement | undefined): DeploymentView {
@@ -324,7 +216,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private publishTenants(): void {
-    this.tenants.replace(this.deployments().flatMap((each) => tenantsOf(each, this.catalog)));
+    this.tenants.replace(this.onGpus.tenants());
   }
 
   private assertOpen(): void {
