@@ -48,7 +48,7 @@ function toPlacementInfo(held: HeldGpu): PlacementInfo {
   return { ...toItem(held), pid, port };
 }
 
-function toItem({ gpuId, placement }: HeldGpu): PlacementItem {
+function toItem({ gpuId, placement }: HeldGpu): Omit<PlacementItem, never> {
   return {
     gpu_id: gpuId,
     ...severalGpus(placement.gpuIds),
