@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Inject, Injectable } from '@nestjs/common';
-import writeFileAtomic from 'write-file-atomic';
+import { Inject, Injectable, Optional } from '@nestjs/common';
 import { z } from 'zod';
+import { NotDurableError, replaceFile, type SyncDirectory } from '../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
@@ -30,7 +30,8 @@ export class StateReadError extends DomainError {
 }
 
 /**
- * The desired state on disk: one file, always whole, written and synced before anything is answered or done.
+ * The desired state on disk: one file, always whole, written and synced, its directory too, before anything is answered
+ * or done.
  * Writes that arrive while one is under way are written together by the next.
  */
 @Injectable()
@@ -44,6 +45,7 @@ export class DesiredStateStore {
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
+    @Optional() private readonly sync?: SyncDirectory,
   ) {
     this.file = join(config.state.dir, FILE_NAME);
   }
@@ -120,12 +122,21 @@ export class DesiredStateStore {
       await this.pending;
     } catch (error) {
       undo();
+      if (error instanceof NotDurableError) this.restore();
       throw new StateWriteError(
         `Cannot write the state to ${this.file}: ${messageOf(error)}. Nothing was changed; free space or mend the directory.`,
         facts,
         { cause: error },
       );
     }
+  }
+
+  /** The file has what was refused. A run that reads it must find the state that stands; to write that is worth a try. */
+  private restore(): void {
+    this.pending ??= this.writeNext();
+    this.pending.catch((error: unknown) => {
+      this.logger.error({ err: error, file: this.file }, 'The state file may have what was refused');
+    });
   }
 
   private set(modelName: string, deployment: DesiredDeployment | undefined): void {
@@ -141,7 +152,7 @@ export class DesiredStateStore {
         ...(this.adopting && { adoption: this.adopting }),
         deployments: [...this.deployments.values()],
       };
-      await writeFileAtomic(this.file, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
+      await replaceFile(this.file, `${JSON.stringify(state, undefined, 2)}\n`, 0o600, this.sync);
     });
     this.writing = write.catch(() => undefined); // each writer sees its own failure; the next one tries anew
     return write;

@@ -1,7 +1,9 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jest } from '@jest/globals';
 import fc from 'fast-check';
+import { pollUntil } from '../../src/common/deadline.js';
 import { DesiredStateStore, StateReadError, StateWriteError } from '../../src/state/desired-state.store.js';
 import { recordingLogger, testConfig } from '../fakes/house.js';
 import { desired } from '../fakes/memory-store.js';
@@ -17,9 +19,11 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-function open(dir = directory): { store: DesiredStateStore; lines: Record<string, unknown>[] } {
+type Sync = (directory: string) => Promise<void>;
+
+function open(dir = directory, sync?: Sync): { store: DesiredStateStore; lines: Record<string, unknown>[] } {
   const { logger, lines } = recordingLogger();
-  return { store: new DesiredStateStore({ ...testConfig(), state: { dir } }, logger), lines };
+  return { store: new DesiredStateStore({ ...testConfig(), state: { dir } }, logger, sync), lines };
 }
 
 const A = desired('A', [{ gpu_id: 0, wanted: 'serve' }]);
@@ -169,6 +173,68 @@ describe('a write that fails', () => {
     await block();
     await expect(store.put('A', A)).rejects.toThrow(StateWriteError);
     expect(await readdir(directory)).toEqual(['desired-state.json']);
+  });
+});
+
+describe('the directory of the state', () => {
+  it('is synced after the rename, and before a put resolves', async () => {
+    const synced: { readonly directory: string; readonly text: string }[] = [];
+    let finish: () => void = () => undefined;
+    const sync: Sync = async (of) => {
+      synced.push({ directory: of, text: await readFile(file, 'utf8') });
+      await new Promise<void>((resolve) => (finish = resolve));
+    };
+    const { store } = open(directory, sync);
+    await store.load();
+    const done = jest.fn();
+    const put = store.put('A', A).then(done);
+    await pollUntil(() => Promise.resolve(synced.length > 0 || undefined), {
+      intervalMs: 5,
+      signal: AbortSignal.timeout(5000),
+    });
+    expect(synced[0]?.directory).toBe(await realpath(directory));
+    expect(synced[0]?.text).toContain('"A"');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(done).not.toHaveBeenCalled();
+    finish();
+    await put;
+    expect(synced).toHaveLength(1);
+  });
+
+  it('is that of the file, where the path of the state is a link to it', async () => {
+    const elsewhere = join(directory, 'elsewhere');
+    await mkdir(elsewhere);
+    await writeFile(join(elsewhere, 'state.json'), '{ "version": 1, "deployments": [] }');
+    await symlink(join(elsewhere, 'state.json'), file);
+    const synced: string[] = [];
+    const { store } = open(directory, (of) => {
+      synced.push(of);
+      return Promise.resolve();
+    });
+    await store.load();
+    await store.put('A', A);
+    expect(synced).toEqual([await realpath(elsewhere)]);
+  });
+
+  it('that cannot be synced fails the put; the state is then as it was before, also for the next run', async () => {
+    let isBroken = false;
+    const { store } = open(directory, () =>
+      isBroken ? Promise.reject(new Error('EIO: i/o error, fsync')) : Promise.resolve(),
+    );
+    await store.load();
+    await store.put('A', A);
+    isBroken = true;
+    const failed = store.put('B', B);
+    await expect(failed).rejects.toThrow(StateWriteError);
+    await expect(failed).rejects.toThrow(/EIO: i\/o error, fsync/);
+    // The rename was done: the next run must not find what was refused.
+    for (let tries = 0; tries < 100 && (await readFile(file, 'utf8')).includes('"B"'); tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await expect(onDisk()).resolves.toEqual([A]);
+    isBroken = false;
+    await store.put('C', desired('C', []));
+    await expect(onDisk()).resolves.toEqual([A, desired('C', [])]);
   });
 });
 

@@ -80,7 +80,11 @@ export class ProcessRecords {
     return records.filter((record) => record !== undefined);
   }
 
-  /** Atomic, and on disk when it resolves. @throws RecordsGoneError, a system error */
+  /**
+   * Atomic, and survives the end of this service. Not synced beyond that: no server outlives a power cut, so that its record
+   * may be lost with it.
+   * @throws RecordsGoneError, a system error
+   */
   async write(record: ProcessRecord): Promise<void> {
     if (this.wasThere) await this.requireDirectory();
     else await mkdir(this.directory, { recursive: true, mode: 0o750 });
