@@ -7,6 +7,7 @@ import {
   type HealthCheckResult,
 } from '@nestjs/terminus';
 import { Supervisor } from '../models/supervisor/supervisor.js';
+import { ApiHealthResponses } from './health-responses.js';
 
 /** Probes for an orchestrator. Neither asks a backend: a model that fails is no reason to restart this service. */
 @ApiTags('health')
@@ -20,7 +21,8 @@ export class HealthController {
 
   /** The process answers. */
   @Get('live')
-  @HealthCheck({ swaggerDocumentation: true })
+  @HealthCheck({ swaggerDocumentation: false })
+  @ApiHealthResponses()
   @ApiOperation({ summary: 'The process answers 存活检查' })
   live(): Promise<HealthCheckResult> {
     return this.health.check([]);
@@ -28,7 +30,8 @@ export class HealthController {
 
   /** Commands are taken: the state of the last run has been read, and this service is not ending. */
   @Get('ready')
-  @HealthCheck({ swaggerDocumentation: true })
+  @HealthCheck({ swaggerDocumentation: false })
+  @ApiHealthResponses()
   @ApiOperation({ summary: 'Commands are taken 就绪检查' })
   ready(): Promise<HealthCheckResult> {
     return this.health.check([
