@@ -22,6 +22,9 @@ const OPTIONAL_PEERS = [
   'typeorm',
 ];
 
+// With `--suites`, the host of the suites, too: the same service, loaded once and started many times.
+const forSuites = process.argv.includes('--suites') && { 'service-host': 'test/support/service-host.mjs' };
+
 await build({
   // The child that talks to NVIDIA's library is found beside the file that starts it.
   entryPoints: {
@@ -29,6 +32,7 @@ await build({
     'nvml-child': 'dist/gpus/nvml/nvml-child.js',
     // The demo's tritonserver: a program of its own, beside the service.
     'standin/tritonserver': 'standin/tritonserver/main.ts',
+    ...forSuites,
   },
   outdir: 'dist',
   bundle: true,

@@ -32,13 +32,15 @@ const holderSchema = z.object({
 });
 
 /**
- * Makes this process the only service on its state directory, until it ends: the kernel holds the lock for the open
- * descriptor and drops it with the process, however that dies, so that none is ever stale. The descriptor is closed
- * on exec: servers that outlive this service do not have it. What the file says is for people only.
+ * Makes this service the only one on its state directory, until it releases the lock or its process ends: the kernel
+ * holds the lock for the open descriptor and drops it with the process, however that dies, so that none is ever stale.
+ * The descriptor is closed on exec: servers that outlive this service do not have it. What the file says is for people
+ * only.
+ * @returns releases the lock
  * @throws StateLockedError when another service has the directory
  * @throws StateReadError when the directory cannot be made, read or written
  */
-export function lockState(config: Config): void {
+export function lockState(config: Config): () => void {
   const { dir } = config.state;
   const path = join(dir, FILE_NAME);
   let isLocked: boolean;
@@ -71,6 +73,9 @@ export function lockState(config: Config): void {
     closeSync(fd);
     throw unusable(dir, error);
   }
+  return () => {
+    closeSync(fd);
+  };
 }
 
 /** The lock file may be writable in a directory that takes no new file, which every write of the state needs. */

@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { freePorts } from './ports.js';
+import { ServiceProcess } from './service-process.js';
 
 /** Tests and benchmarks run from the top of the repository. */
 const ROOT = process.cwd();
@@ -40,16 +39,18 @@ export interface ServiceSettings {
     ports: { readonly from: number; readonly to: number },
     directory: string,
   ) => Record<string, unknown>;
-  /** Of the service, over that of the test. */
+  /** Of the service, over that of the test; the service is then a process of its own. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A process of its own from dist/server.js, as an operator starts it, instead of a host that has it loaded. */
+  readonly process?: boolean;
 }
 
 /**
- * The whole service as an operator runs it: a process of its own, in a directory of its own, with the stand-in for
- * Triton as its child. `dispose` ends whatever it started.
+ * The whole service in a process of Node, in a directory of its own, with the stand-in for Triton as its child. `dispose`
+ * ends whatever it started.
  */
 export class TestService {
-  private child: ChildProcess | undefined;
+  private running: ServiceProcess | undefined;
   private output = '';
 
   private constructor(
@@ -59,6 +60,7 @@ export class TestService {
     /** The models of the stand-in have a batch dimension. */
     private readonly hasBatches: boolean,
     private readonly env: Readonly<Record<string, string>>,
+    private readonly hasOwnProcess: boolean,
   ) {}
 
   static async create(settings: ServiceSettings = {}): Promise<TestService> {
@@ -70,6 +72,7 @@ export class TestService {
       { http, grpc, metrics },
       settings.repository === undefined,
       settings.env ?? {},
+      settings.process === true || settings.env !== undefined,
     );
     const models = settings.models ?? { MAM: { load_seconds: 0.3 }, FastFitAll: { load_seconds: 0.3 } };
     if (settings.repository === undefined) {
@@ -125,8 +128,9 @@ export class TestService {
   }
 
   get pid(): number {
-    if (this.child?.pid === undefined) throw new Error('the service does not run');
-    return this.child.pid;
+    const pid = this.running?.child.pid;
+    if (pid === undefined) throw new Error('the service does not run');
+    return pid;
   }
 
   /** What it has written to stdout and stderr. */
@@ -160,38 +164,37 @@ export class TestService {
   }
 
   /**
-   * Starts the process, and resolves when it answers.
-   * @param wrapper a program that runs the service in its own place, by exec
+   * Starts the service, and resolves when it answers.
+   * @param wrapper a program that runs the service in its own place, by exec; the service is then a process of its own
    */
   async boot(wrapper: readonly string[] = []): Promise<void> {
-    const command = [...wrapper, process.execPath, '--max-semi-space-size=4', join(ROOT, 'dist/server.js')];
-    const child = spawn(command[0] ?? '', command.slice(1), {
-      env: { ...process.env, ...this.env, MIC_CONFIG: this.configFile },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.child = child;
-    child.stdout.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
+    const { configFile, env } = this;
+    const settings = { configFile, env, onOutput: (text: string) => (this.output += text) };
+    const running =
+      this.hasOwnProcess || wrapper.length > 0
+        ? ServiceProcess.start(settings, wrapper)
+        : await ServiceProcess.host(settings);
+    this.running = running;
     await this.until(async () => {
-      if (child.exitCode !== null)
-        throw new Error(`the service ended with ${child.exitCode}:\n${this.output}`);
+      if (running.hasEnded)
+        throw new Error(`the service ended with ${running.child.exitCode}:\n${this.output}`);
       return (await this.get('/health/ready')).status === 200;
     }, 20_000);
   }
 
-  /** Ends the service with a signal; its servers go on. */
+  /**
+   * Ends the process with a signal; its servers go on.
+   * @returns the exit code; null when the signal ended it
+   */
   async end(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
-    const child = this.child;
-    if (child?.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
-    return child.exitCode;
+    return (await this.running?.kill(signal)) ?? null;
   }
 
   /** Ends the service and every server it launched. */
   async dispose(): Promise<void> {
-    await this.end();
+    const { running } = this;
+    this.running = undefined;
+    await running?.dispose();
     for (const pid of await this.serverPids()) {
       try {
         process.kill(-pid, 'SIGKILL');

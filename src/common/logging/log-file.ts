@@ -19,6 +19,7 @@ export class LogFile {
   private fd: number;
   private checkedAt = performance.now();
   private failing = false;
+  private isClosed = false;
 
   /** @throws LogFileError */
   constructor(
@@ -37,7 +38,9 @@ export class LogFile {
     }
   }
 
+  /** After `close` it writes nothing: the descriptor may be another file's by then. */
   write(line: string): void {
+    if (this.isClosed) return;
     try {
       this.reopenIfRotated();
       writeSync(this.fd, line);
@@ -49,6 +52,7 @@ export class LogFile {
   }
 
   close(): void {
+    this.isClosed = true;
     closeSync(this.fd);
   }
 

@@ -1,0 +1,142 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+/** Tests and benchmarks run from the top of the repository. */
+const ROOT = process.cwd();
+/** A service that takes longer to end is killed, as an operator would. */
+const CLOSE_LIMIT_MS = 5000;
+
+/** On stdout after the last line of a service: the next line is another service's. */
+const END_OF_OUTPUT = '\u0004\n';
+
+/** To a service host. */
+type HostCommand = { kind: 'boot'; configFile: string } | { kind: 'close'; endOfOutput: string };
+/** From a service host: one for each command. */
+type HostAnswer = { ok: true } | { ok: false; message: string };
+
+/** Hosts that have loaded the service and run none. */
+const idle: ServiceProcess[] = [];
+
+export interface ProcessSettings {
+  readonly configFile: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Takes what the service writes to stdout and stderr. */
+  readonly onOutput: (text: string) => void;
+}
+
+/** A process that runs a service: one of its own, or a host that serves one test after another. */
+export class ServiceProcess {
+  private onOutput: (text: string) => void = () => undefined;
+  private onEndOfOutput: () => void = () => undefined;
+
+  private constructor(
+    readonly child: ChildProcess,
+    private readonly isHost: boolean,
+  ) {
+    const take = (chunk: Buffer) => {
+      this.take(chunk.toString());
+    };
+    child.stdout?.on('data', take);
+    child.stderr?.on('data', take);
+  }
+
+  /**
+   * The service as an operator runs it.
+   * @param wrapper a program that runs the service in its own place, by exec
+   */
+  static start(settings: ProcessSettings, wrapper: readonly string[]): ServiceProcess {
+    const command = [...wrapper, process.execPath, '--max-semi-space-size=4', join(ROOT, 'dist/server.js')];
+    const child = spawn(command[0] ?? '', command.slice(1), {
+      env: { ...process.env, ...settings.env, MIC_CONFIG: settings.configFile },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const started = new ServiceProcess(child, false);
+    started.onOutput = settings.onOutput;
+    return started;
+  }
+
+  /** The service in a process that has loaded it already. Resolves when it listens. */
+  static async host(settings: ProcessSettings): Promise<ServiceProcess> {
+    const host = idle.pop() ?? ServiceProcess.spawnHost();
+    host.onOutput = settings.onOutput;
+    const answer = await host.ask({ kind: 'boot', configFile: settings.configFile });
+    if (answer.ok) return host;
+    await host.kill('SIGKILL');
+    throw new Error(`the service did not start: ${answer.message}`);
+  }
+
+  private static spawnHost(): ServiceProcess {
+    const child = spawn(process.execPath, ['--max-semi-space-size=4', join(ROOT, 'dist/service-host.js')], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    return new ServiceProcess(child, true);
+  }
+
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** @returns the exit code; null when a signal ended it */
+  async kill(signal: NodeJS.Signals): Promise<number | null> {
+    if (!this.hasEnded) {
+      const ended = once(this.child, 'exit');
+      this.child.kill(signal);
+      await ended;
+    }
+    return this.child.exitCode;
+  }
+
+  /** Ends the service. A host stays for the next test where the service ended in order. */
+  async dispose(): Promise<void> {
+    if (this.isHost && !this.hasEnded && (await this.closes())) idle.push(this);
+    else await this.kill('SIGKILL');
+  }
+
+  private async closes(): Promise<boolean> {
+    const written = new Promise<void>((resolve) => (this.onEndOfOutput = resolve));
+    const closed = this.ask({ kind: 'close', endOfOutput: END_OF_OUTPUT }).then(async ({ ok }) => {
+      if (ok) await written;
+      return ok;
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<false>((resolve) => (timer = setTimeout(resolve, CLOSE_LIMIT_MS, false)));
+    const hasClosed = await Promise.race([closed, limit]);
+    clearTimeout(timer);
+    return hasClosed;
+  }
+
+  private async ask(command: HostCommand): Promise<HostAnswer> {
+    const { child } = this;
+    const ended = new AbortController();
+    const onExit = () => {
+      ended.abort();
+    };
+    child.once('exit', onExit);
+    try {
+      const answered = once(child, 'message', { signal: ended.signal });
+      child.send(command);
+      const [answer] = (await answered) as [HostAnswer];
+      return answer;
+    } catch {
+      return { ok: false, message: `the process ended with ${child.exitCode ?? child.signalCode}` };
+    } finally {
+      child.off('exit', onExit);
+    }
+  }
+
+  private take(text: string): void {
+    if (!text.includes(END_OF_OUTPUT)) {
+      this.onOutput(text);
+      return;
+    }
+    this.onOutput(text.replace(END_OF_OUTPUT, ''));
+    this.onOutput = () => undefined;
+    this.onEndOfOutput();
+  }
+}
+
+/** Ends the hosts of this suite. */
+export async function endServiceHosts(): Promise<void> {
+  await Promise.all(idle.splice(0).map((host) => host.kill('SIGKILL')));
+}
