@@ -1,6 +1,6 @@
 /** Unit, contract, e2e and real suites share one set-up; `npm test` and `npm run test:real` choose by path. */
 export default {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/support/suite-environment.mjs',
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [
@@ -21,4 +21,5 @@ export default {
   // Real processes on a busy machine: a bound, not an expectation.
   testTimeout: 30_000,
   clearMocks: true,
+  setupFilesAfterEnv: ['<rootDir>/test/support/end-hosts.ts'],
 };

@@ -2,14 +2,17 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
-/** Real processes for a test, each its own shell; `endAll` ends them and nothing else. */
+/** Real processes for a test, each its own shell; `endAll` ends them, what they started, and nothing else. */
 export class Children {
   private readonly children: ChildProcess[] = [];
   private readonly pids = new Set<number>();
 
   /** Runs a shell script and returns the first line that it prints, once it has, and the shell's pid. */
   async start(script: string): Promise<{ pid: number; line: string; ended: Promise<unknown> }> {
-    const child = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = spawn('sh', ['-c', script], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     this.children.push(child);
     const ended = once(child, 'exit');
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
@@ -29,13 +32,15 @@ export class Children {
 
   async endAll(): Promise<void> {
     await Promise.all(
-      this.children
-        .filter((child) => child.exitCode === null && child.signalCode === null)
-        .map(async (child) => {
-          const ended = once(child, 'exit');
-          child.kill('SIGKILL');
-          await ended;
-        }),
+      this.children.map(async (child) => {
+        const ended = child.exitCode === null && child.signalCode === null && once(child, 'exit');
+        try {
+          process.kill(-(child.pid ?? 0), 'SIGKILL');
+        } catch {
+          // The whole group has ended already.
+        }
+        await ended;
+      }),
     );
   }
 }

@@ -17,6 +17,7 @@ type HostAnswer = { ok: true } | { ok: false; message: string };
 
 /** Hosts that have loaded the service and run none. */
 const idle: ServiceProcess[] = [];
+let isSuiteOver = false;
 
 export interface ProcessSettings {
   readonly configFile: string;
@@ -89,7 +90,7 @@ export class ServiceProcess {
 
   /** Ends the service. A host stays for the next test where the service ended in order. */
   async dispose(): Promise<void> {
-    if (this.isHost && !this.hasEnded && (await this.closes())) idle.push(this);
+    if (this.isHost && !isSuiteOver && !this.hasEnded && (await this.closes())) idle.push(this);
     else await this.kill('SIGKILL');
   }
 
@@ -136,7 +137,8 @@ export class ServiceProcess {
   }
 }
 
-/** Ends the hosts of this suite. */
+/** Ends the hosts of this suite; later services end with their host. */
 export async function endServiceHosts(): Promise<void> {
+  isSuiteOver = true;
   await Promise.all(idle.splice(0).map((host) => host.kill('SIGKILL')));
 }

@@ -1,0 +1,4 @@
+import { afterAll } from '@jest/globals';
+import { endServiceHosts } from './service-process.js';
+
+afterAll(endServiceHosts);
