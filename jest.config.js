@@ -1,6 +1,33 @@
-/** Unit, contract, e2e and real suites share one set-up; `npm test` and `npm run test:real` choose by path. */
-export default {
+// Each entry is a regular expression for the beginning of a path.
+
+/** Suites that assert times, or need what a machine has once: one after another, and after all others. */
+const ALONE = ['test/faults/f12-', 'test/faults/f21-', 'test/faults/f22-', 'test/launchers/docker-launcher'];
+
+/** Suites that start processes: several at once, for most of their time they wait. */
+const PROCESSES = [
+  'test/docs/adding-a-backend',
+  'test/e2e/',
+  'test/faults/',
+  'test/gpus/nvml-provider',
+  'test/host/',
+  'test/launchers/',
+  'test/processes/',
+  'test/runners/[a-z-]+/contract',
+  'test/runners/comfyui/comfyui-runner',
+  'test/runners/http/http-runner',
+  'test/runners/placement-server/',
+  'test/standin/process',
+];
+
+const REAL = ['test/real/'];
+
+const project = (displayName, paths, { except = [], mayStartProcesses = true } = {}) => ({
+  displayName,
+  testRegex: paths.map((path) => `/${path}.*\\.spec\\.ts$`),
+  testPathIgnorePatterns: except.map((path) => `<rootDir>/${path}`),
   testEnvironment: '<rootDir>/test/support/suite-environment.mjs',
+  testEnvironmentOptions: { mayStartProcesses },
+  setupFilesAfterEnv: mayStartProcesses ? ['<rootDir>/test/support/end-hosts.ts'] : [],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [
@@ -16,10 +43,17 @@ export default {
     ],
   },
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
-  testMatch: ['<rootDir>/test/**/*.spec.ts', '<rootDir>/src/**/*.spec.ts'],
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  clearMocks: true,
+});
+
+export default {
   // Real processes on a busy machine: a bound, not an expectation.
   testTimeout: 30_000,
-  clearMocks: true,
-  setupFilesAfterEnv: ['<rootDir>/test/support/end-hosts.ts'],
+  projects: [
+    project('unit', ['test/'], { except: [...PROCESSES, ...ALONE, ...REAL], mayStartProcesses: false }),
+    project('processes', PROCESSES, { except: ALONE }),
+    project('alone', ALONE),
+    project('real', REAL),
+  ],
 };

@@ -2,6 +2,7 @@
  * Jest's environment of every suite: a directory for its temporary files, and a look at what it leaves behind. A suite
  * that leaves a process or an open handle fails: the next suite on this worker would run beside it.
  */
+import { ChildProcess } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,9 +22,21 @@ const HANDLES = [
   'Timeout',
 ];
 
+const { spawn } = ChildProcess.prototype;
+
 export default class SuiteEnvironment extends NodeEnvironment {
+  constructor(config, context) {
+    super(config, context);
+    this.mayStartProcesses = config.projectConfig.testEnvironmentOptions.mayStartProcesses;
+  }
+
   async setup() {
     await super.setup();
+    if (!this.mayStartProcesses) {
+      ChildProcess.prototype.spawn = () => {
+        throw new Error('A unit test starts no process: see the projects of jest.config.js');
+      };
+    }
     this.tmpdirOfWorker = process.env.TMPDIR;
     this.directory = await mkdtemp('/tmp/mic-');
     // os.tmpdir() reads the worker's environment, child processes get the suite's.
@@ -40,6 +53,7 @@ export default class SuiteEnvironment extends NodeEnvironment {
       while ((left = await this.leftovers()).length > 0 && performance.now() < end) await sleep(POLL_MS);
       for (const { pid } of left) if (pid !== undefined) process.kill(pid, 'SIGKILL');
     } finally {
+      ChildProcess.prototype.spawn = spawn;
       if (this.tmpdirOfWorker === undefined) delete process.env.TMPDIR;
       else process.env.TMPDIR = this.tmpdirOfWorker;
       await rm(directory, { recursive: true, force: true, maxRetries: 5 });
