@@ -5,6 +5,7 @@
 import { ChildProcess } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TestEnvironment as NodeEnvironment } from 'jest-environment-node';
 
@@ -47,7 +48,7 @@ export default class SuiteEnvironment extends NodeEnvironment {
 
   async teardown() {
     const { directory } = this;
-    let left = [];
+    let left;
     try {
       const end = performance.now() + SETTLE_MS;
       while ((left = await this.leftovers()).length > 0 && performance.now() < end) await sleep(POLL_MS);
