@@ -58,7 +58,7 @@ async function boot(command: readonly string[], port: number, env: NodeJS.Proces
 
 /** Boot to the first 200, and memory then, against a bare Nest app; in turns, so that drift hits both. */
 export async function benchBoot({ warmUps, runs }: Rounds['boot']): Promise<Figure[]> {
-  const service = await TestService.create();
+  const service = await TestService.create({ process: true });
   const [barePort = 0] = await freePorts(1);
   const ours: Boot[] = [];
   const bare: Boot[] = [];

@@ -10,6 +10,7 @@ const MODELS = Array.from({ length: 8 }, (_, index) => `model_${index}`);
 
 async function withService<T>(loadSeconds: number, work: (service: TestService) => Promise<T>): Promise<T> {
   const service = await TestService.create({
+    process: true,
     models: Object.fromEntries(
       MODELS.map((model) => [model, { load_seconds: loadSeconds, unload_seconds: 0.05 }]),
     ),

@@ -119,7 +119,7 @@ describe('a stop with a drain', () => {
   });
 
   it('is completed without it after the service was killed', async () => {
-    await boot(500);
+    await boot(2000);
     const sent = await requests(20);
     void service.stop('MAM', 0, { drain_seconds: 600 }).catch(() => undefined);
     await service.until(async () => (await service.desired()).length === 0);

@@ -19,6 +19,7 @@ const MODELS = {
 /** Every kind of work at once: serving, loading, being unloaded, a server of its own. Says what waits for an answer. */
 async function busy(config: Record<string, unknown>): Promise<[TestService, Promise<unknown>]> {
   const made = await TestService.create({
+    process: true,
     models: MODELS,
     config,
     triton: {
@@ -86,6 +87,7 @@ describe('SIGTERM in the middle of starts and stops', () => {
 
   it('with policy stop ends by force, at the deadline, a server that does not heed SIGTERM', async () => {
     service = await TestService.create({
+      process: true,
       models: { Stubborn: { load_seconds: 0.1, exit_ignore_sigterm: true } },
       config: { shutdown: { policy: 'stop', stop_timeout_seconds: 1 } },
     });
@@ -102,6 +104,7 @@ describe('SIGTERM in the middle of starts and stops', () => {
 
   it('with policy stop says so, and ends with an error, when it cannot tell what is left', async () => {
     service = await TestService.create({
+      process: true,
       config: {
         server: { shutdown_timeout_seconds: 2 },
         shutdown: { policy: 'stop', stop_timeout_seconds: 1 },

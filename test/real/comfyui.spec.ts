@@ -56,6 +56,7 @@ describeWithComfyui()('a real ComfyUI on the CPU', () => {
       const [port = 0] = await freePorts(1);
       let output = '';
       const service = await TestService.create({
+        process: true,
         models: {},
         runners: async (directory) => {
           output = join(directory, 'output');

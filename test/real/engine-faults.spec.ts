@@ -15,6 +15,7 @@ let gate: SocketGate | undefined;
 /** The service over real Triton in real containers, behind a gate to the Engine. */
 async function boot(config: Record<string, unknown> = {}): Promise<TestService> {
   service = await TestService.create({
+    process: true,
     repository: join(import.meta.dirname, 'models'),
     triton: {
       launcher: 'docker',

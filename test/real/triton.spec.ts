@@ -13,6 +13,7 @@ let service: TestService | undefined;
 /** The service over a real Engine and Triton's own binary; GPUs are simulated, instances run on the CPU. */
 async function boot(triton: Record<string, unknown> = {}): Promise<TestService> {
   const created = await TestService.create({
+    process: true,
     repository: MODELS,
     triton: {
       launcher: 'docker',

@@ -13,6 +13,7 @@ export async function createRealTriton(
   settings: Pick<ServiceSettings, 'runners' | 'env'> = {},
 ): Promise<TestService> {
   const service = await TestService.create({
+    process: true,
     ...settings,
     repository: join(import.meta.dirname, '../real/models'),
     triton: {

@@ -39,6 +39,7 @@ export function createSleepyVllm(): Promise<TestService> {
 
 function create(section: Record<string, unknown>, tiny: Record<string, unknown> = {}): Promise<TestService> {
   return TestService.create({
+    process: true,
     vllm: (ports) => ({
       launcher: 'process',
       ...section,

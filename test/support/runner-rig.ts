@@ -66,7 +66,7 @@ export class RunnerRig {
   }
 
   /** A state directory has one service at a time: the next one finds the earlier one gone. */
-  private async closeLaunchers(): Promise<void> {
+  async closeLaunchers(): Promise<void> {
     for (const launcher of this.launchers) await launcher.close();
   }
 

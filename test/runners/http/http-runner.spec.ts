@@ -125,6 +125,7 @@ describe('the http backend', () => {
   it('stops what it started after the configuration has dropped the model', async () => {
     const before = runnerOn(rig, { qwen: llama('/srv/qwen.gguf') });
     await before.start({ modelName: 'qwen', gpuIds: [0], options: {} }, context);
+    await rig.closeLaunchers();
     const after = runnerOn(rig, { other: llama('/srv/other.gguf') });
     const [found] = await after.findUnneeded([], never);
     expect(found).toMatchObject({ serverName: 'http_server_qwen_0' });
