@@ -47,6 +47,16 @@ it('loses lines, and throws nothing, when its directory is gone', () => {
   }).not.toThrow();
 });
 
+it('writes nothing after its close, when the descriptor may be another file’s', () => {
+  file.write('one\n');
+  file.close();
+  const other = new LogFile(join(directory, 'other.log'), 0);
+  file.write('two\n');
+  other.close();
+  expect(readFileSync(path, 'utf8')).toBe('one\n');
+  expect(readFileSync(join(directory, 'other.log'), 'utf8')).toBe('');
+});
+
 it('says at once when the file cannot be opened', () => {
   expect(() => new LogFile(directory)).toThrow('EISDIR');
 });

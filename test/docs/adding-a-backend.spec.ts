@@ -62,6 +62,9 @@ function patched(): Map<string, string> {
   ]);
 }
 
+/** Parsed once for all programs: what the page leaves as it is. */
+const sources = new Map<string, ts.SourceFile | undefined>();
+
 function faultsOf(changed: ReadonlyMap<string, string>): string[] {
   const { config } = ts.readConfigFile('tsconfig.json', (path) => ts.sys.readFile(path)) as {
     config: object;
@@ -76,8 +79,9 @@ function faultsOf(changed: ReadonlyMap<string, string>): string[] {
     directoryExists: (path) => path === resolve(FOLDER) || base.directoryExists?.(path) === true,
     getSourceFile: (path, target, onError) => {
       const code = virtual.get(path);
-      if (code === undefined) return base.getSourceFile(path, target, onError);
-      return ts.createSourceFile(path, code, target);
+      if (code !== undefined) return ts.createSourceFile(path, code, target);
+      if (!sources.has(path)) sources.set(path, base.getSourceFile(path, target, onError));
+      return sources.get(path);
     },
   };
   const program = ts.createProgram([...virtual.keys()], { ...options, noEmit: true }, host);

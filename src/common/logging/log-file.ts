@@ -52,6 +52,7 @@ export class LogFile {
   }
 
   close(): void {
+    if (this.isClosed) return;
     this.isClosed = true;
     closeSync(this.fd);
   }
