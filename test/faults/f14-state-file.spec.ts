@@ -13,10 +13,11 @@ afterEach(async () => {
   for (const dispose of disposals.splice(0)) await dispose();
 });
 
-const GRACE_SECONDS = 1;
+const GRACE_SECONDS = 0.3;
+const LOOK_SECONDS = 0.3;
 const SETTINGS = {
   models: { MAM: { load_seconds: 0.1 }, Own: { load_seconds: 0.1 }, Other: { load_seconds: 0.1 } },
-  config: { orphans: { interval_seconds: 1, grace_seconds: GRACE_SECONDS } },
+  config: { orphans: { interval_seconds: LOOK_SECONDS, grace_seconds: GRACE_SECONDS } },
   triton: {
     model_gpu_configs: { default: { instances_per_gpu: 1 }, Own: { use_dedicated_server: true } },
   },
@@ -66,7 +67,7 @@ const orphansOf = async (service: TestService): Promise<unknown[]> =>
 
 /** The orphan watch has looked again and again, and every grace is over. */
 async function graceIsOver(): Promise<void> {
-  await sleep((GRACE_SECONDS + 2) * 1000);
+  await sleep((GRACE_SECONDS + 2 * LOOK_SECONDS) * 1000);
 }
 
 describe('F14: the state file makes no sense at boot', () => {

@@ -89,11 +89,11 @@ describe('servers whose state was lost', () => {
   });
 
   it('are left alone, and reported, where the configuration says so', async () => {
-    const service = await bereft({ policy: 'report', grace_seconds: 0 });
+    const service = await bereft({ policy: 'report', grace_seconds: 0, interval_seconds: 0.3 });
     await service.boot();
     await service.until(async () => (await orphansOf(service)).length === 2);
     // Two further looks.
-    await new Promise((resolve) => setTimeout(resolve, 2500));
+    await new Promise((resolve) => setTimeout(resolve, 750));
     expect(await orphansOf(service)).toMatchObject([{ removal_due: null }, { removal_due: null }]);
     expect((await processesOf(service.stateDir)).length).toBe(2);
     expect(await loadedIn(service)).toEqual(['MAM', 'Other']);

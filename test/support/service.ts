@@ -335,7 +335,7 @@ export class TestService {
     while (!(await condition())) {
       if (performance.now() > limit)
         throw new Error(`not within ${timeoutMs} ms; log:\n${this.output.slice(-4000)}`);
-      await sleep(20);
+      await sleep(40);
     }
   }
 }

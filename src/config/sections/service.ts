@@ -19,13 +19,13 @@ export const serverSection = z
       .max(10_240)
       .describe('Largest request body in KiB; beyond it the answer is 413.'),
     request_timeout_seconds: z
-      .int()
-      .min(1)
+      .number()
+      .min(0.1)
       .max(3600)
       .describe('Time a client has to send its whole request.'),
     keep_alive_timeout_seconds: z
-      .int()
-      .min(1)
+      .number()
+      .min(0.1)
       .max(3600)
       .describe('A connection that was idle for this long after an answer is closed.'),
     max_connections: z
@@ -34,8 +34,8 @@ export const serverSection = z
       .max(65_536)
       .describe('Connections at once; further ones are closed unanswered.'),
     shutdown_timeout_seconds: z
-      .int()
-      .min(1)
+      .number()
+      .min(0.1)
       .max(600)
       .describe('Time the service takes at the most to end, besides shutdown.stop_timeout_seconds.'),
   })
@@ -51,12 +51,12 @@ export const gpusSection = z.strictObject({
   sample_max_age_ms: z.int().min(0).max(60_000).describe('One reading serves all callers for this long.'),
   sample_timeout_ms: z.int().min(100).max(60_000).describe('A reading that takes longer is an error.'),
   release_timeout_seconds: z
-    .int()
-    .min(1)
+    .number()
+    .min(0.1)
     .max(600)
     .describe('Time after a server has ended until its GPU memory must be free.'),
   learn_interval_seconds: z
-    .int()
+    .number()
     .min(0)
     .max(3600)
     .describe('Time between two looks at what models take of GPU memory, to learn their peaks; 0: never.'),
@@ -130,7 +130,7 @@ export const restartSection = z.strictObject({
     .describe('Delay before the second try; doubles with every further one.'),
   max_delay_ms: z.int().min(10).max(3_600_000).describe('Longest delay between two tries.'),
   stable_after_seconds: z
-    .int()
+    .number()
     .min(0)
     .max(86_400)
     .describe('RUNNING for this long: the tries are counted anew.'),
@@ -149,8 +149,8 @@ export const shutdownSection = z.strictObject({
     .enum(['keep', 'stop'])
     .describe('At the end of this service, servers go on serving (keep), or are stopped (stop).'),
   stop_timeout_seconds: z
-    .int()
-    .min(1)
+    .number()
+    .min(0.1)
     .max(3600)
     .describe(
       'With policy stop: time for servers to end by themselves; what is left then is ended by force.',
@@ -162,22 +162,22 @@ export const orphansSection = z.strictObject({
     .enum(['remove', 'report'])
     .describe('Servers of this service that nobody wants are removed after a grace, or only reported.'),
   grace_seconds: z
-    .int()
+    .number()
     .min(0)
     .max(86_400)
     .describe('Time from the first sight of an orphan to its removal, unless somebody wants it by then.'),
-  interval_seconds: z.int().min(1).max(3600).describe('Time between two looks for orphans.'),
+  interval_seconds: z.number().min(0.1).max(3600).describe('Time between two looks for orphans.'),
 });
 
 export const launchersSection = z.strictObject({
   docker: z.strictObject({
     socket_path: hostPath.describe("The Docker Engine's socket."),
     request_timeout_seconds: z
-      .int()
-      .min(1)
+      .number()
+      .min(0.1)
       .max(600)
       .describe('Deadline of a call to the Engine (pulls excepted).'),
-    pull_timeout_seconds: z.int().min(1).max(86_400).describe('Deadline of an image pull.'),
+    pull_timeout_seconds: z.number().min(0.1).max(86_400).describe('Deadline of an image pull.'),
   }),
   process: z.strictObject({
     log_max_bytes: z.int().min(65_536).describe("A server's log file starts anew beyond this size."),

@@ -63,11 +63,15 @@ export const placementServerKeys = {
   memory_limit: byteSize.nullable().default(null).describe('Memory limit of a container; null for none.'),
   ulimits: z.array(ulimit).default([]).describe('Limits of a container.'),
   start_timeout_seconds: z
-    .int()
-    .min(1)
+    .number()
+    .min(0.1)
     .max(86_400)
     .describe('Longest time from the launch of a server until it is ready.'),
-  stop_grace_seconds: z.int().min(0).max(3600).describe('Time a server has to end before it is forced to.'),
+  stop_grace_seconds: z
+    .number()
+    .min(0)
+    .max(3600)
+    .describe('Time a server has to end before it is forced to.'),
   supported_models: z.array(safeName).describe('The models of this backend.'),
 };
 

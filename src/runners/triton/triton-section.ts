@@ -76,10 +76,14 @@ export const tritonSection = z
       .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
       .describe('Environment of the server.'),
     extra_args: z.array(z.string()).describe('Further flags of tritonserver, one list item each.'),
-    api_timeout_seconds: z.int().min(1).max(86_400).describe('Longest time a load or an unload may take.'),
+    api_timeout_seconds: z
+      .number()
+      .min(0.1)
+      .max(86_400)
+      .describe('Longest time a load or an unload may take.'),
     server_start_timeout_seconds: z
-      .int()
-      .min(1)
+      .number()
+      .min(0.1)
       .max(3600)
       .describe('Longest time from launch to a live server.'),
     exit_timeout_seconds: z

@@ -66,8 +66,8 @@ export const vllmSection = z
       "Directory of the host for what vLLM compiles, mounted at /root/.cache/vllm (docker); null for the container's own.",
     ),
     sleep_timeout_seconds: z
-      .int()
-      .min(1)
+      .number()
+      .min(0.1)
       .max(3600)
       .default(300)
       .describe('Longest time a sleep or a wake takes, requests that it waits for included.'),
