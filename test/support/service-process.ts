@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 /** Tests and benchmarks run from the top of the repository. */
 const ROOT = process.cwd();
+const HOST = join(ROOT, 'dist/service-host.js');
 /** A service that takes longer to end is killed, as an operator would. */
 const CLOSE_LIMIT_MS = 5000;
 
@@ -69,7 +70,8 @@ export class ServiceProcess {
   }
 
   private static spawnHost(): ServiceProcess {
-    const child = spawn(process.execPath, ['--max-semi-space-size=4', join(ROOT, 'dist/service-host.js')], {
+    if (!existsSync(HOST)) throw new Error(`${HOST} is missing: npm run build:suites`);
+    const child = spawn(process.execPath, ['--max-semi-space-size=4', HOST], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     return new ServiceProcess(child, true);
