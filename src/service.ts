@@ -4,13 +4,14 @@ import { createLogger, type Logger } from './common/logging/logger.js';
 import type { Config } from './config/schema.js';
 import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './host/ports.js';
 import { PortInUseError } from './launchers/launcher.js';
+import type { FullConfig } from './runners/backends.js';
 import { ServerShutdown } from './models/supervisor/shutdown.js';
 import { lockState } from './state/state-lock.js';
 
 /** One running service. It owns its state directory, its log and its application, and lets go of all three. */
 export class Service {
   private constructor(
-    readonly config: Config,
+    readonly config: FullConfig,
     readonly logger: Logger,
     private readonly app: NestExpressApplication,
     /** In the order of their release. */
@@ -21,7 +22,7 @@ export class Service {
    * Everything but the open port.
    * @throws StateLockedError, StateReadError, PortInUseError, LogFileError
    */
-  static async create(config: Config): Promise<Service> {
+  static async create(config: FullConfig): Promise<Service> {
     const releases: (() => void)[] = [];
     try {
       // Before the port: of two on one directory, the second is to hear who has the directory.
