@@ -11,7 +11,7 @@ let config: Config;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'mic-lock-'));
-  config = loadConfig('config/default.yaml', { MIC_STATE_DIR: directory }, {});
+  config = loadConfig('config/default.yaml', { MIC_STATE_DIR: directory }, []);
 });
 
 afterEach(() => {
