@@ -49,7 +49,10 @@ module.exports = {
     {
       name: 'the-rows-are-known-to-the-composition-root-alone',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(main|service|app|app\\.module|openapi|runners/runners\\.module)\\.ts$' },
+      from: {
+        path: '^src/',
+        pathNot: '^src/(main|service|app|app\\.module|openapi|runners/runners\\.module)\\.ts$',
+      },
       to: { path: '^src/runners/backends\\.ts$' },
     },
     may('gpus-know-launchers', 'gpus', ['launchers', 'host', 'common', 'config']),

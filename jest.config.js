@@ -1,14 +1,19 @@
 // Each entry is a regular expression for the beginning of a path.
 
 /** Suites that assert times, or need what a machine has once: one after another, and after all others. */
-const ALONE = ['test/faults/f12-', 'test/faults/f21-', 'test/faults/f22-', 'test/launchers/docker-launcher'];
+const ALONE = [
+  'test/faults/f12-',
+  'test/faults/f21-',
+  'test/faults/f22-',
+  'test/gpus/nvml-provider',
+  'test/launchers/docker-launcher',
+];
 
 /** Suites that start processes: several at once, for most of their time they wait. */
 const PROCESSES = [
   'test/docs/adding-a-backend',
   'test/e2e/',
   'test/faults/',
-  'test/gpus/nvml-provider',
   'test/host/',
   'test/launchers/',
   'test/processes/',

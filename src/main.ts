@@ -2,8 +2,8 @@ import 'reflect-metadata';
 import { fileURLToPath } from 'node:url';
 import { DomainError, messageOf } from './common/errors.js';
 import { loadConfig } from './config/load-config.js';
-import { backends } from './runners/backends.js';
 import { endOnSignals } from './end-on-signals.js';
+import { backends } from './runners/backends.js';
 import { Service } from './service.js';
 
 const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.meta.url));

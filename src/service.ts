@@ -2,9 +2,9 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApp } from './app.js';
 import { createLogger, type Logger } from './common/logging/logger.js';
 import type { Config } from './config/schema.js';
-import type { FullConfig } from './runners/backends.js';
 import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './host/ports.js';
 import { PortInUseError } from './launchers/launcher.js';
+import type { FullConfig } from './runners/backends.js';
 import { ServerShutdown } from './models/supervisor/shutdown.js';
 import { lockState } from './state/state-lock.js';
 

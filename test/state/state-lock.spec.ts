@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load-config.js';
 import type { Config } from '../../src/config/schema.js';
-import { backends } from '../../src/runners/backends.js';
 import { lockState, StateLockedError } from '../../src/state/state-lock.js';
 
 let directory: string;
@@ -12,7 +11,7 @@ let config: Config;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'mic-lock-'));
-  config = loadConfig('config/default.yaml', { MIC_STATE_DIR: directory }, backends);
+  config = loadConfig('config/default.yaml', { MIC_STATE_DIR: directory }, []);
 });
 
 afterEach(() => {
