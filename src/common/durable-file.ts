@@ -1,4 +1,4 @@
-import { open, realpath } from 'node:fs/promises';
+import { open, realpath, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { messageOf, systemCodeOf } from './errors.js';
@@ -33,6 +33,21 @@ export async function syncDirectory(
 }
 
 /**
+ * Replaces the file at `path`. A reader finds the old text or the new one, whole; the new one is synced, its name is not.
+ *
+ * write-file-atomic writes once, and takes a part for all when the disk is full. Node's `writeFile` goes on until all is
+ * written, or fails: it fills the temporary file, and the library does the rest.
+ * @throws a system error, and the old text stands
+ */
+export async function writeWhole(path: string, text: string, mode?: number): Promise<void> {
+  await writeFileAtomic(path, '', {
+    ...(mode !== undefined && { mode }),
+    // The library waits for the promise; its types do not say so.
+    tmpfileCreated: (temporary) => writeFile(temporary, text),
+  });
+}
+
+/**
  * Replaces the file at `path`. Whoever reads it finds the old text or the new one, whole; when this resolves, the new one
  * is there after a power cut, too: the file was synced, renamed, and then its directory synced, which has the name.
  * @throws a system error, and the old text stands; NotDurableError, and the new one does
@@ -43,7 +58,7 @@ export async function replaceFile(
   mode: number,
   sync: SyncDirectory = syncDirectory,
 ): Promise<void> {
-  await writeFileAtomic(path, text, { mode });
+  await writeWhole(path, text, mode);
   try {
     // A link at `path` stays, and the file that it leads to is replaced.
     await sync(dirname(await realpath(path)));

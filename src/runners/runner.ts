@@ -212,7 +212,7 @@ export abstract class Runner {
 
   /**
    * Has a placement give its GPU's memory back and keep its server. Interrupts no request; resolves when the backend says
-   * that it sleeps. Idempotent: what sleeps already stays at its level. Takes turns with `start` and `stop` of the model.
+   * that it sleeps. Idempotent: what sleeps already stays at its level. Takes turns with `start` and `stop` of the unit.
    * @throws SleepNotSupportedError, SleepUnavailableError, SleepFailedError
    */
   sleep(_deployment: Deployment, _gpuId: number, _level: SleepLevel, _context: SleepContext): Promise<void> {

@@ -1,7 +1,7 @@
 import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
-import writeFileAtomic from 'write-file-atomic';
+import { writeWhole } from '../common/durable-file.js';
 import { canonicalJson } from '../common/canonical-json.js';
 import { Clock } from '../common/clock.js';
 import { systemCodeOf } from '../common/errors.js';
@@ -80,7 +80,7 @@ export class GpuMemoryStore implements OnModuleInit {
       this.isChanged = false;
       const text = `${JSON.stringify({ version: 1, peaks: this.peaks }, undefined, 2)}\n`;
       try {
-        await writeFileAtomic(this.file, text, { mode: 0o600 });
+        await writeWhole(this.file, text, 0o600);
       } catch (error) {
         this.logger.warn({ err: error, file: this.file }, 'What was learned of GPU memory cannot be written');
       }

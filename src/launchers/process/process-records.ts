@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
+import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, systemCodeOf } from '../../common/errors.js';
 import { isServerName } from '../server-name.js';
 
@@ -89,7 +89,7 @@ export class ProcessRecords {
     if (this.wasThere) await this.requireDirectory();
     else await mkdir(this.directory, { recursive: true, mode: 0o750 });
     this.wasThere = true;
-    await writeFileAtomic(this.pathOf(record.name), `${JSON.stringify(record, null, 2)}\n`, { mode: 0o640 });
+    await writeWhole(this.pathOf(record.name), `${JSON.stringify(record, null, 2)}\n`, 0o640);
   }
 
   async remove(name: string): Promise<void> {

@@ -19,6 +19,8 @@ export class Restarts {
   private readySeenMs = 0;
   private readonly runningSinceMs = new Map<number, number>();
   private lastFault = '';
+  /** Its server has died with a load of this unit in flight, and the unit has not served since. */
+  private isSuspect = false;
 
   constructor(
     private readonly unit: UnitState,
@@ -46,6 +48,7 @@ export class Restarts {
 
   /** A start was accepted: earlier failures count no more. */
   accepted(): void {
+    this.isSuspect = false;
     this.backoff.reset();
     this.notBeforeMs = 0;
     this.waitAnew();
@@ -69,7 +72,7 @@ export class Restarts {
   async beginLoad(signal: AbortSignal, tell: (words: string) => void): Promise<Load> {
     const wish = { server: this.serverName, unit: this.unit.name };
     const { loads } = this.services;
-    return this.backoff.count > 0 ? loads.beginAlone(wish, signal, tell) : loads.begin(wish);
+    return this.isSuspect ? loads.beginAlone(wish, signal, tell) : loads.begin(wish);
   }
 
   /** The server served by a look that began at `sinceMs`, monotonic. */
@@ -79,6 +82,7 @@ export class Restarts {
 
   /** A placement serves from now on. */
   isRunning(gpuId: number): void {
+    this.isSuspect = false;
     this.runningSinceMs.set(gpuId, this.now);
   }
 
@@ -112,6 +116,7 @@ export class Restarts {
     const retry = retryPolicyOf(error);
     const { delayMs } = this.backoff;
     if (retry === 'bounded') {
+      this.isSuspect = true;
       this.backoff.failed();
       this.lastFault = messageOf(error);
     }

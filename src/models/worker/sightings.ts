@@ -54,7 +54,8 @@ export class Sightings {
       const words = `nobody can tell whether the model serves: ${reason ?? 'no answer'}`;
       this.journal.record(this.unit.deployment, placement, 'lost', words);
     }
-    if (placement.status === 'STARTING') {
+    // Whoever waits for a turn says for which.
+    if (placement.status === 'STARTING' && this.steps.current === undefined) {
       placement.tell(`waiting for an answer: ${reason ?? 'none so far'}`);
     }
   }

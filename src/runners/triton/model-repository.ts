@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
+import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { topLevelFields } from './config-template.js';
 import {
@@ -45,7 +45,7 @@ export class ModelRepository {
     const path = join(this.root, model, CONFIG);
     try {
       if ((await readIfThere(path)) === content) return;
-      await writeFileAtomic(path, content);
+      await writeWhole(path, content);
     } catch (error) {
       throw failed(model, `${path} cannot be written: ${messageOf(error)}`, error);
     }
