@@ -40,11 +40,9 @@ export async function syncDirectory(
  * @throws a system error, and the old text stands
  */
 export async function writeWhole(path: string, text: string, mode?: number): Promise<void> {
-  await writeFileAtomic(path, '', {
-    ...(mode !== undefined && { mode }),
-    // The library waits for the promise; its types do not say so.
-    tmpfileCreated: (temporary) => writeFile(temporary, text),
-  });
+  // The library waits for the promise; its types do not say so.
+  const hook = { tmpfileCreated: (temporary: string): Promise<void> => writeFile(temporary, text) };
+  await writeFileAtomic(path, '', { ...(mode !== undefined && { mode }), ...hook });
 }
 
 /**
