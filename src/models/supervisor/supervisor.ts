@@ -110,12 +110,13 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async start(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<DeploymentView> {
     this.assertOpen();
-    const asked = await this.checks.read(modelName, gpuId, config);
-    if (!this.known.find(modelName)) await this.adoption.settled(asked.runner.backend);
-    const workers = this.known.of(asked.runner, modelName);
-    return this.arrivals.during({ modelName, gpuIds: asked.runner.gpusOf(gpuId, asked.options) }, () =>
-      this.acceptStart(asked, workers),
-    );
+    const wish = this.checks.read(modelName, gpuId, config);
+    const { runner, options } = wish;
+    return this.arrivals.during({ modelName, gpuIds: runner.gpusOf(gpuId, options) }, async () => {
+      const asked = await this.checks.onGpus(wish);
+      if (!this.known.find(modelName)) await this.adoption.settled(runner.backend);
+      return this.acceptStart(asked, this.known.of(runner, modelName));
+    });
   }
 
   private async acceptStart(asked: StartAsked, workers: DeploymentWorkers): Promise<DeploymentView> {
@@ -125,13 +126,31 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       const options = this.checks.optionsFor(asked, state);
       const existing = state.servingOn(gpuId);
       if (existing?.isActive) return this.view(state, existing);
-      const permit = await this.permit(asked, state, options);
+      const permit = await this.permitUnlessAccepted(asked, state, options);
+      if (!permit) continue;
       try {
         const placement = await this.accept(asked, workers, permit);
         if (placement) return this.view(state, placement);
       } finally {
         permit.release();
       }
+    }
+  }
+
+  /**
+   * `undefined`: something is in the way, which may be the placement itself: another start of it was accepted meanwhile.
+   * @throws like `start`
+   */
+  private async permitUnlessAccepted(
+    asked: StartAsked,
+    state: DeploymentState,
+    options: DeploymentOptions,
+  ): Promise<Permit | undefined> {
+    try {
+      return await this.permit(asked, state, options);
+    } catch (error) {
+      if (state.servingOn(asked.gpuId)?.isActive) return undefined;
+      throw error;
     }
   }
 
@@ -177,7 +196,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    */
   async foresee(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<StartForecast> {
     this.assertOpen();
-    const asked = await this.checks.read(modelName, gpuId, config);
+    const asked = await this.checks.onGpus(this.checks.read(modelName, gpuId, config));
     const { runner, gpus } = asked;
     const state = this.known.stateOf(runner, modelName);
     const existing = state.servingOn(gpuId);
@@ -298,8 +317,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
 
   private async placed(modelName: string, gpuId: number): Promise<DeploymentWorkers> {
     const { backend } = this.catalog.runnerOf(modelName, 'not_found');
-    if (!this.known.find(modelName)) await this.adoption.settled(backend);
     await this.arrivals.before(modelName, gpuId);
+    if (!this.known.find(modelName)) await this.adoption.settled(backend);
     const workers = this.known.find(modelName);
     if (!workers) throw notPlaced(modelName, gpuId);
     return workers;
