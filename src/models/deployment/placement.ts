@@ -56,6 +56,8 @@ export type PlacementState =
       /** As it was when the stop began; ERROR once a try has failed. */
       readonly status: Exclude<PlacementStatus, 'STOPPED'>;
       readonly error: PlacementError | undefined;
+      /** As it was when the stop began, while it is RUNNING. */
+      readonly sleeping: boolean;
     }
   | {
       readonly kind: 'stopped';
@@ -128,7 +130,7 @@ export class Placement {
 
   /** RUNNING, and the backend says that it sleeps. */
   get sleeping(): boolean {
-    return this.current.kind === 'running' && this.current.sleeping;
+    return 'sleeping' in this.current && this.current.sleeping;
   }
 
   /** A stop was accepted, and the backend may work off its requests first. */
@@ -203,10 +205,10 @@ export class Placement {
 
   /** A stop was accepted. */
   leave(): void {
-    const { status, error } = this;
+    const { status, error, sleeping } = this;
     if (status === 'STOPPED') throw new Error('what is stopped cannot leave');
     this.words = undefined;
-    this.current = { kind: 'stopping', status, error };
+    this.current = { kind: 'stopping', status, error, sleeping };
   }
 
   /** Its requests are worked off before the stop, or no more. */
@@ -254,7 +256,7 @@ export class Placement {
         return { kind: 'running', sleeping: false };
       case 'ERROR':
         return isLeaving(this.current)
-          ? { kind: this.current.kind, status: 'ERROR', error }
+          ? { kind: this.current.kind, status: 'ERROR', error, sleeping: false }
           : { kind: 'failed', error, isUnclean: false };
       case 'STOPPED':
         return { kind: 'stopped', memory: this.memory };

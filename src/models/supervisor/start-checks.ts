@@ -20,8 +20,8 @@ import {
 /** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
 const PREFLIGHT_TIMEOUT_MS = 5000;
 
-/** A start, as it was asked for and by itself makes sense. */
-export interface StartAsked {
+/** A start, as it was asked for. */
+interface StartWish {
   readonly runner: Runner;
   readonly modelName: string;
   readonly gpuId: number;
@@ -29,6 +29,10 @@ export interface StartAsked {
   readonly options: DeploymentOptions;
   /** As the request has them. */
   readonly given: Record<string, unknown>;
+}
+
+/** A start that by itself makes sense on the GPUs of this host. */
+export interface StartAsked extends StartWish {
   readonly gpus: readonly GpuIdentity[];
 }
 
@@ -41,13 +45,17 @@ export class StartChecks {
     private readonly states: DeploymentStates,
   ) {}
 
-  /** @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, and what the GPUs throw: it makes no sense */
-  async read(modelName: string, gpuId: number, given: Record<string, unknown>): Promise<StartAsked> {
+  /** Asks nobody. @throws UnknownModelError, InvalidOptionsError: it makes no sense */
+  read(modelName: string, gpuId: number, given: Record<string, unknown>): StartWish {
     const runner = this.catalog.runnerOf(modelName, 'invalid');
-    const options = parseOptions(runner, modelName, given);
+    return { runner, modelName, gpuId, options: parseOptions(runner, modelName, given), given };
+  }
+
+  /** @throws GpuNotFoundError, and what the GPUs throw: it makes no sense on this host */
+  async onGpus(wish: StartWish): Promise<StartAsked> {
     const gpus = await this.gpus.inventory();
-    for (const id of runner.gpusOf(gpuId, options)) assertGpuExists(id, gpus);
-    return { runner, modelName, gpuId, options, given, gpus };
+    for (const id of wish.runner.gpusOf(wish.gpuId, wish.options)) assertGpuExists(id, gpus);
+    return { ...wish, gpus };
   }
 
   /**

@@ -54,12 +54,13 @@ export class StartCommands {
     config: Record<string, unknown>,
     assertOpen: () => void,
   ): Promise<StartAnswer> {
-    const asked = await this.checks.read(modelName, gpuId, config);
-    if (!this.deployments.find(modelName)) await this.adoption.settled(asked.runner.backend);
-    const workers = this.deployments.of(asked.runner, modelName);
-    return this.arrivals.during({ modelName, gpuIds: asked.runner.gpusOf(gpuId, asked.options) }, () =>
-      this.acceptStart(asked, workers, assertOpen),
-    );
+    const wish = this.checks.read(modelName, gpuId, config);
+    const { runner, options } = wish;
+    return this.arrivals.during({ modelName, gpuIds: runner.gpusOf(gpuId, options) }, async () => {
+      const asked = await this.checks.onGpus(wish);
+      if (!this.deployments.find(modelName)) await this.adoption.settled(runner.backend);
+      return this.acceptStart(asked, this.deployments.of(runner, modelName), assertOpen);
+    });
   }
 
   private async acceptStart(
@@ -73,13 +74,31 @@ export class StartCommands {
       const options = this.checks.optionsFor(asked, state);
       const existing = state.servingOn(gpuId);
       if (existing?.isActive) return { state, placement: existing };
-      const permit = await this.permit(asked, state, options);
+      const permit = await this.permitUnlessAccepted(asked, state, options);
+      if (!permit) continue;
       try {
         const placement = await this.accept(asked, workers, permit, assertOpen);
         if (placement) return { state, placement };
       } finally {
         permit.release();
       }
+    }
+  }
+
+  /**
+   * `undefined`: something is in the way, which may be the placement itself: another start of it was accepted meanwhile.
+   * @throws like `start`
+   */
+  private async permitUnlessAccepted(
+    asked: StartAsked,
+    state: DeploymentState,
+    options: DeploymentOptions,
+  ): Promise<Permit | undefined> {
+    try {
+      return await this.permit(asked, state, options);
+    } catch (error) {
+      if (state.servingOn(asked.gpuId)?.isActive) return undefined;
+      throw error;
     }
   }
 
@@ -125,7 +144,7 @@ export class StartCommands {
    * @throws UnknownModelError, InvalidOptionsError, GpuNotFoundError, and what the GPUs throw: a start that makes no sense
    */
   async foresee(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<StartForecast> {
-    const asked = await this.checks.read(modelName, gpuId, config);
+    const asked = await this.checks.onGpus(this.checks.read(modelName, gpuId, config));
     const { runner, gpus } = asked;
     const state = this.deployments.stateOf(runner, modelName);
     const existing = state.servingOn(gpuId);

@@ -193,8 +193,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
 
   private async placed(modelName: string, gpuId: number): Promise<DeploymentWorkers> {
     const { backend } = this.catalog.runnerOf(modelName, 'not_found');
-    if (!this.known.find(modelName)) await this.adoption.settled(backend);
     await this.starts.arrivals.before(modelName, gpuId);
+    if (!this.known.find(modelName)) await this.adoption.settled(backend);
     const workers = this.known.find(modelName);
     if (!workers) throw notPlaced(modelName, gpuId);
     return workers;

@@ -69,7 +69,7 @@ export class Restarts {
    * cause, or charged with it.
    * @throws the signal's reason
    */
-  async beginLoad(signal: AbortSignal, tell: (words: string) => void): Promise<Load> {
+  async beginLoad(signal: AbortSignal, tell: (words: string | undefined) => void): Promise<Load> {
     const wish = { server: this.serverName, unit: this.unit.name };
     const { loads } = this.services;
     return this.isSuspect ? loads.beginAlone(wish, signal, tell) : loads.begin(wish);

@@ -60,21 +60,30 @@ export class ServerLoads {
 
   /**
    * Resolves when no other load is in flight on the server; the load of this unit has begun then.
-   * @param tell which load is waited for, in words
+   * @param tell which load is waited for, in words; `undefined` once none is
    * @throws the signal's reason
    */
-  beginAlone(wish: Wish, signal: AbortSignal, tell: (words: string) => void): Promise<Load> {
+  async beginAlone(
+    wish: Wish,
+    signal: AbortSignal,
+    tell: (words: string | undefined) => void,
+  ): Promise<Load> {
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
+      let hasWaited = false;
       const onAbort = (): void => {
         this.waiting = this.waiting.filter((each) => each !== waiting);
         reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
       };
       const waiting: Waiting = {
         ...wish,
-        tell,
+        tell: (words) => {
+          hasWaited = true;
+          tell(words);
+        },
         grant: (load) => {
           signal.removeEventListener('abort', onAbort);
+          if (hasWaited) tell(undefined);
           resolve(load);
         },
       };

@@ -90,7 +90,7 @@ export class Starts {
   /** Waits for the turn. `undefined`: something else is wanted meanwhile, and the next pass sees what. */
   private async load(placements: readonly Placement[]): Promise<Load | undefined> {
     let load: Load | undefined;
-    const tell = (words: string): void => {
+    const tell = (words: string | undefined): void => {
       for (const placement of placements) placement.tell(words);
     };
     const wait = async (signal: AbortSignal): Promise<void> => {
