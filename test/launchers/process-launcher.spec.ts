@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ProcessLauncher } from '../../src/launchers/process/process-launcher.js';
-import { launcherContract, type LauncherHarness, type Programs } from '../contracts/launcher-contract.js';
+import { launcherContract } from '../contracts/launcher-contract.js';
+import type { LauncherHarness, Programs } from '../contracts/launcher/rig.js';
 
 function node(script: string): { command: string[] } {
   return { command: [process.execPath, '-e', script] };

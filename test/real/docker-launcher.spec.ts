@@ -11,7 +11,8 @@ import {
   OWNER_LABEL,
   PortInUseError,
 } from '../../src/launchers/launcher.js';
-import { launcherContract, type LauncherHarness, type Programs } from '../contracts/launcher-contract.js';
+import { launcherContract } from '../contracts/launcher-contract.js';
+import type { LauncherHarness, Programs } from '../contracts/launcher/rig.js';
 import { docker, engineAnswers, removeContainersOf } from '../support/docker.js';
 import { freePorts } from '../support/ports.js';
 

@@ -5,7 +5,7 @@ import { isPortTaken } from '../../src/host/ports.js';
 import { ProcessLauncher } from '../../src/launchers/process/process-launcher.js';
 import type { RunnerHost } from '../../src/runners/runner-host.js';
 import type { PlacementObservation, Runner } from '../../src/runners/runner.js';
-import type { RunnerHarness } from '../contracts/runner-contract.js';
+import type { RunnerHarness } from '../contracts/runner/rig.js';
 import { GatedLauncher } from './gated-launcher.js';
 import { freePorts } from './ports.js';
 
