@@ -5,6 +5,8 @@ const ALONE = [
   'test/faults/f12-',
   'test/faults/f21-',
   'test/faults/f22-',
+  'test/faults/engine-hangs',
+  'test/faults/server-lanes',
   'test/gpus/nvml-provider',
   'test/launchers/docker-launcher',
 ];
