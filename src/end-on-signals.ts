@@ -1,3 +1,4 @@
+import { exit } from './exit.js';
 import type { Service } from './service.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
@@ -20,11 +21,9 @@ export function endOnSignals(service: Service): () => void {
     logger.info({ signal }, `Shutting down; models ${stops ? 'are stopped' : 'go on serving'}`);
     setTimeout(() => {
       logger.error('The shutdown took too long and was cut short');
-      process.exit(1);
+      void service.letGo().then(() => exit(1));
     }, limitSeconds * 1000).unref();
-    void service.close().then((isComplete) => {
-      process.exit(isComplete ? 0 : 1);
-    });
+    void service.close().then((isComplete) => exit(isComplete ? 0 : 1));
   };
 
   for (const signal of SIGNALS) process.on(signal, end);

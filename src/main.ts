@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { fileURLToPath } from 'node:url';
 import { DomainError, messageOf } from './common/errors.js';
 import { loadConfig } from './config/load-config.js';
+import { endOnFault } from './end-on-fault.js';
 import { endOnSignals } from './end-on-signals.js';
 import { backends } from './runners/backends.js';
 import { Service } from './service.js';
@@ -11,6 +12,7 @@ const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.me
 async function main(): Promise<void> {
   const service = await Service.create(loadConfig(DEFAULT_CONFIG, process.env, backends));
   endOnSignals(service);
+  endOnFault(service);
   await service.listen();
 }
 

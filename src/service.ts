@@ -15,7 +15,7 @@ export class Service {
     readonly logger: Logger,
     private readonly app: NestExpressApplication,
     /** In the order of their release. */
-    private readonly releases: readonly (() => void)[],
+    private readonly releases: readonly Release[],
   ) {}
 
   /**
@@ -23,7 +23,7 @@ export class Service {
    * @throws StateLockedError, StateReadError, PortInUseError, LogFileError
    */
   static async create(config: FullConfig): Promise<Service> {
-    const releases: (() => void)[] = [];
+    const releases: Release[] = [];
     try {
       // Before the port: of two on one directory, the second is to hear who has the directory.
       releases.unshift(lockState(config));
@@ -32,7 +32,7 @@ export class Service {
       releases.unshift(close);
       return new Service(config, logger, await createApp(config, logger), releases);
     } catch (error) {
-      for (const release of releases) release();
+      await releaseAll(releases);
       throw error;
     }
   }
@@ -46,6 +46,11 @@ export class Service {
       { url: await this.app.getUrl(), gpus: gpus.source, ...(isSimulated && { simulated: true }) },
       `Model Inference Client is listening${isSimulated ? ', with SIMULATED GPUs' : ''}`,
     );
+  }
+
+  /** Lets go of the log, with all that was logged, and of the state directory; the application is left as it is. Never throws. */
+  async letGo(): Promise<void> {
+    await releaseAll(this.releases);
   }
 
   /**
@@ -63,9 +68,15 @@ export class Service {
       this.logger.error({ err: error }, 'The shutdown failed');
       return false;
     } finally {
-      for (const release of this.releases) release();
+      await this.letGo();
     }
   }
+}
+
+type Release = () => void | Promise<void>;
+
+async function releaseAll(releases: readonly Release[]): Promise<void> {
+  for (const release of releases) await release();
 }
 
 /** @throws PortInUseError; before anything is launched, whereas listening comes last */

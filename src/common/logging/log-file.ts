@@ -1,6 +1,9 @@
-import { closeSync, fstatSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
+import { appendFile, close, fstat, mkdirSync, open, openSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { DomainError, messageOf } from '../errors.js';
+import { promisify } from 'node:util';
+import { DomainError, messageOf, systemCodeOf } from '../errors.js';
+import type { LineSink } from './line-queue.js';
 
 const ROTATION_CHECK_MS = 1000;
 
@@ -12,14 +15,12 @@ export class LogFileError extends DomainError {
 
 /**
  * A log file that survives logrotate in both its ways: it is opened for append, so that `copytruncate` works, and it
- * is opened anew once its path no longer leads to the open file, so that `create` works without a signal.
- * A disk that is full loses lines, never the service.
+ * is opened anew once its path no longer leads to the open file, so that `create` works without a signal. Once it is
+ * open, all is asynchronous: a disk that stalls keeps one of libuv's threads, and never the event loop.
  */
-export class LogFile {
+export class LogFile implements LineSink {
   private fd: number;
   private checkedAt = performance.now();
-  private failing = false;
-  private isClosed = false;
 
   /** @throws LogFileError */
   constructor(
@@ -38,33 +39,26 @@ export class LogFile {
     }
   }
 
-  /** After `close` it writes nothing: the descriptor may be another file's by then. */
-  write(line: string): void {
-    if (this.isClosed) return;
-    try {
-      this.reopenIfRotated();
-      writeSync(this.fd, line);
-      this.failing = false;
-    } catch (error) {
-      if (!this.failing) process.stderr.write(`Cannot write to ${this.path}: ${String(error)}\n`);
-      this.failing = true;
-    }
+  async write(text: string): Promise<void> {
+    await this.reopenIfRotated();
+    await promisify(appendFile)(this.fd, text);
   }
 
-  close(): void {
-    if (this.isClosed) return;
-    this.isClosed = true;
-    closeSync(this.fd);
+  async close(): Promise<void> {
+    await promisify(close)(this.fd);
   }
 
-  private reopenIfRotated(): void {
+  private async reopenIfRotated(): Promise<void> {
     if (performance.now() - this.checkedAt < this.rotationCheckMs) return;
     this.checkedAt = performance.now();
-    const atPath = statSync(this.path, { throwIfNoEntry: false });
-    const open = fstatSync(this.fd);
-    if (atPath?.ino === open.ino && atPath.dev === open.dev) return;
-    const reopened = openSync(this.path, 'a');
-    closeSync(this.fd);
+    const atPath = await stat(this.path).catch((error: unknown) => {
+      if (systemCodeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    const now = await promisify(fstat)(this.fd);
+    if (atPath?.ino === now.ino && atPath.dev === now.dev) return;
+    const reopened = await promisify(open)(this.path, 'a');
+    await promisify(close)(this.fd);
     this.fd = reopened;
   }
 }
