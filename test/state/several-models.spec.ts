@@ -44,9 +44,9 @@ async function block(): Promise<void> {
 describe('changes of several models at once', () => {
   it('are on disk together, whoever reads it meanwhile', async () => {
     const together = store.putAll(changes(['A', undefined], ['B', undefined], ['C', C]));
-    let isDone = false;
-    void together.then(() => (isDone = true));
-    while (!isDone) expect([[A, B], [C]]).toContainEqual(await onDisk());
+    const progress = { isDone: false };
+    void together.then(() => (progress.isDone = true));
+    while (!progress.isDone) expect([[A, B], [C]]).toContainEqual(await onDisk());
     await expect(onDisk()).resolves.toEqual([C]);
   });
 

@@ -165,10 +165,25 @@ describe('a server that ends with no load in flight', () => {
 });
 
 describe('a suspect', () => {
-  it('loads alone: the next one waits, says for which, and says so no more when it loads itself', async () => {
-    await serving('A', 'D');
+  /** The server ends while all of these load: any of them may be the cause. Their second try is due then. */
+  async function suspected(...models: string[]): Promise<void> {
+    await Promise.all(models.map((model, gpuId) => house.supervisor.start(model, gpuId, {})));
+    await pass(100);
     runner.end();
     await pass(0);
+    runner.calls.length = 0;
+    await pass(house.config.restart.initial_delay_ms);
+  }
+
+  it('is none of those that only served when the server died: they load side by side', async () => {
+    await serving('A', 'C', 'D');
+    runner.end();
+    await pass(0);
+    expect(runner.calls).toEqual(['start A', 'start C', 'start D']);
+  });
+
+  it('loads alone: the next one waits, says for which, and says so no more when it loads itself', async () => {
+    await suspected('A', 'D');
     expect(runner.calls).toEqual(['start A']);
     expect(house.placement('D', 1)).toEqual({
       status: 'STARTING',
@@ -182,9 +197,7 @@ describe('a suspect', () => {
   });
 
   it('that waits is stopped at once, and lets the next one load', async () => {
-    await serving('A', 'C', 'D');
-    runner.end();
-    await pass(0);
+    await suspected('A', 'C', 'D');
     expect(runner.calls).toEqual(['start A']);
     const stopped = await house.supervisor.stop('C', 1);
     expect(stopped.placement?.status).toBe('STOPPED');
@@ -195,8 +208,7 @@ describe('a suspect', () => {
   });
 
   it('that loads is stopped at once, and lets the next one load', async () => {
-    await serving('A', 'D');
-    runner.end();
+    await suspected('A', 'D');
     await pass(100);
     await house.supervisor.stop('A', 0);
     await pass(0);
