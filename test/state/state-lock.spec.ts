@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load-config.js';
 import type { Config } from '../../src/config/schema.js';
+import { backends } from '../../src/runners/backends.js';
 import { lockState, StateLockedError } from '../../src/state/state-lock.js';
 
 let directory: string;
@@ -11,7 +12,7 @@ let config: Config;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'mic-lock-'));
-  config = loadConfig('config/default.yaml', { MIC_STATE_DIR: directory }, []);
+  config = loadConfig('config/default.yaml', { MIC_STATE_DIR: directory }, backends);
 });
 
 afterEach(() => {
