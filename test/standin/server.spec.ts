@@ -244,7 +244,7 @@ describe('the stand-in over HTTP', () => {
   });
 
   it('answers what is in flight before it ends, and ends with 0', async () => {
-    await models.write('MAM', { load_seconds: 0, unload_seconds: 0, infer_ms: 50 });
+    await models.write('MAM', { load_seconds: 0, unload_seconds: 0, infer_ms: 1000 });
     await load('MAM');
     const answer = call('POST', '/v2/models/MAM/infer', { inputs: [INPUT] });
     while (server.lifecycle.inFlight === 0) await index();
