@@ -8,6 +8,6 @@ export function endOnFault(service: Service): void {
       { err: error },
       'An error that nothing has caught ends the service; its servers go on',
     );
-    void service.letGo().then(() => exit(1));
+    void service.closeLog().then(() => exit(1));
   });
 }

@@ -21,7 +21,7 @@ export function endOnSignals(service: Service): () => void {
     logger.info({ signal }, `Shutting down; models ${stops ? 'are stopped' : 'go on serving'}`);
     setTimeout(() => {
       logger.error('The shutdown took too long and was cut short');
-      void service.letGo().then(() => exit(1));
+      void service.closeLog().then(() => exit(1));
     }, limitSeconds * 1000).unref();
     void service.close().then((isComplete) => exit(isComplete ? 0 : 1));
   };

@@ -4,22 +4,26 @@ import { DomainError, messageOf } from './common/errors.js';
 import { loadConfig } from './config/load-config.js';
 import { endOnFault } from './end-on-fault.js';
 import { endOnSignals } from './end-on-signals.js';
+import { exit } from './exit.js';
 import { backends } from './runners/backends.js';
 import { Service } from './service.js';
 
 const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.meta.url));
 
+let service: Service | undefined;
+
 async function main(): Promise<void> {
-  const service = await Service.create(loadConfig(DEFAULT_CONFIG, process.env, backends));
+  service = await Service.create(loadConfig(DEFAULT_CONFIG, process.env, backends));
   endOnSignals(service);
   endOnFault(service);
   await service.listen();
 }
 
-main().catch((error: unknown) => {
-  // No logger yet, or none that can be trusted: the terminal, or the journal, gets it plainly.
+main().catch(async (error: unknown) => {
+  // There may be no logger yet: the terminal, or the journal, gets it plainly.
   process.stderr.write(`${error instanceof DomainError ? error.message : messageOf(error)}\n`);
   if (!(error instanceof DomainError) && error instanceof Error)
     process.stderr.write(`${error.stack ?? ''}\n`);
-  process.exit(1);
+  await service?.closeLog();
+  await exit(1);
 });

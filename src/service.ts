@@ -1,6 +1,6 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApp } from './app.js';
-import { createLogger, type Logger } from './common/logging/logger.js';
+import { createLogger, type Logger, type ServiceLog } from './common/logging/logger.js';
 import type { Config } from './config/schema.js';
 import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './host/ports.js';
 import { PortInUseError } from './launchers/launcher.js';
@@ -12,10 +12,9 @@ import { lockState } from './state/state-lock.js';
 export class Service {
   private constructor(
     readonly config: FullConfig,
-    readonly logger: Logger,
+    private readonly log: ServiceLog,
     private readonly app: NestExpressApplication,
-    /** In the order of their release. */
-    private readonly releases: readonly Release[],
+    private readonly unlockState: () => void,
   ) {}
 
   /**
@@ -23,18 +22,22 @@ export class Service {
    * @throws StateLockedError, StateReadError, PortInUseError, LogFileError
    */
   static async create(config: FullConfig): Promise<Service> {
-    const releases: Release[] = [];
+    // Before the port: of two on one directory, the second is to hear who has the directory.
+    const unlockState = lockState(config);
+    let log: ServiceLog | undefined;
     try {
-      // Before the port: of two on one directory, the second is to hear who has the directory.
-      releases.unshift(lockState(config));
       await requirePort(config.server);
-      const { logger, close } = createLogger(config.log);
-      releases.unshift(close);
-      return new Service(config, logger, await createApp(config, logger), releases);
+      log = createLogger(config.log);
+      return new Service(config, log, await createApp(config, log.logger), unlockState);
     } catch (error) {
-      await releaseAll(releases);
+      await log?.close();
+      unlockState();
       throw error;
     }
+  }
+
+  get logger(): Logger {
+    return this.log.logger;
   }
 
   /** Starts the supervisor, then takes requests. */
@@ -48,9 +51,9 @@ export class Service {
     );
   }
 
-  /** Lets go of the log, with all that was logged, and of the state directory; the application is left as it is. Never throws. */
-  async letGo(): Promise<void> {
-    await releaseAll(this.releases);
+  /** Ends the log alone: resolves when all is written, or cannot be written in time. For an end that is out of order. */
+  closeLog(): Promise<void> {
+    return this.log.close();
   }
 
   /**
@@ -68,15 +71,10 @@ export class Service {
       this.logger.error({ err: error }, 'The shutdown failed');
       return false;
     } finally {
-      await this.letGo();
+      await this.closeLog();
+      this.unlockState();
     }
   }
-}
-
-type Release = () => void | Promise<void>;
-
-async function releaseAll(releases: readonly Release[]): Promise<void> {
-  for (const release of releases) await release();
 }
 
 /** @throws PortInUseError; before anything is launched, whereas listening comes last */
