@@ -200,7 +200,8 @@ describe('options that change between the checks of a start and its acceptance',
   it('are refused where the checks find them unfit, with no room kept', async () => {
     runner.needs = { A: { memoryMiB: 6000, policy: 'shared' }, B: { memoryMiB: 6000, policy: 'shared' } };
     runner.isHolding = true;
-    const [, second] = [start('A', 0, { instances: 5 }), start('A', 1)];
+    start('A', 0, { instances: 5 });
+    const second = start('A', 1);
     await settled();
     runner.endCheck();
     await settled();
@@ -208,7 +209,7 @@ describe('options that change between the checks of a start and its acceptance',
     await settled();
     runner.endCheck(new ModelLoadError('5 do not fit'));
     await settled();
-    expect(second?.is).toBe('MODEL_LOAD_FAILED');
+    expect(second.is).toBe('MODEL_LOAD_FAILED');
     runner.isHolding = false;
     expect((await house.supervisor.start('B', 1, {})).placement?.status).toBe('STARTING');
     await settled();
