@@ -2,17 +2,16 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../../src/config/load-config.js';
 import type { Config } from '../../src/config/schema.js';
-import { backends } from '../../src/runners/backends.js';
 import { lockState, StateLockedError } from '../../src/state/state-lock.js';
+import { testConfig } from '../fakes/house.js';
 
 let directory: string;
 let config: Config;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'mic-lock-'));
-  config = loadConfig('config/default.yaml', { MIC_STATE_DIR: directory }, backends);
+  config = { ...testConfig(), state: { dir: directory } };
 });
 
 afterEach(() => {

@@ -164,56 +164,59 @@ describe('a server that ends with no load in flight', () => {
   });
 });
 
-describe('a suspect', () => {
-  /** The server ends while all of these load: any of them may be the cause. Their second try is due then. */
-  async function suspected(...models: string[]): Promise<void> {
-    await Promise.all(models.map((model, gpuId) => house.supervisor.start(model, gpuId, {})));
+describe('loads into a server that has ended', () => {
+  const starts = (): string[] => runner.calls.filter((call) => call.startsWith('start'));
+
+  /** A, C and D were loading when the server ended, and are about to load anew. */
+  async function endWhileAllLoad(): Promise<void> {
+    await Promise.all(['A', 'C', 'D'].map((model, gpuId) => house.supervisor.start(model, gpuId, {})));
     await pass(100);
+    expect(starts()).toHaveLength(3);
     runner.end();
-    await pass(0);
     runner.calls.length = 0;
     await pass(house.config.restart.initial_delay_ms);
   }
 
-  it('is none of those that only served when the server died: they load side by side', async () => {
-    await serving('A', 'C', 'D');
-    runner.end();
-    await pass(0);
-    expect(runner.calls).toEqual(['start A', 'start C', 'start D']);
-  });
-
-  it('loads alone: the next one waits, says for which, and says so no more when it loads itself', async () => {
-    await suspected('A', 'D');
-    expect(runner.calls).toEqual(['start A']);
-    expect(house.placement('D', 1)).toEqual({
+  it('are made alone where it ended with these in flight: the next one waits, and says for which until it loads', async () => {
+    await endWhileAllLoad();
+    expect(starts()).toEqual(['start A']);
+    expect(house.placement('C', 1)).toEqual({
       status: 'STARTING',
       progress: 'waiting: A is loading on server',
     });
     await pass(500);
-    expect(runner.calls).toEqual(['start A', 'start D']);
-    expect(house.placement('D', 1)).toEqual({ status: 'STARTING' });
-    await pass(500);
-    expect(house.status()).toEqual(['A 0 RUNNING', 'D 1 RUNNING']);
+    expect(starts()).toEqual(['start A', 'start C']);
+    expect(house.placement('C', 1)).toEqual({ status: 'STARTING' });
+    await pass(1000);
+    expect(house.status()).toEqual(['A 0 RUNNING', 'C 1 RUNNING', 'D 2 RUNNING']);
   });
 
-  it('that waits is stopped at once, and lets the next one load', async () => {
-    await suspected('A', 'C', 'D');
-    expect(runner.calls).toEqual(['start A']);
+  it('are made side by side where it ended with none in flight', async () => {
+    await serving('A', 'C', 'D');
+    runner.end();
+    await pass(0);
+    expect(starts()).toEqual(['start A', 'start C', 'start D']);
+    await pass(500);
+    expect(house.status()).toEqual(['A 0 RUNNING', 'C 1 RUNNING', 'D 2 RUNNING']);
+  });
+
+  it('are not waited for by one that is stopped, and the next one loads', async () => {
+    await endWhileAllLoad();
     const stopped = await house.supervisor.stop('C', 1);
     expect(stopped.placement?.status).toBe('STOPPED');
+    expect(starts()).toEqual(['start A']);
     await pass(500);
-    expect(runner.calls.at(-1)).toBe('start D');
+    expect(starts()).toEqual(['start A', 'start D']);
     await pass(500);
     expect(house.status()).toEqual(['A 0 RUNNING', 'D 2 RUNNING']);
   });
 
-  it('that loads is stopped at once, and lets the next one load', async () => {
-    await suspected('A', 'D');
-    await pass(100);
+  it('give up their turn when they are stopped, and the next one loads', async () => {
+    await endWhileAllLoad();
     await house.supervisor.stop('A', 0);
     await pass(0);
-    expect(runner.calls.filter((call) => call.startsWith('start'))).toEqual(['start A', 'start D']);
-    await pass(500);
-    expect(house.status()).toEqual(['D 1 RUNNING']);
+    expect(starts()).toEqual(['start A', 'start C']);
+    await pass(1000);
+    expect(house.status()).toEqual(['C 1 RUNNING', 'D 2 RUNNING']);
   });
 });
