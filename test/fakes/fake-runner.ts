@@ -8,129 +8,19 @@ import {
   type DeploymentOptions,
   type PlacementObservation,
   type PlacementPhase,
-  Runner,
   type RunnerContext,
   type StopContext,
   type Workload,
 } from '../../src/runners/runner.js';
 import type { SleepContext, SleepLevel } from '../../src/runners/sleep.js';
-
-/** Main process of the server on GPU 0: beyond `pid_max`, so that no process of the host can be taken for it. */
-const FAKE_PID = 5_000_100;
+import { FAKE_PID, RunnerScript } from './runner-script.js';
 
 /** What a sleep and a wake need not know. */
 const NOWHERE = { gpus: [], wanted: () => [] };
 
-type Verb = 'start' | 'stop' | 'force' | 'sleep' | 'wake';
-
-/** A call of `start`, `stop`, `sleep` or `wake` that is under way, for a test to end. */
-export class HeldCall {
-  private settle!: { resolve: () => void; reject: (error: unknown) => void };
-  readonly done: Promise<void>;
-
-  constructor(
-    readonly verb: Verb,
-    readonly deployment: Deployment,
-    /** GPUs to start on, or to let go of. */
-    readonly gpuIds: readonly number[],
-    readonly context: RunnerContext,
-    private readonly takeEffect: () => void,
-  ) {
-    this.done = new Promise((resolve, reject) => {
-      this.settle = { resolve, reject };
-    });
-    this.done.catch(() => undefined);
-  }
-
-  succeed(): void {
-    this.takeEffect();
-    this.settle.resolve();
-  }
-
-  fail(error: Error): void {
-    this.settle.reject(error);
-  }
-}
-
 /** A backend in memory. By itself every start and stop works at once; `hold` and `failNext` take it in hand. */
-export class FakeRunner extends Runner {
+export class FakeRunner extends RunnerScript {
   readonly optionsSchema = z.strictObject({ instances: z.int().min(1).max(8), mode: z.string().optional() });
-  startTimeoutMs = 100_000;
-  stopTimeoutMs = 20_000;
-  measures = false;
-  override sleepTimeoutMs: number | null = 30_000;
-  /** `A 0` for what sleeps. */
-  readonly asleep = new Set<string>();
-  /** The backend does not say what sleeps. */
-  hidesSleep = false;
-
-  /** What the backend serves. */
-  readonly world = new Map<string, Set<number>>();
-  /** `start A [0,1]`, `stop A [0] keep [1]` … in order. */
-  readonly calls: string[] = [];
-  readonly held: HeldCall[] = [];
-  preflightError: Error | undefined;
-  preflightHangs = false;
-  /** Phase of every GPU, whatever the world is. */
-  phase: PlacementPhase | undefined;
-  readonly recycleErrors: Error[] = [];
-  /** Models whose server does not answer. */
-  readonly frozen = new Set<string>();
-  /** Phases of single GPUs. */
-  readonly phases = new Map<number, PlacementPhase>();
-  statusHangs = false;
-  statusError: Error | undefined;
-  statusCalls = 0;
-  ignoresSignals = false;
-  findCalls = 0;
-  /** Nobody can tell which servers there are. */
-  findError: Error | undefined;
-  findHangs = false;
-  readonly removalErrors: Error[] = [];
-  /** Nobody can tell what is served; a string: of a part of it. */
-  adoptionTrouble: Error | string | undefined;
-  adoptionHangs = false;
-  adoptionCalls = 0;
-  /** What models are served with, where it is not the default. */
-  readonly servedOptions = new Map<string, DeploymentOptions>();
-  /** What happens between the call of a removal and its turn. */
-  beforeRemoval: () => Promise<void> = () => Promise.resolve();
-  /** Models whose server does not end by itself. */
-  readonly unending = new Set<string>();
-  /** Models whose server cannot be ended. */
-  readonly immortal = new Set<string>();
-  /** How many GPUs a placement holds, from its own on. */
-  span = 1;
-  /** One server for all models. */
-  isShared = false;
-  /** The server goes on without the model, as one that models share. */
-  serverStays = false;
-
-  /** Seconds of a drain where a stop says nothing. */
-  drain = 0;
-  /** What the backend says of its requests; an Error: it cannot say, `'hangs'`: it does not answer. */
-  work: Workload | null | Error | 'hangs' = null;
-  workloadCalls = 0;
-  /** Patience, ms, of every `stop`. */
-  readonly patience: number[] = [];
-
-  private readonly holding = new Set<Verb>();
-  private readonly failures: Record<Verb, Error[]> = {
-    start: [],
-    stop: [],
-    force: [],
-    sleep: [],
-    wake: [],
-  };
-  private readonly arrivals: (() => void)[] = [];
-  private readonly listeners = new Set<() => void>();
-  private overlap = new Map<string, number>();
-  /** The contract was broken: two calls for one unit at once. */
-  overlapped = false;
-  /** GPUs on which a start is under way, by unit. */
-  private readonly measuring = new Map<string, readonly number[]>();
-  /** The contract was broken: servers that measure free memory came up at once on one GPU. */
-  measuredTogether = false;
 
   constructor(
     readonly models: readonly string[] = ['A', 'B'],
@@ -145,55 +35,6 @@ export class FakeRunner extends Runner {
 
   instancesPerGpu(options: DeploymentOptions): number {
     return this.optionsSchema.parse(options).instances;
-  }
-
-  /** From now on, calls of `verb` last until the test ends them. */
-  hold(verb: Verb): void {
-    this.holding.add(verb);
-  }
-
-  letGo(verb: Verb): void {
-    this.holding.delete(verb);
-    for (const call of this.held.splice(0)) {
-      // Of one that was broken off, nothing comes any more.
-      if (this.ignoresSignals || !call.context.signal.aborted) call.succeed();
-    }
-  }
-
-  failNext(verb: Verb, ...errors: Error[]): void {
-    this.failures[verb].push(...errors);
-  }
-
-  /** The next held call that nobody has taken yet. */
-  async nextCall(verb: Verb): Promise<HeldCall> {
-    for (;;) {
-      const index = this.held.findIndex((call) => call.verb === verb);
-      const [call] = index >= 0 ? this.held.splice(index, 1) : [];
-      if (call) return call;
-      await new Promise<void>((resolve) => this.arrivals.push(resolve));
-    }
-  }
-
-  /** The server of these models dies. */
-  crash(...models: string[]): void {
-    for (const model of models) {
-      this.world.delete(model);
-      for (const each of this.asleep) if (each.startsWith(`${model} `)) this.asleep.delete(each);
-    }
-    this.notify();
-  }
-
-  notify(): void {
-    for (const listener of this.listeners) listener();
-  }
-
-  /** Main process of the server on a GPU, while there is one. */
-  pidOn(gpuId: number): number {
-    return FAKE_PID + gpuId;
-  }
-
-  servedOn(model: string): number[] {
-    return [...(this.world.get(model) ?? [])].sort((a, b) => a - b);
   }
 
   async preflight(_deployment?: Deployment): Promise<void> {
@@ -214,16 +55,6 @@ export class FakeRunner extends Runner {
     }
   }
 
-  private measure(modelName: string, gpuIds: readonly number[]): void {
-    if (!this.measures) return;
-    const isServed = (gpuId: number): boolean => this.world.get(modelName)?.has(gpuId) ?? false;
-    const held = gpuIds.filter((gpuId) => !isServed(gpuId)).flatMap((gpuId) => this.gpusOf(gpuId));
-    const unit = this.unitOf(modelName, gpuIds[0] ?? 0);
-    const others = [...this.measuring].flatMap(([other, gpus]) => (other === unit ? [] : gpus));
-    if (held.some((gpuId) => others.includes(gpuId))) this.measuredTogether = true;
-    this.measuring.set(unit, held);
-  }
-
   override serverNameOf(modelName: string, gpuId: number): string {
     if (this.isShared) return 'server';
     return this.measures ? `server-${modelName}-${gpuId}` : `server-${modelName}`;
@@ -231,10 +62,6 @@ export class FakeRunner extends Runner {
 
   override unitOf(modelName: string, gpuId: number): string {
     return this.isShared ? modelName : super.unitOf(modelName, gpuId);
-  }
-
-  override gpusOf(gpuId: number): readonly number[] {
-    return Array.from({ length: this.span }, (_, index) => gpuId + index);
   }
 
   override measuresFreeMemory(): boolean {
@@ -373,44 +200,9 @@ export class FakeRunner extends Runner {
     });
   }
 
-  onChange(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  get listenerCount(): number {
-    return this.listeners.size;
-  }
-
   private phaseOf(modelName: string, serves: boolean): PlacementPhase {
     if (!serves) return 'absent';
     return this.frozen.has(modelName) ? 'silent' : 'ready';
-  }
-
-  private async perform(
-    verb: Verb,
-    deployment: Deployment,
-    gpuIds: readonly number[],
-    context: RunnerContext,
-    takeEffect: () => void,
-  ): Promise<void> {
-    const unit = this.unitOf(deployment.modelName, gpuIds[0] ?? 0);
-    const running = (this.overlap.get(unit) ?? 0) + 1;
-    this.overlap.set(unit, running);
-    if (running > 1) this.overlapped = true;
-    try {
-      const failure = this.failures[verb].shift();
-      if (failure) throw failure;
-      if (!this.ignoresSignals) context.signal.throwIfAborted();
-      const call = new HeldCall(verb, deployment, gpuIds, context, takeEffect);
-      if (this.holding.has(verb)) {
-        this.held.push(call);
-        for (const arrived of this.arrivals.splice(0)) arrived();
-      } else call.succeed();
-      await (this.ignoresSignals ? call.done : orAborted(call.done, context.signal));
-    } finally {
-      this.overlap.set(unit, (this.overlap.get(unit) ?? 1) - 1);
-    }
   }
 }
 

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FakeEngine } from '../fakes/launcher-engine.js';
 import { ScriptedService } from '../support/scripted-service.js';
-import type { Answer } from '../support/service.js';
+import type { Answer } from '../support/service-client.js';
 import { SocketGate } from '../support/socket-gate.js';
 
 /** A start has 5 s for its checks; a busy machine gets more. What waits for another start takes 10 s and more. */

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { standinVllm } from '../fakes/vllm/standin-vllm.js';
 import { processesOf } from '../support/processes.js';
-import { type Answer, type ServiceSettings, TestService } from '../support/service.js';
+import { type ServiceSettings, TestService } from '../support/service.js';
+import type { Answer } from '../support/service-client.js';
 
 jest.setTimeout(40_000);
 

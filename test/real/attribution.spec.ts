@@ -6,7 +6,8 @@ import { containersOf, docker, engineAnswers, removeContainersOf } from '../supp
 import { NvmlDouble } from '../support/nvml-double.js';
 import { freePorts } from '../support/ports.js';
 import { createRealTriton, TRITON_IMAGE } from '../support/real-triton.js';
-import type { Answer, TestService } from '../support/service.js';
+import type { TestService } from '../support/service.js';
+import type { Answer } from '../support/service-client.js';
 import { SocketGate } from '../support/socket-gate.js';
 
 jest.setTimeout(120_000);

@@ -2,7 +2,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from './ports.js';
-import { type PlacementErrorView, type ServiceSettings, TestService } from './service.js';
+import { type ServiceSettings, TestService } from './service.js';
+import type { PlacementErrorView } from './service-client.js';
 
 /** From RUNNING until the start itself has had its last look at the server, ms: who dies before has failed to start. */
 const SETTLED_MS = 300;

@@ -4,22 +4,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { freePorts } from './ports.js';
+import { type PlacementErrorView, ServiceClient } from './service-client.js';
 import { ServiceProcess } from './service-process.js';
 
 /** Tests and benchmarks run from the top of the repository. */
 const ROOT = process.cwd();
-
-export interface Answer<T = Record<string, unknown>> {
-  readonly status: number;
-  readonly body: T;
-}
-
-/** `error` of a placement, as the status has it. */
-export interface PlacementErrorView {
-  readonly code: string;
-  readonly message: string;
-  readonly log?: readonly string[];
-}
 
 /** How the stand-in treats a model: its `standin.json`. */
 export type StandinSettings = Record<string, unknown>;
@@ -49,19 +38,21 @@ export interface ServiceSettings {
  * The whole service in a process of Node, in a directory of its own, with the stand-in for Triton as its child. `dispose`
  * ends whatever it started.
  */
-export class TestService {
+export class TestService extends ServiceClient {
   private running: ServiceProcess | undefined;
   private output = '';
 
   private constructor(
     readonly directory: string,
-    readonly port: number,
+    port: number,
     readonly tritonPorts: { readonly http: number; readonly grpc: number; readonly metrics: number },
     /** The models of the stand-in have a batch dimension. */
     private readonly hasBatches: boolean,
     private readonly env: Readonly<Record<string, string>>,
     private readonly hasOwnProcess: boolean,
-  ) {}
+  ) {
+    super(port);
+  }
 
   static async create(settings: ServiceSettings = {}): Promise<TestService> {
     const directory = await mkdtemp(join(tmpdir(), 'mic-e2e-'));
@@ -221,51 +212,6 @@ export class TestService {
       .map(Number);
   }
 
-  async get<T = Record<string, unknown>>(path: string): Promise<Answer<T>> {
-    return this.call<T>('GET', path);
-  }
-
-  async call<T = Record<string, unknown>>(
-    method: string,
-    path: string,
-    body?: unknown,
-    headers: Record<string, string> = {},
-  ): Promise<Answer<T>> {
-    try {
-      const response = await fetch(`http://127.0.0.1:${this.port}${path}`, {
-        method,
-        signal: AbortSignal.timeout(30_000),
-        headers: { ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers },
-        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-      });
-      const text = await response.text();
-      return { status: response.status, body: JSON.parse(text === '' ? 'null' : text) as T };
-    } catch (error) {
-      // Jest's realm has another TypeError than fetch: by name, not by class.
-      if ((error as Error).name === 'TypeError') return { status: 0, body: {} as T };
-      throw error;
-    }
-  }
-
-  start(model: string, gpu: number, config?: Record<string, unknown>): Promise<Answer> {
-    return this.call('POST', '/api/v1/models/start', {
-      model_name: model,
-      gpu_id: gpu,
-      ...(config && { config }),
-    });
-  }
-
-  stop(model: string, gpu: number, manner: Record<string, unknown> = {}): Promise<Answer> {
-    return this.call('POST', '/api/v1/models/stop', { model_name: model, gpu_id: gpu, ...manner });
-  }
-
-  /** `MAM@0:RUNNING` for every placement listed, sorted. */
-  async placements(): Promise<string[]> {
-    const { body } =
-      await this.get<{ model_name: string; gpu_id: number; status: string }[]>('/api/v1/models/status');
-    return body.map((item) => `${item.model_name}@${item.gpu_id}:${item.status}`).sort();
-  }
-
   /** `MAM@0` for every placement that is to serve, by the state on disk; sorted. */
   async desired(): Promise<string[]> {
     const text = await readFile(join(this.stateDir, 'desired-state.json'), 'utf8');
@@ -282,12 +228,6 @@ export class TestService {
   async untilRunning(...placements: string[]): Promise<void> {
     const wanted = placements.map((placement) => `${placement}:RUNNING`).sort();
     await this.until(async () => JSON.stringify(await this.placements()) === JSON.stringify(wanted), 15_000);
-  }
-
-  /** The first error among a model's placements. */
-  async errorOf(model: string): Promise<PlacementErrorView | undefined> {
-    const { body } = await this.get<{ error?: PlacementErrorView }[]>(`/api/v1/models/status/${model}`);
-    return Array.isArray(body) ? body.find(({ error }) => error)?.error : undefined;
   }
 
   async untilError(model: string, timeoutMs?: number): Promise<PlacementErrorView> {
