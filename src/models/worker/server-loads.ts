@@ -102,14 +102,11 @@ export class ServerLoads {
     const known = this.deaths.get(server)?.find((at) => at >= readyMs);
     if (known === undefined) this.noteDeath(server, now);
     const diedMs = known ?? now;
-    return this.records.some(
-      (each) =>
-        each.server === server &&
-        each.unit !== unit &&
-        each.beganMs < diedMs &&
-        each.outcome !== 'through' &&
-        (each.endedMs ?? now) >= readyMs,
-    );
+    return this.records
+      .filter((each) => each.server === server && each.unit !== unit && each.beganMs < diedMs)
+      .some(
+        ({ outcome, endedMs = now }) => outcome === undefined || (outcome === 'broken' && endedMs >= readyMs),
+      );
   }
 
   private noteDeath(server: string, atMs: number): void {
