@@ -5,6 +5,7 @@ const ALONE = [
   'test/faults/f12-',
   'test/faults/f21-',
   'test/faults/f22-',
+  'test/faults/f23-',
   'test/faults/engine-hangs',
   'test/faults/server-lanes',
   'test/gpus/nvml-provider',

@@ -8,6 +8,9 @@ import type { RemovalManner } from './unneeded.js';
 /** Lines of a server's log that go into an error. */
 const LOG_TAIL = 20;
 const LAST_WORDS_TIMEOUT_MS = 1000;
+/** Time, ms, that a server which broke off a connection has to be gone. */
+const ENDING_MS = 1000;
+const ENDING_POLL_MS = 20;
 /** Exit codes of signals: 128 and the number of the signal. Above is a program's own, too: 255 is Python's `exit(-1)`. */
 const SIGNALS = { above: 128, last: 128 + 64 };
 
@@ -107,7 +110,7 @@ export abstract class LaunchedServer {
 
   /** How it ended, in one sentence: exit code and last words where there are any. */
   async ending(runId?: string): Promise<Ending> {
-    const info = await this.inspectOrNothing();
+    const info = runId === undefined ? await this.inspectOrNothing() : await this.inspectEnded(runId);
     const earlier = runId === undefined || info?.id === runId ? undefined : this.launcher.exitOf(runId);
     if (earlier) return { ...this.endOf(earlier), isFinal: false, log: [] };
     if (!info) return { sentence: `${this.name} does not run`, exitCode: null, isFinal: false, log: [] };
@@ -211,6 +214,21 @@ export abstract class LaunchedServer {
     cause: unknown,
   ): ServerLostError {
     return new Lost(`${what}: ${sentence}`, { server: this.name, exitCode, log }, { cause });
+  }
+
+  /** A process closes its connections a moment before it is gone, and only then it is known how it ended. */
+  private async inspectEnded(runId: string): Promise<ServerInfo | undefined> {
+    let info: ServerInfo | undefined;
+    const look = async (): Promise<true | undefined> => {
+      info = await this.inspectOrNothing();
+      return info?.running === true && info.id === runId ? undefined : true;
+    };
+    await within({ ms: ENDING_MS }, (signal) =>
+      pollUntil(look, { intervalMs: ENDING_POLL_MS, signal }),
+    ).catch(
+      () => undefined, // it lives on, as far as anybody can tell: that is what is said then
+    );
+    return info;
   }
 
   private async inspectOrNothing(): Promise<ServerInfo | undefined> {
