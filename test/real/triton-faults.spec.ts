@@ -1,59 +1,20 @@
-import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { once } from 'node:events';
+import { expect, it, jest } from '@jest/globals';
 import { cp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { containersOf, docker, engineAnswers, removeContainersOf } from '../support/docker.js';
-import { createRealTriton, TRITON_IMAGE } from '../support/real-triton.js';
-import type { TestService } from '../support/service.js';
+import { containersOf, docker } from '../support/docker.js';
+import {
+  boot,
+  containerName,
+  errorOf,
+  loadsOf,
+  mic,
+  servedAt,
+  useRealTriton,
+  withEngine,
+} from './triton-rig.js';
 
 jest.setTimeout(180_000);
-
-let mic: TestService;
-
-async function boot(...settings: Parameters<typeof createRealTriton>): Promise<void> {
-  mic = await createRealTriton(...settings);
-  await mic.boot();
-}
-
-afterEach(async () => {
-  await mic.dispose();
-  await removeContainersOf(mic.instanceName);
-});
-
-const containerName = (): string => `triton_${mic.instanceName}`;
-
-/** Lines of the only container's log that tell of a load of the model that was completed. */
-async function loadsOf(model: string): Promise<number> {
-  const [container] = await containersOf(mic.instanceName);
-  const log = await docker.getContainer(container?.Id ?? '').logs({ stdout: true, stderr: true });
-  return log.toString().split(`successfully loaded '${model}'`).length - 1;
-}
-
-/** What a Triton serves, and on which GPUs, by its own word: `MAM@0`; sorted. */
-async function servedAt(port: number): Promise<string[]> {
-  const base = `http://127.0.0.1:${port}/v2`;
-  const index = await fetch(`${base}/repository/index`, { method: 'POST' });
-  const rows = (await index.json()) as { name: string; state?: string }[];
-  const ready = rows.filter(({ state }) => state === 'READY').map(({ name }) => name);
-  const placements = await Promise.all(
-    ready.map(async (model) => {
-      const config = await fetch(`${base}/models/${model}/config`);
-      const { instance_group: groups } = (await config.json()) as { instance_group: { name: string }[] };
-      return groups.map(({ name }) => `${model}@${name.replace('gpu_', '')}`);
-    }),
-  );
-  return placements.flat().sort();
-}
-
-async function errorOf(model: string): Promise<{ code: string; message: string } | undefined> {
-  const { body } = await mic.get<{ error?: { code: string; message: string } }[]>(
-    `/api/v1/models/status/${model}`,
-  );
-  return Array.isArray(body) ? body[0]?.error : undefined;
-}
-
-const withEngine = (await engineAnswers()) ? describe : describe.skip;
+useRealTriton();
 
 withEngine('kill -9 of the service, with real Triton', () => {
   it('F1: while a model is STARTING: it becomes RUNNING, with one container and one load', async () => {
@@ -192,81 +153,6 @@ withEngine('F8: a load of real Triton hangs', () => {
     expect((await mic.stop('SlowInfer', 2)).status).toBe(200);
     expect((await mic.infer('MAM', [1, 2, 3, 4])).output).toEqual([3, 5, 7, 9]);
     expect(await containersOf(mic.instanceName)).toHaveLength(1);
-  });
-});
-
-withEngine('what is in the way of real Triton', () => {
-  it('F9: a port that another container has: refused with its name, and nothing is changed', async () => {
-    await boot();
-    const port = mic.tritonPorts.http;
-    const other = await docker.createContainer({
-      Image: TRITON_IMAGE,
-      name: `other_${mic.instanceName}`,
-      Cmd: ['sleep', '600'],
-      ExposedPorts: { [`${port}/tcp`]: {} },
-      HostConfig: {
-        AutoRemove: true,
-        PortBindings: { [`${port}/tcp`]: [{ HostIp: '127.0.0.1', HostPort: String(port) }] },
-      },
-    });
-    try {
-      await other.start();
-      const refused = await mic.start('MAM', 0);
-      expect(refused).toMatchObject({ status: 500, body: { code: 'PORT_IN_USE' } });
-      expect(refused.body.detail).toMatch(
-        new RegExp(`^Port ${port} already in use by container other_${mic.instanceName}`),
-      );
-      expect(await containersOf(mic.instanceName)).toEqual([]);
-      expect(await mic.placements()).toEqual([]);
-    } finally {
-      await other.remove({ force: true });
-    }
-  });
-
-  it('F9: a port that a plain process has: refused with its pid, and nothing is changed', async () => {
-    await boot();
-    const holder = createServer();
-    holder.listen(mic.tritonPorts.metrics, '127.0.0.1');
-    await once(holder, 'listening');
-    try {
-      const refused = await mic.start('MAM', 0);
-      expect(refused).toMatchObject({ status: 500, body: { code: 'PORT_IN_USE' } });
-      expect(refused.body.detail).toMatch(
-        new RegExp(`^Port ${mic.tritonPorts.metrics} already in use by process ${process.pid}`),
-      );
-      expect(await containersOf(mic.instanceName)).toEqual([]);
-    } finally {
-      holder.close();
-    }
-    expect((await mic.start('MAM', 0)).status).toBe(202);
-  });
-
-  it("F10: its name on a container that isn't ours: refused, and theirs is not touched", async () => {
-    await boot();
-    const theirs = await docker.createContainer({
-      Image: TRITON_IMAGE,
-      name: containerName(),
-      Cmd: ['sleep', '600'],
-    });
-    try {
-      await theirs.start();
-      const before = await theirs.inspect();
-      expect(await mic.start('MAM', 0)).toMatchObject({ status: 500, body: { code: 'NAME_TAKEN' } });
-      const after = await theirs.inspect();
-      expect(after.State).toEqual(before.State);
-      expect(after.Id).toBe(before.Id);
-      expect(await mic.placements()).toEqual([]);
-    } finally {
-      await theirs.remove({ force: true });
-    }
-  });
-
-  it('F11: an image without tritonserver: an ERROR that names it and says so', async () => {
-    await boot({ image_name: 'mic-test/no-tritonserver:1' }, { restart: { max_attempts: 1 } });
-    await mic.start('MAM', 0);
-    await mic.until(async () => (await errorOf('MAM')) !== undefined, 30_000);
-    expect((await errorOf('MAM'))?.message).toMatch(/tritonserver|command not found/);
-    await mic.until(async () => (await containersOf(mic.instanceName)).length === 0, 30_000);
   });
 });
 
