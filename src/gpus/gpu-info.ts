@@ -1,5 +1,5 @@
 import type { GpuSample } from './gpu-provider.js';
-import type { GpuTenant } from './gpu-tenants.js';
+import type { GpuOccupant } from './gpu-occupants.js';
 import type { GpuInfo, GpuProcessInfo } from './gpus.dto.js';
 import type { ProcessOwner } from './process-owners.js';
 
@@ -12,17 +12,17 @@ export interface Attribution extends ProcessOwner {
 /** A reading as the API shows it. */
 export function toGpuInfo(
   sample: GpuSample,
-  tenants: readonly GpuTenant[],
+  occupants: readonly GpuOccupant[],
   owners: ReadonlyMap<number, Attribution>,
 ): GpuInfo {
-  const here = tenants.filter((tenant) => tenant.gpuId === sample.id);
+  const here = occupants.filter((occupant) => occupant.gpuId === sample.id);
   return {
     id: sample.id,
     memory_usage: percent(sample.memoryUsedMiB, sample.memoryTotalMiB),
     power_draw: oneDecimal(sample.powerDraw),
     processes: sample.processes.map((process): GpuProcessInfo => {
       const owner = owners.get(process.pid);
-      const served = owner ? here.filter((tenant) => isOf(tenant, owner)) : [];
+      const served = owner ? here.filter((occupant) => isOf(occupant, owner)) : [];
       return {
         pid: process.pid,
         name: process.name,
@@ -46,9 +46,9 @@ export function toGpuInfo(
   };
 }
 
-function isOf(tenant: GpuTenant, { serverName, serverPid }: Attribution): boolean {
-  if (serverPid !== null) return tenant.pid === serverPid;
-  return typeof serverName === 'string' && tenant.serverName === serverName;
+function isOf(occupant: GpuOccupant, { serverName, serverPid }: Attribution): boolean {
+  if (serverPid !== null) return occupant.pid === serverPid;
+  return typeof serverName === 'string' && occupant.serverName === serverName;
 }
 
 function isManaged({ serverName, serverPid }: Attribution): boolean | null {

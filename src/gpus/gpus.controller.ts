@@ -3,7 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiErrors } from '../common/http/api-errors.js';
 import { type Attribution, toGpuInfo } from './gpu-info.js';
 import type { GpuSample } from './gpu-provider.js';
-import { type GpuTenant, GpuTenants } from './gpu-tenants.js';
+import { type GpuOccupant, GpuOccupants } from './gpu-occupants.js';
 import { GpuInfo } from './gpus.dto.js';
 import { GpusService } from './gpus.service.js';
 import { ProcessOwners } from './process-owners.js';
@@ -14,7 +14,7 @@ import { nearestAncestor } from '../host/process-parent.js';
 export class GpusController {
   constructor(
     private readonly gpus: GpusService,
-    private readonly tenants: GpuTenants,
+    private readonly occupants: GpuOccupants,
     private readonly owners: ProcessOwners,
   ) {}
 
@@ -30,16 +30,16 @@ export class GpusController {
   })
   async list(): Promise<GpuInfo[]> {
     const samples = await this.gpus.list();
-    const tenants = this.tenants.list();
-    const owners = await this.attribute(samples, tenants);
-    return samples.map((sample) => toGpuInfo(sample, tenants, owners));
+    const occupants = this.occupants.list();
+    const owners = await this.attribute(samples, occupants);
+    return samples.map((sample) => toGpuInfo(sample, occupants, owners));
   }
 
   private async attribute(
     samples: readonly GpuSample[],
-    tenants: readonly GpuTenant[],
+    occupants: readonly GpuOccupant[],
   ): Promise<Map<number, Attribution>> {
-    const roots = new Set(tenants.flatMap(({ pid }) => (pid === null ? [] : [pid])));
+    const roots = new Set(occupants.flatMap(({ pid }) => (pid === null ? [] : [pid])));
     const pids = new Set(samples.flatMap((sample) => sample.processes.map((process) => process.pid)));
     const found = await Promise.all(
       [...pids].map(async (pid): Promise<[number, Attribution]> => {

@@ -3,17 +3,17 @@ import { Clock } from '../common/clock.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
 import { GpuProvider } from './gpu-provider.js';
-import { GpuTenants } from './gpu-tenants.js';
+import { GpuOccupants } from './gpu-occupants.js';
 import { GpusController } from './gpus.controller.js';
 import { GpusService } from './gpus.service.js';
 import { LaunchersModule } from '../launchers/launchers.module.js';
 import { ProcessOwners } from './process-owners.js';
 
 /** Nothing is loaded or read before the first sample: a service without a driver starts all the same. */
-async function createProvider({ gpus }: Config, tenants: GpuTenants, clock: Clock): Promise<GpuProvider> {
+async function createProvider({ gpus }: Config, occupants: GpuOccupants, clock: Clock): Promise<GpuProvider> {
   if (gpus.source === 'simulated') {
     const { SimulatedGpuProvider } = await import('./simulated/simulated-gpu-provider.js');
-    return new SimulatedGpuProvider(gpus.simulated, tenants);
+    return new SimulatedGpuProvider(gpus.simulated, occupants);
   }
   const { NvmlGpuProvider } = await import('./nvml/nvml-gpu-provider.js');
   return new NvmlGpuProvider({ library: gpus.nvml_library, timeoutMs: gpus.sample_timeout_ms }, clock);
@@ -23,11 +23,11 @@ async function createProvider({ gpus }: Config, tenants: GpuTenants, clock: Cloc
   imports: [LaunchersModule],
   controllers: [GpusController],
   providers: [
-    GpuTenants,
+    GpuOccupants,
     GpusService,
     ProcessOwners,
-    { provide: GpuProvider, useFactory: createProvider, inject: [CONFIG, GpuTenants, Clock] },
+    { provide: GpuProvider, useFactory: createProvider, inject: [CONFIG, GpuOccupants, Clock] },
   ],
-  exports: [GpusService, GpuTenants, ProcessOwners],
+  exports: [GpusService, GpuOccupants, ProcessOwners],
 })
 export class GpusModule {}

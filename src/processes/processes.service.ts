@@ -4,7 +4,7 @@ import { messageOf } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
-import { GpuTenants } from '../gpus/gpu-tenants.js';
+import { GpuOccupants } from '../gpus/gpu-occupants.js';
 import { GpusService } from '../gpus/gpus.service.js';
 import { type CertainOwner, ProcessOwners } from '../gpus/process-owners.js';
 import { Supervisor } from '../models/supervisor/supervisor.js';
@@ -57,7 +57,7 @@ export class ProcessesService {
   constructor(
     private readonly host: HostProcesses,
     private readonly gpus: GpusService,
-    private readonly tenants: GpuTenants,
+    private readonly occupants: GpuOccupants,
     private readonly owners: ProcessOwners,
     @Inject(Supervisor) private readonly servers: ServerEnds,
     @Inject(CONFIG) private readonly config: Config,
@@ -160,10 +160,10 @@ export class ProcessesService {
 
   /** The server whose main process `pid` is, or descends from. */
   private async servedBy(pid: number): Promise<string | null> {
-    const tenants = this.tenants.list();
-    const mainPids = new Set(tenants.flatMap((each) => each.pid ?? []));
+    const occupants = this.occupants.list();
+    const mainPids = new Set(occupants.flatMap((each) => each.pid ?? []));
     const mainPid = await this.host.nearestAncestor(pid, mainPids);
-    return tenants.find((each) => each.pid !== null && each.pid === mainPid)?.serverName ?? null;
+    return occupants.find((each) => each.pid !== null && each.pid === mainPid)?.serverName ?? null;
   }
 
   /** Requests for the same process share one end: one SIGTERM, one grace. Nobody's hanging up ends it early. */

@@ -4,7 +4,7 @@ import type { Logger } from '../../src/common/logging/logger.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import type { Config } from '../../src/config/schema.js';
 import { type GpuProcess, GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
-import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
+import { GpuOccupants } from '../../src/gpus/gpu-occupants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { Catalog } from '../../src/models/deployment/catalog.js';
 import type { PlacementTransition } from '../../src/models/deployment/placement.js';
@@ -94,7 +94,7 @@ export class FakeGpuProvider extends GpuProvider {
 export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly clock = new FakeClock();
   readonly gpus = new FakeGpuProvider();
-  readonly tenants = new GpuTenants();
+  readonly gpuOccupants = new GpuOccupants();
   readonly lines: Record<string, unknown>[];
   readonly transitions: PlacementTransition[] = [];
   readonly catalog: Catalog;
@@ -138,7 +138,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       adoption,
       onGpus,
       this.shutdown,
-      this.tenants,
+      this.gpuOccupants,
     );
     this.learner = new MemoryLearner(
       this.supervisor,

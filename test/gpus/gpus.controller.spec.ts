@@ -1,4 +1,4 @@
-import { GpuTenants, type GpuTenant } from '../../src/gpus/gpu-tenants.js';
+import { GpuOccupants, type GpuOccupant } from '../../src/gpus/gpu-occupants.js';
 import { pino } from 'pino';
 import { type Attribution, toGpuInfo } from '../../src/gpus/gpu-info.js';
 import { GpusController } from '../../src/gpus/gpus.controller.js';
@@ -10,7 +10,7 @@ import { AwayRegistry } from '../fakes/away-registry.js';
 import { configWith, FakeClock, ManualProvider, sample } from './rig.js';
 import { facts } from '../processes/rig.js';
 
-function tenant(over: Partial<GpuTenant> = {}): GpuTenant {
+function occupant(over: Partial<GpuOccupant> = {}): GpuOccupant {
   return {
     modelName: 'MAM',
     gpuId: 0,
@@ -62,11 +62,11 @@ describe('a GPU in the API', () => {
 
   it('says which process serves which model on this GPU', () => {
     const processes = [100, 101, 200, 300].map((pid) => ({ pid, name: `p${pid}`, memoryMiB: pid + 0.4 }));
-    const tenants = [
-      tenant(),
-      tenant({ modelName: 'FastFitAll', placement: 'FastFitAll@1' }),
-      tenant({ modelName: 'elsewhere', gpuId: 1 }),
-      tenant({ modelName: 'other', gpuId: 1, pid: 200 }),
+    const occupants = [
+      occupant(),
+      occupant({ modelName: 'FastFitAll', placement: 'FastFitAll@1' }),
+      occupant({ modelName: 'elsewhere', gpuId: 1 }),
+      occupant({ modelName: 'other', gpuId: 1, pid: 200 }),
     ];
     const owners = new Map<number, Attribution>([
       [100, { ...NOBODY, serverPid: 100, user: 'root' }],
@@ -76,7 +76,7 @@ describe('a GPU in the API', () => {
     ]);
     const nothing = { model_name: null, placement: null, container: null, owner: null };
     const both = { model_name: 'FastFitAll, MAM', placement: 'FastFitAll@1, MAM@0', managed: true };
-    expect(toGpuInfo(sample({ processes }), tenants, owners).processes).toEqual([
+    expect(toGpuInfo(sample({ processes }), occupants, owners).processes).toEqual([
       { pid: 100, name: 'p100', gpu_memory_usage: 100, ...nothing, ...both, owner: 'root' },
       { pid: 101, name: 'p101', gpu_memory_usage: 101, ...nothing, ...both },
       { pid: 200, name: 'p200', gpu_memory_usage: 200, ...nothing, managed: true },
@@ -95,9 +95,9 @@ describe('a GPU in the API', () => {
   it('goes by the server’s name where a process descends from nobody that is known', () => {
     const processes = [{ pid: 7, name: 'VLLM::EngineCore', memoryMiB: 10 }];
     const of = (serverName: string) => new Map([[7, { ...NOBODY, serverName }]]);
-    const [ours] = toGpuInfo(sample({ processes }), [tenant()], of('triton_server')).processes;
+    const [ours] = toGpuInfo(sample({ processes }), [occupant()], of('triton_server')).processes;
     expect(ours).toMatchObject({ model_name: 'MAM', placement: 'MAM@0', managed: true });
-    const [orphan] = toGpuInfo(sample({ processes }), [tenant()], of('forgotten')).processes;
+    const [orphan] = toGpuInfo(sample({ processes }), [occupant()], of('forgotten')).processes;
     expect(orphan).toMatchObject({ model_name: null, placement: null, managed: true });
   });
 });
@@ -123,14 +123,14 @@ describe("a server's process", () => {
 describe('GET /api/v1/gpus', () => {
   it("attributes a child of a server to the server's model", async () => {
     const provider = new ManualProvider();
-    const tenants = new GpuTenants();
+    const occupants = new GpuOccupants();
     // This test's own parent stands for a server: a process whose parent is certain.
-    tenants.replace([tenant({ pid: process.ppid })]);
+    occupants.replace([occupant({ pid: process.ppid })]);
     const config = configWith();
     const owners = new ProcessOwners(new LauncherRegistry(config), new FakeClock(), pino({ enabled: false }));
     const controller = new GpusController(
       new GpusService(provider, new FakeClock(), config),
-      tenants,
+      occupants,
       owners,
     );
     const answer = controller.list();
@@ -147,7 +147,7 @@ describe('GET /api/v1/gpus', () => {
     const clock = new FakeClock();
     const owners = new ProcessOwners(launchers, clock, pino({ enabled: false }));
     const gpus = new GpusService(provider, clock, config);
-    const controller = new GpusController(gpus, new GpuTenants(), owners);
+    const controller = new GpusController(gpus, new GpuOccupants(), owners);
     const ask = async (): Promise<unknown> => {
       const answer = controller.list();
       provider.gives(sample({ processes: [{ pid: process.pid, name: 'node', memoryMiB: null }] }));

@@ -1,10 +1,10 @@
 import { SimulatedGpuProvider } from '../../src/gpus/simulated/simulated-gpu-provider.js';
-import { type GpuTenant, GpuTenants } from '../../src/gpus/gpu-tenants.js';
+import { type GpuOccupant, GpuOccupants } from '../../src/gpus/gpu-occupants.js';
 
 const simulation = { count: 2, memory_total_mib: 10_000, power_limit_w: 300, instance_memory_mib: 1000 };
 const signal = new AbortController().signal;
 
-function tenant(over: Partial<GpuTenant>): GpuTenant {
+function occupant(over: Partial<GpuOccupant>): GpuOccupant {
   return {
     modelName: 'MAM',
     gpuId: 0,
@@ -17,11 +17,11 @@ function tenant(over: Partial<GpuTenant>): GpuTenant {
 }
 
 describe('simulated GPUs', () => {
-  const tenants = new GpuTenants();
-  const provider = new SimulatedGpuProvider(simulation, tenants);
+  const occupants = new GpuOccupants();
+  const provider = new SimulatedGpuProvider(simulation, occupants);
 
   beforeEach(() => {
-    tenants.replace([]);
+    occupants.replace([]);
   });
 
   it('idle when nothing is placed on them', async () => {
@@ -40,7 +40,7 @@ describe('simulated GPUs', () => {
   });
 
   it('react to what is placed on them, and on no other GPU', async () => {
-    tenants.replace([tenant({ instances: 4 })]);
+    occupants.replace([occupant({ instances: 4 })]);
     const [busy, idle] = await provider.sample(signal);
     expect(busy).toMatchObject({
       memoryUsedMiB: 4016,
@@ -54,10 +54,10 @@ describe('simulated GPUs', () => {
   });
 
   it('show a shared server as one process, and none while a server has no pid', async () => {
-    tenants.replace([
-      tenant({ instances: 2 }),
-      tenant({ modelName: 'FastFitAll' }),
-      tenant({ modelName: 'chane_face', pid: null, serverName: null }),
+    occupants.replace([
+      occupant({ instances: 2 }),
+      occupant({ modelName: 'FastFitAll' }),
+      occupant({ modelName: 'chane_face', pid: null, serverName: null }),
     ]);
     const [gpu] = await provider.sample(signal);
     expect(gpu?.processes).toEqual([{ pid: 100, name: 'tritonserver', memoryMiB: 3000 }]);
@@ -65,7 +65,7 @@ describe('simulated GPUs', () => {
   });
 
   it('never hold more than they have', async () => {
-    tenants.replace([tenant({ instances: 50 })]);
+    occupants.replace([occupant({ instances: 50 })]);
     const [gpu] = await provider.sample(signal);
     expect(gpu).toMatchObject({ memoryUsedMiB: 10_000, utilization: 96 });
     expect(gpu?.powerDraw).toBeLessThan(300);

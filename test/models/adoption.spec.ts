@@ -50,7 +50,7 @@ describe('after the state was set aside', () => {
     expect(house.store.saved.get('B')?.options).toEqual({ instances: 7 });
     expect(house.store.adoption).toBeUndefined();
     expect(said('a model that serves is taken up')).toHaveLength(2);
-    expect(house.tenants.list()).toHaveLength(4);
+    expect(house.gpuOccupants.list()).toHaveLength(4);
     await time(300);
     expect(house.orphans.list()).toEqual([]);
     expect(runner.calls).toEqual([]);

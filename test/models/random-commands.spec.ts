@@ -176,7 +176,7 @@ function expectAgreement(house: House): void {
     );
     expect(house.runner.servedOn(name)).toEqual(running);
   }
-  expect(house.tenants.list().map(({ modelName, gpuId: id }) => `${modelName} ${id} RUNNING`)).toEqual(
+  expect(house.gpuOccupants.list().map(({ modelName, gpuId: id }) => `${modelName} ${id} RUNNING`)).toEqual(
     house.status().filter((line) => line.endsWith('RUNNING')),
   );
   const sleepers = house.supervisor

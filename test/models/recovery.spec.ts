@@ -38,7 +38,7 @@ describe('after a restart of the service', () => {
     const house = await House.withMemory({ state }).boot();
     expect(house.runner.calls).toEqual(['start A [0]']);
     expect(house.status()).toEqual(['A 0 RUNNING']);
-    expect(house.tenants.list()).toMatchObject([{ modelName: 'A', gpuId: 0, instances: 5 }]);
+    expect(house.gpuOccupants.list()).toMatchObject([{ modelName: 'A', gpuId: 0, instances: 5 }]);
   });
 
   it('what the backend is still starting is waited for, and given up in the end', async () => {

@@ -126,12 +126,12 @@ it('the end of the service does not wait for memory, and the next run releases a
   expect(house.store.wanted()).toEqual({ A: ['0 release'] });
 });
 
-it('a placement whose backend has let go is no tenant of the GPU while its memory is looked after', async () => {
-  expect(house.tenants.list()).toHaveLength(1);
+it('a placement whose backend has let go is no occupant of the GPU while its memory is looked after', async () => {
+  expect(house.gpuOccupants.list()).toHaveLength(1);
   house.gpus.processes.set(0, [holds(serverPid(), 8192)]);
   const stopping = stop();
   await pass(500);
-  expect(house.tenants.list()).toEqual([]);
+  expect(house.gpuOccupants.list()).toEqual([]);
   house.gpus.processes.delete(0);
   await pass(200);
   await stopping;

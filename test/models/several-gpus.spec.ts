@@ -44,7 +44,7 @@ describe('a placement over several GPUs', () => {
       { gpu_id: 1, gpu_ids: [1, 2], status: 'RUNNING' },
       { gpu_id: 2, gpu_ids: [1, 2], status: 'RUNNING' },
     ]);
-    expect(house.tenants.list()).toMatchObject([
+    expect(house.gpuOccupants.list()).toMatchObject([
       { gpuId: 1, placement: 'A@1', pid: runner.pidOn(1) },
       { gpuId: 2, placement: 'A@1', pid: runner.pidOn(1) },
     ]);

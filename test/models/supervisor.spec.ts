@@ -5,18 +5,18 @@ import { start, stop, useTwoBackends } from './supervisor-rig.js';
 
 useTwoBackends();
 
-describe('the tenants of the GPUs', () => {
+describe('the occupants of the GPUs', () => {
   it('are the placements that run or start', async () => {
     await house.running('A', 0);
     await house.supervisor.start('C', 1, {});
     await settled();
     await house.probe();
-    expect(house.tenants.list()).toEqual([
+    expect(house.gpuOccupants.list()).toEqual([
       { modelName: 'A', gpuId: 0, placement: 'A@0', pid: 5_000_100, serverName: 'server-A', instances: 2 },
       { modelName: 'C', gpuId: 1, placement: 'C@1', pid: 5_000_101, serverName: 'server-C', instances: 2 },
     ]);
     await stop('A', 0);
-    expect(house.tenants.list().map((tenant) => tenant.modelName)).toEqual(['C']);
+    expect(house.gpuOccupants.list().map((occupant) => occupant.modelName)).toEqual(['C']);
   });
 });
 

@@ -68,8 +68,8 @@ describe('a process, while the Engine does not say whose it is', () => {
 
   it('is asked about anew as soon as it is back, whatever it said before', async () => {
     const { pid } = await children.start(SCRIPTS.polite);
-    const { service, servers, tenants } = house();
-    tenants.replace([
+    const { service, servers, occupants } = house();
+    occupants.replace([
       { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: null, serverName: 'triton', instances: 1 },
     ]);
     await expect(service.end(pid, NOBODY)).rejects.toMatchObject({ code: 'PROCESS_OWNER_UNKNOWN' });
@@ -88,8 +88,8 @@ describe('a process, while the Engine does not say whose it is', () => {
     const { pid: server, line } = await children.start(SCRIPTS.negligentParent);
     const child = Number(line);
     children.own(child);
-    const { service, servers, tenants } = house();
-    tenants.replace([
+    const { service, servers, occupants } = house();
+    occupants.replace([
       { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: server, serverName: 'triton', instances: 1 },
     ]);
     const { processes, isComplete, placements } = await service.foresee(child);

@@ -20,14 +20,14 @@ describe('DELETE /api/v1/processes/{pid}', () => {
   const sent: SentSignal[] = [];
   let app: NestExpressApplication;
   let port: number;
-  let tenants: ReturnType<typeof rig>['tenants'];
+  let occupants: ReturnType<typeof rig>['occupants'];
 
   beforeAll(async () => {
     const made = rig(
       guarded((pid) => children.has(pid), sent),
       { term_grace_seconds: 0.2 },
     );
-    tenants = made.tenants;
+    occupants = made.occupants;
     const module = await Test.createTestingModule({
       controllers: [ProcessesController],
       providers: [
@@ -135,7 +135,7 @@ describe('DELETE /api/v1/processes/{pid}', () => {
 
   it('names what its server served, and says that it stays down', async () => {
     const { pid } = await children.start(SCRIPTS.polite);
-    tenants.replace(
+    occupants.replace(
       [0, 1].map((gpuId) => ({
         modelName: 'MAM',
         gpuId,
@@ -147,7 +147,7 @@ describe('DELETE /api/v1/processes/{pid}', () => {
     );
     const foreseen = await remove(`/api/v1/processes/${pid}?dry_run=true`);
     const { body } = await end(pid);
-    tenants.replace([]);
+    occupants.replace([]);
     expect(foreseen).toEqual({
       status: 200,
       body: {

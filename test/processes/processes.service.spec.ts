@@ -110,8 +110,8 @@ describe('real processes', () => {
     const child = Number(line);
     children.own(child);
     const { pid: other } = await children.start(SCRIPTS.polite);
-    const { service, servers, tenants } = rig(system(), { scope: 'managed' });
-    tenants.replace([
+    const { service, servers, occupants } = rig(system(), { scope: 'managed' });
+    occupants.replace([
       { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: server, serverName: 'triton', instances: 1 },
     ]);
     await expect(service.end(other, NOBODY)).rejects.toThrow(ProcessOutOfScopeError);
@@ -126,9 +126,9 @@ describe('real processes', () => {
 
   it('one that its server’s owner knows, though its parent is gone, ends with the server', async () => {
     const { pid } = await children.start(SCRIPTS.polite);
-    const { service, servers, owners, tenants } = rig(system());
+    const { service, servers, owners, occupants } = rig(system());
     owners.told.set(pid, { serverName: 'triton', container: 'triton', user: 'root' });
-    tenants.replace([
+    occupants.replace([
       { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: null, serverName: 'triton', instances: 1 },
     ]);
     await expect(service.end(pid, NOBODY)).resolves.toMatchObject({ placements: ['MAM@0'] });
@@ -151,7 +151,7 @@ describe('real processes', () => {
 
   it('a dry run says what would be hit, refuses what would be refused, and signals nobody', async () => {
     const { pid } = await children.start(SCRIPTS.polite);
-    const { service, servers, owners, tenants } = rig(system());
+    const { service, servers, owners, occupants } = rig(system());
     await expect(service.foresee(pid)).resolves.toEqual({
       serverName: null,
       container: null,
@@ -161,7 +161,7 @@ describe('real processes', () => {
       placements: [],
     });
     owners.told.set(pid, { serverName: 'triton', container: 'c', user: 'root' });
-    tenants.replace([
+    occupants.replace([
       { modelName: 'MAM', gpuId: 0, placement: 'MAM@0', pid: null, serverName: 'triton', instances: 1 },
     ]);
     await expect(service.foresee(pid)).resolves.toEqual({

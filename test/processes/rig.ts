@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/load-config.js';
 import { backends } from '../../src/runners/backends.js';
 import type { Config } from '../../src/config/schema.js';
 import { GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
-import { GpuTenants } from '../../src/gpus/gpu-tenants.js';
+import { GpuOccupants } from '../../src/gpus/gpu-occupants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { type CertainOwner, ProcessOwners } from '../../src/gpus/process-owners.js';
 import { LauncherRegistry } from '../../src/launchers/launcher-registry.js';
@@ -97,10 +97,10 @@ class ToldServers implements ServerEnds {
   readonly ended: string[] = [];
   failure: Error | undefined;
 
-  constructor(private readonly tenants: GpuTenants) {}
+  constructor(private readonly occupants: GpuOccupants) {}
 
   placementsOn(serverName: string): string[] {
-    const here = this.tenants.list().filter((tenant) => tenant.serverName === serverName);
+    const here = this.occupants.list().filter((occupant) => occupant.serverName === serverName);
     return here.map(({ modelName, gpuId }) => `${modelName}@${gpuId}`);
   }
 
@@ -128,7 +128,7 @@ export interface Rig {
   readonly service: ProcessesService;
   readonly owners: ToldOwners;
   readonly servers: ToldServers;
-  readonly tenants: GpuTenants;
+  readonly occupants: GpuOccupants;
   readonly config: Config;
   readonly logger: Logger;
   readonly log: Record<string, unknown>[];
@@ -157,14 +157,14 @@ export function rig(
   });
   const logger = pino({ base: null, formatters: { level: (level) => ({ level }) } }, lines);
   const clock = new SystemClock();
-  const tenants = new GpuTenants();
+  const occupants = new GpuOccupants();
   const gpus = new GpusService(new FixedGpus(samples), clock, config);
   const owners = new ToldOwners(new LauncherRegistry(config), clock, logger);
   const asked = launchers ? new ProcessOwners(launchers, clock, logger) : owners;
-  const servers = new ToldServers(tenants);
+  const servers = new ToldServers(occupants);
   const host = new HostProcesses(system);
-  const service = new ProcessesService(host, gpus, tenants, asked, servers, config, logger);
-  return { service, tenants, owners, servers, config, logger, log };
+  const service = new ProcessesService(host, gpus, occupants, asked, servers, config, logger);
+  return { service, occupants, owners, servers, config, logger, log };
 }
 
 export const NOBODY = { from: '127.0.0.1', request: 'test' };

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/schema.js';
 import type { GpuProcess, GpuSample } from '../gpu-provider.js';
-import type { GpuTenant } from '../gpu-tenants.js';
+import type { GpuOccupant } from '../gpu-occupants.js';
 
 type Simulation = Config['gpus']['simulated'];
 
@@ -16,9 +16,9 @@ const MAX_UTILIZATION = 96;
  * The reading of an invented GPU that has `placed` on it. The same placements always give the same reading. One without a
  * process holds nothing yet, so that the memory in use is that of the processes listed.
  */
-export function simulatedGpu(id: number, simulation: Simulation, placed: readonly GpuTenant[]): GpuSample {
-  const tenants = placed.filter(({ pid }) => pid !== null);
-  const instances = tenants.reduce((sum, tenant) => sum + tenant.instances, 0);
+export function simulatedGpu(id: number, simulation: Simulation, placed: readonly GpuOccupant[]): GpuSample {
+  const occupants = placed.filter(({ pid }) => pid !== null);
+  const instances = occupants.reduce((sum, occupant) => sum + occupant.instances, 0);
   const total = simulation.memory_total_mib;
   const utilization = Math.min(MAX_UTILIZATION, instances * INSTANCE_UTILIZATION);
   const load = utilization / 100;
@@ -32,15 +32,15 @@ export function simulatedGpu(id: number, simulation: Simulation, placed: readonl
     temperature: Math.round(IDLE_TEMPERATURE + load * (FULL_LOAD_TEMPERATURE - IDLE_TEMPERATURE)),
     powerDraw: simulation.power_limit_w * (IDLE_POWER_SHARE + load * (1 - IDLE_POWER_SHARE)),
     powerLimit: simulation.power_limit_w,
-    processes: processesOf(tenants, simulation.instance_memory_mib),
+    processes: processesOf(occupants, simulation.instance_memory_mib),
     simulated: true,
   };
 }
 
 /** One process per pid: a shared server holds the memory of all its models. */
-function processesOf(tenants: readonly GpuTenant[], instanceMemoryMiB: number): GpuProcess[] {
+function processesOf(occupants: readonly GpuOccupant[], instanceMemoryMiB: number): GpuProcess[] {
   const processes = new Map<number, { pid: number; name: string; memoryMiB: number }>();
-  for (const { pid, serverName, modelName, instances } of tenants) {
+  for (const { pid, serverName, modelName, instances } of occupants) {
     if (pid === null) continue;
     const process = processes.get(pid) ?? { pid, name: serverName ?? modelName, memoryMiB: 0 };
     process.memoryMiB += instances * instanceMemoryMiB;

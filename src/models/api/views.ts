@@ -1,6 +1,6 @@
 import type { DomainError } from '../../common/errors.js';
 import type { PlacementError } from '../../state/desired-state.js';
-import type { DeploymentState, HeldGpu } from '../deployment/deployment-state.js';
+import type { DeploymentState, OccupiedGpu } from '../deployment/deployment-state.js';
 import type {
   ModelInstanceInfo,
   ModelStatusItem,
@@ -39,16 +39,16 @@ export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
 }
 
 /** A held GPU as the API's status lists show it. */
-export function toStatusItem(deployment: DeploymentState, held: HeldGpu): ModelStatusItem {
+export function toStatusItem(deployment: DeploymentState, held: OccupiedGpu): ModelStatusItem {
   return { model_name: deployment.modelName, model_type: deployment.backend, ...toItem(held) };
 }
 
-function toPlacementInfo(held: HeldGpu): PlacementInfo {
+function toPlacementInfo(held: OccupiedGpu): PlacementInfo {
   const { pid, port } = held.placement;
   return { ...toItem(held), pid, port };
 }
 
-function toItem({ gpuId, placement }: HeldGpu): Omit<PlacementItem, never> {
+function toItem({ gpuId, placement }: OccupiedGpu): Omit<PlacementItem, never> {
   return {
     gpu_id: gpuId,
     ...severalGpus(placement.gpuIds),

@@ -3,7 +3,7 @@ import type { DesiredDeployment, DesiredPlacement } from '../../state/desired-st
 import { Placement } from './placement.js';
 
 /** A GPU, and the placement that holds it. */
-export interface HeldGpu {
+export interface OccupiedGpu {
   readonly gpuId: number;
   readonly placement: Placement;
 }
@@ -118,7 +118,7 @@ export class DeploymentState {
   }
 
   /** What a caller sees: every GPU that is held, by GPU; what is wanted hides what is being released. */
-  visible(): HeldGpu[] {
+  visible(): OccupiedGpu[] {
     const held = [...this.releasing.values(), ...this.serving.values()].flatMap((placement) =>
       placement.gpuIds.map((gpuId) => [gpuId, placement] as const),
     );

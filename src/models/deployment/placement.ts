@@ -2,7 +2,7 @@ import { DomainError, messageOf } from '../../common/errors.js';
 import type { PlacementError } from '../../state/desired-state.js';
 import { nextStatus, type PlacementEvent, type PlacementStatus } from './placement-state.js';
 
-/** A change of a placement: the one stream that logs, status, GPU tenants and metrics read from. */
+/** A change of a placement: the one stream that logs, status, GPU occupants and metrics read from. */
 export interface PlacementTransition {
   readonly modelName: string;
   readonly backend: string;
@@ -27,7 +27,7 @@ export interface ReleasedMemory {
 type Leaving = 'draining' | 'stopping' | 'proving';
 
 /**
- * The state of a placement: status, tenants, occupants and views follow from it alone.
+ * The state of a placement: status, occupants, occupants and views follow from it alone.
  *
  * | kind | status | the placement |
  * |---|---|---|

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { GpuTenant } from '../../gpus/gpu-tenants.js';
+import type { GpuOccupant } from '../../gpus/gpu-occupants.js';
 import { Catalog } from '../deployment/catalog.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { Placement } from '../deployment/placement.js';
@@ -25,8 +25,8 @@ export class OnGpus {
   }
 
   /** What runs or starts. */
-  tenants(): GpuTenant[] {
-    return this.states.placed().flatMap((state) => tenantsOf(state, this.catalog));
+  shown(): GpuOccupant[] {
+    return this.states.placed().flatMap((state) => shownOf(state, this.catalog));
   }
 }
 
@@ -52,7 +52,7 @@ function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[
 }
 
 /** What of a deployment the GPUs are to know: what runs or starts, on each GPU it holds. */
-function tenantsOf(deployment: DeploymentState, catalog: Catalog): GpuTenant[] {
+function shownOf(deployment: DeploymentState, catalog: Catalog): GpuOccupant[] {
   const { modelName, options } = deployment;
   const instances = catalog.runnerOf(modelName, 'not_found').instancesPerGpu(options);
   return deployment

@@ -1,9 +1,9 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { GpuTenants } from '../../gpus/gpu-tenants.js';
+import { GpuOccupants } from '../../gpus/gpu-occupants.js';
 import type { Needed } from '../../runners/unneeded.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
 import { Catalog } from '../deployment/catalog.js';
-import type { DeploymentState, HeldGpu } from '../deployment/deployment-state.js';
+import type { DeploymentState, OccupiedGpu } from '../deployment/deployment-state.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import { notPlaced, ShuttingDownError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
@@ -25,7 +25,7 @@ export interface DeploymentView {
   readonly deployment: DeploymentState;
   readonly placement: Placement | undefined;
   /** All GPUs to show: those that are held, and those of the placement that has just stopped. */
-  readonly held: readonly HeldGpu[];
+  readonly held: readonly OccupiedGpu[];
   readonly instancesPerGpu: number;
 }
 
@@ -48,7 +48,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly adoption: Adoption,
     private readonly onGpus: OnGpus,
     private readonly shutdown: ServerShutdown,
-    private readonly tenants: GpuTenants,
+    private readonly gpuOccupants: GpuOccupants,
   ) {}
 
   /** The state of the last run has been read, and is being brought about. */
@@ -66,7 +66,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       ),
     );
     const changes = this.journal.changes.subscribe(() => {
-      this.publishTenants();
+      this.publishOccupants();
     });
     this.unsubscribe.push(() => {
       changes.unsubscribe();
@@ -178,7 +178,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   probeAll(chosen: (workers: DeploymentWorkers) => boolean = () => true): void {
     if (!this.isReady) return;
     for (const workers of this.known.all) if (chosen(workers)) workers.probe();
-    this.publishTenants();
+    this.publishOccupants();
   }
 
   /** Nothing is RUNNING by hearsay while the servers end; on disk it stays wanted. */
@@ -215,8 +215,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     return { deployment, placement, held, instancesPerGpu: runner.instancesPerGpu(deployment.options) };
   }
 
-  private publishTenants(): void {
-    this.tenants.replace(this.onGpus.tenants());
+  private publishOccupants(): void {
+    this.gpuOccupants.replace(this.onGpus.shown());
   }
 
   private assertOpen(): void {

@@ -6,7 +6,7 @@ interface Past {
   /** Of its main process, once that was looked at. */
   startTime?: string;
   /** GPU → models it has had there. */
-  readonly guests: Map<number, Set<string>>;
+  readonly models: Map<number, Set<string>>;
 }
 
 /**
@@ -20,8 +20,8 @@ export class ServerHistory {
   note(occupants: readonly Occupant[]): void {
     for (const { pid, gpuId, modelName } of occupants) {
       if (pid === null) continue;
-      const past = this.servers.get(pid) ?? { guests: new Map<number, Set<string>>() };
-      past.guests.set(gpuId, (past.guests.get(gpuId) ?? new Set()).add(modelName));
+      const past = this.servers.get(pid) ?? { models: new Map<number, Set<string>>() };
+      past.models.set(gpuId, (past.models.get(gpuId) ?? new Set()).add(modelName));
       this.servers.set(pid, past);
     }
   }
@@ -38,7 +38,7 @@ export class ServerHistory {
 
   /** The server has had one model on this GPU, ever. `mayShare`: others might have been there before this service ran. */
   async hadOneModel(pid: number, gpuId: number, mayShare: boolean): Promise<boolean> {
-    if (this.servers.get(pid)?.guests.get(gpuId)?.size !== 1) return false;
+    if (this.servers.get(pid)?.models.get(gpuId)?.size !== 1) return false;
     return !mayShare || !(await isOlderThanThisService(pid));
   }
 }

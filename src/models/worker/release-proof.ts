@@ -3,7 +3,7 @@ import { processIdentity } from '../../host/process-identity.js';
 import type { GpuProcess, GpuSample } from '../../gpus/gpu-provider.js';
 import { belongsToServer } from '../../host/process-parent.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
-import type { HeldGpu } from '../deployment/deployment-state.js';
+import type { OccupiedGpu } from '../deployment/deployment-state.js';
 import { GpuMemoryHeldError } from '../deployment/errors.js';
 import type { Placement, ReleasedMemory } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
@@ -66,10 +66,10 @@ export class ReleaseProof {
    * @throws GpuMemoryHeldError at `gpus.release_timeout_seconds`, the signal's reason
    */
   async after(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
-    const held = new Map<HeldGpu, readonly GpuProcess[]>();
+    const held = new Map<OccupiedGpu, readonly GpuProcess[]>();
     const pending = new Set(
       placements.flatMap((placement) =>
-        [...this.notedOf(placement).keys()].map((gpuId): HeldGpu => ({ gpuId, placement })),
+        [...this.notedOf(placement).keys()].map((gpuId): OccupiedGpu => ({ gpuId, placement })),
       ),
     );
     const look = async (limit: AbortSignal): Promise<true | undefined> => {
@@ -106,7 +106,7 @@ export class ReleaseProof {
 
   /** Who of the noted still holds memory, unless their server goes on. */
   private async holders(
-    { gpuId, placement }: HeldGpu,
+    { gpuId, placement }: OccupiedGpu,
     sample: GpuSample,
     signal: AbortSignal,
   ): Promise<readonly GpuProcess[]> {
@@ -156,7 +156,7 @@ export class ReleaseProof {
     }
   }
 
-  private heldError(held: ReadonlyMap<HeldGpu, readonly GpuProcess[]>): GpuMemoryHeldError {
+  private heldError(held: ReadonlyMap<OccupiedGpu, readonly GpuProcess[]>): GpuMemoryHeldError {
     const words = [...held].map(([{ gpuId }, processes]) => {
       const each = processes.map(({ pid, memoryMiB }) => `process ${pid} (${memoryMiB ?? 'unknown'} MiB)`);
       return `GPU ${gpuId}: ${each.join(', ')}`;

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 
 /** A placement as one of its GPUs sees it: who serves on it, and under which pid. */
-export interface GpuTenant {
+export interface GpuOccupant {
   readonly modelName: string;
   readonly gpuId: number;
   /** Its name: `MAM@0`, after the GPU it was started on. */
@@ -19,14 +19,14 @@ export interface GpuTenant {
  * processes by it, the process module knows managed pids by it, and the simulated GPUs react to it.
  */
 @Injectable()
-export class GpuTenants {
-  private current: readonly GpuTenant[] = [];
+export class GpuOccupants {
+  private current: readonly GpuOccupant[] = [];
 
-  replace(tenants: readonly GpuTenant[]): void {
-    this.current = tenants;
+  replace(occupants: readonly GpuOccupant[]): void {
+    this.current = occupants;
   }
 
-  list(): readonly GpuTenant[] {
+  list(): readonly GpuOccupant[] {
     return this.current;
   }
 }
