@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { isDeepStrictEqual } from 'node:util';
 import type { DomainError } from '../../common/errors.js';
+import { canonicalJson } from '../../common/canonical-json.js';
 import { within } from '../../common/deadline.js';
 import { type GpuIdentity, GpusService } from '../../gpus/gpus.service.js';
 import type { DeploymentOptions, GpuRef, Runner } from '../../runners/runner.js';
@@ -39,6 +40,8 @@ export interface StartAsked extends StartWish {
 /** The checks of a start that change nothing: the same for a start and for the question what it would come to. */
 @Injectable()
 export class StartChecks {
+  private readonly underWay = new Map<string, Promise<void>>();
+
   constructor(
     private readonly catalog: Catalog,
     private readonly gpus: GpusService,
@@ -92,19 +95,48 @@ export class StartChecks {
     );
   }
 
-  /** @throws PreflightTimeoutError, and what stands in the way by the word of the runner */
+  /**
+   * Starts of one placement that come at once share one check: a burst of them asks the Engine once. Each has its own time:
+   * one that came later asks again where the check it shared had no answer.
+   * @throws PreflightTimeoutError, and what stands in the way by the word of the runner
+   */
   async preflight(asked: StartAsked, state: DeploymentState, options: DeploymentOptions): Promise<void> {
+    const key = canonicalJson({ model: asked.modelName, gpu: asked.gpuId, options });
+    const late = (): PreflightTimeoutError => lateError(asked);
+    await within({ ms: PREFLIGHT_TIMEOUT_MS, late }, async (signal) => {
+      while (!signal.aborted) {
+        try {
+          await (this.underWay.get(key) ?? this.begin(key, asked, state, options));
+          return;
+        } catch (error) {
+          if (!(error instanceof PreflightTimeoutError)) throw error;
+        }
+      }
+    });
+  }
+
+  /** A check that others may share. */
+  private begin(
+    key: string,
+    asked: StartAsked,
+    state: DeploymentState,
+    options: DeploymentOptions,
+  ): Promise<void> {
     const { runner, modelName, gpuId, gpus } = asked;
     const wanted = (): ReturnType<DeploymentStates['wanted']> => this.states.wanted(runner.backend);
     const gpuIds = [...new Set([...state.unitOn(gpuId).wanted().gpuIds, gpuId])].sort((a, b) => a - b);
-    const late = (): PreflightTimeoutError =>
-      new PreflightTimeoutError(
-        `The checks of a start of ${modelName} were not done within ${PREFLIGHT_TIMEOUT_MS / 1000} s. Nothing was changed: try again.`,
-      );
-    await within({ ms: PREFLIGHT_TIMEOUT_MS, late }, (signal) =>
+    const check = within({ ms: PREFLIGHT_TIMEOUT_MS, late: () => lateError(asked) }, (signal) =>
       runner.preflight({ modelName, gpuIds, options }, { signal, gpus, wanted, onProgress: () => undefined }),
-    );
+    ).finally(() => this.underWay.delete(key));
+    this.underWay.set(key, check);
+    return check;
   }
+}
+
+function lateError({ modelName }: StartAsked): PreflightTimeoutError {
+  return new PreflightTimeoutError(
+    `The checks of a start of ${modelName} were not done within ${PREFLIGHT_TIMEOUT_MS / 1000} s. Nothing was changed: try again.`,
+  );
 }
 
 function assertGpuExists(gpuId: number, gpus: readonly GpuRef[]): void {

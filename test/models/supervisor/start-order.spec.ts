@@ -228,35 +228,42 @@ describe('two starts at once of one placement that just fits', () => {
     expect(runner.calls).toEqual(['start A [0]']);
   });
 
-  it.each(['starts', 'serves'])(
-    'are both accepted, also when the first one %s before the second is checked',
-    async (how) => {
-      runner.isHolding = true;
-      const answers = [start('A', 0), start('A', 0)];
-      await settled();
-      if (how === 'starts') runner.hold('start');
-      runner.endCheck();
-      await settled();
-      usedMiB = 9000;
-      house.gpus.processes.set(0, [{ pid: runner.pidOn(0), name: 'server', memoryMiB: 9000 }]);
-      await house.probe();
-      runner.endCheck();
-      await settled();
-      expect(answers.map(({ is }) => is)).toEqual(['STARTING', how === 'starts' ? 'STARTING' : 'RUNNING']);
-      expect(runner.calls).toEqual(['start A [0]']);
-      runner.letGo('start');
-      await settled();
-    },
-  );
-
-  it('are both accepted, also when what the first one has begun is in the way of the checks of the second', async () => {
+  it('share one check, and are both accepted', async () => {
     runner.isHolding = true;
     const answers = [start('A', 0), start('A', 0)];
     await settled();
+    expect(runner.checks).toHaveLength(1);
     runner.endCheck();
+    await settled();
+    expect(answers.map(({ is }) => is)).toEqual(['STARTING', 'STARTING']);
+    expect(runner.calls).toEqual(['start A [0]']);
+  });
+
+  it('share one check, and are both refused where that finds something in the way; the next one asks anew', async () => {
+    runner.isHolding = true;
+    const answers = [start('A', 0), start('A', 0)];
     await settled();
     runner.endCheck(new ModelLoadError('port 8000 is taken'));
     await settled();
-    expect(answers.map(({ is }) => is)).toEqual(['STARTING', 'RUNNING']);
+    expect(answers.map(({ is }) => is)).toEqual(['MODEL_LOAD_FAILED', 'MODEL_LOAD_FAILED']);
+    expect(house.store.wanted()).toEqual({});
+    const third = start('A', 0);
+    await settled();
+    expect(runner.checks).toHaveLength(1);
+    runner.endCheck();
+    await settled();
+    expect(third.is).toBe('STARTING');
+  });
+
+  it('are both accepted, though the first one serves by the time that the room of the second is looked at', async () => {
+    usedMiB = 0;
+    const first = start('A', 0);
+    await settled();
+    usedMiB = 9000;
+    house.gpus.processes.set(0, [{ pid: runner.pidOn(0), name: 'server', memoryMiB: 9000 }]);
+    const second = start('A', 0);
+    await settled();
+    expect([first.is, second.is]).toEqual(['STARTING', 'RUNNING']);
+    expect(runner.calls).toEqual(['start A [0]']);
   });
 });
