@@ -130,6 +130,8 @@ export class Starts {
           for (const placement of placements) placement.wasStarted();
         },
         onFailure: (error) => {
+          // Seen to serve before its start had ended: the next look tells that it is lost, and counts it.
+          if (placements.every(({ status }) => status !== 'STARTING')) return;
           outcome = retryPolicyOf(error) === 'never' ? 'through' : 'broken';
           return this.failed(placements, error instanceof DeadlineError ? this.lateError() : error);
         },
