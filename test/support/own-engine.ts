@@ -31,6 +31,7 @@ export async function stopEngine(): Promise<void> {
 
 /** It outlives the suite, as every suite uses it: its environment must not name the directory of this one. */
 export async function startEngine(): Promise<void> {
-  const { TMPDIR: _directory, ...env } = process.env;
+  const env = { ...process.env };
+  delete env.TMPDIR;
   await run('bash', [join(PROVISION, 'dockerd.sh')], { env });
 }
