@@ -48,6 +48,7 @@ function toPlacementInfo(held: OccupiedGpu): PlacementInfo {
   return { ...toItem(held), pid, port };
 }
 
+/** Plain data of the class: spreading it loses no prototype. */
 function toItem({ gpuId, placement }: OccupiedGpu): Omit<PlacementItem, never> {
   return {
     gpu_id: gpuId,

@@ -55,6 +55,7 @@ export class Adoption {
   async settled(backend: string): Promise<void> {
     const runner = this.due.get(backend);
     if (!runner) return;
+    // Late or not, what counts is whether it is still due.
     await within({ ms: ATTEMPT_TIMEOUT_MS }, () => this.attempt(runner)).catch(() => undefined);
     if (!this.due.has(backend) || this.ending.signal.aborted) return;
     throw new AdoptionPendingError(
