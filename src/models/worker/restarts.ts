@@ -86,6 +86,11 @@ export class Restarts {
     this.runningSinceMs.set(gpuId, this.now);
   }
 
+  /** Its server has left more unanswered than it may. */
+  get isSilentTooLong(): boolean {
+    return this.silentSinceMs !== undefined && this.now >= this.limits.silenceDeadline;
+  }
+
   isSilent(): void {
     this.silentSinceMs ??= this.now;
   }

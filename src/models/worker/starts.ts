@@ -61,7 +61,7 @@ export class Starts {
     const seconds = this.restarts.silenceLimitMs / 1000;
     const fault = `its server did not answer for ${seconds} s (liveness.deadline_seconds)`;
     let wasEnded = false;
-    await this.steps.run('start', {
+    await this.steps.run('recycle', {
       limitMs: this.runner.startTimeoutMs,
       call: async (signal) => {
         wasEnded = await this.runner.recycle(wanted, await this.steps.runnerContext(signal, 'release'));

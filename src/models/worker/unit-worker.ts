@@ -213,9 +213,16 @@ export class UnitWorker {
     if (epoch !== this.steps.epoch || this.closed) return undefined;
     this.starts.observed([...observations.values()]);
     this.sightings.apply([...observations.values()], sinceMs);
+    this.endOutlivedStart();
     return new Map(
       this.unit.toServe().gpuIds.map((gpuId) => [gpuId, observations.get(gpuId)?.phase ?? 'unknown']),
     );
+  }
+
+  /** A start may still wait for a server that served before it froze: it gives up its turn to the server's end. */
+  private endOutlivedStart(): void {
+    const hasServed = this.unit.active().every(({ status }) => status === 'RUNNING');
+    if (this.steps.current === 'start' && hasServed && this.restarts.isSilentTooLong) this.steps.interrupt();
   }
 
   /** What was to drain is to be released: a start or a sleep gives up its turn for it. */
