@@ -89,20 +89,22 @@ async function running(port: number): Promise<number> {
 }
 
 /** `count` completions that the server was seen at; of those that it ended between two looks, the next are asked for. */
-async function seenAtWork(port: number, count: number): Promise<{ readonly end: ReturnType<typeof completion> }> {
+async function seenAtWork(
+  port: number,
+  count: number,
+): Promise<{ readonly end: ReturnType<typeof completion> }> {
   for (let tries = 0; tries < 5; tries += 1) {
     const end = completion(port, 240, count);
-    let hasEnded = false;
+    const seen = { atWork: false, ended: false };
     const noteEnd = (): void => {
-      hasEnded = true;
+      seen.ended = true;
     };
     end.then(noteEnd, noteEnd);
-    let isSeen = false;
     await service.until(async () => {
-      isSeen = (await running(port)) > 0;
-      return isSeen || hasEnded;
+      seen.atWork = (await running(port)) > 0;
+      return seen.atWork || seen.ended;
     }, 100_000);
-    if (isSeen) return { end };
+    if (seen.atWork) return { end };
     expect(await end).toEqual([200, 240 * count]);
   }
   throw new Error('vLLM was never seen at work');
