@@ -11,9 +11,9 @@ afterEach(async () => {
 
 const MODELS = {
   MAM: { load_seconds: 0.2 },
-  Slow: { load_seconds: 5 },
+  Slow: { load_seconds: 2.5 },
   Own: { load_seconds: 0.2 },
-  Leaving: { load_seconds: 0.1, unload_seconds: 5 },
+  Leaving: { load_seconds: 0.1, unload_seconds: 2.5 },
 };
 
 /** Every kind of work at once: serving, loading, being unloaded, a server of its own. Says what waits for an answer. */

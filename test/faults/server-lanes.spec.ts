@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ScriptedService } from '../support/scripted-service.js';
 
 /** Time of a slow start, and of a stop of a server that ignores SIGTERM, ms. */
-const SLOW_MS = 6000;
+const SLOW_MS = 4000;
 /**
  * What does not wait for another GPU has begun after half a second. A busy machine gets a second more: what does wait
- * takes longer than 5 s here.
+ * takes longer than 3 s here.
  */
 const AT_ONCE_MS = 1500;
 /** A server that does not answer is ended after this time, ms; a probe and its end come on top. */

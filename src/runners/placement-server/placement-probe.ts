@@ -21,19 +21,24 @@ export class PlacementProbe {
     private readonly identity: PlacementIdentity,
   ) {}
 
-  /** In time, whether or not the backend heeds the signal. @throws what keeps it from answering */
-  async ask({ info, placement }: RunningServer, signal: AbortSignal): Promise<ProbeResult> {
-    const result = await within({ ms: PROBE_TIMEOUT_MS, signal }, (limit) =>
-      this.backend.probe(placement, limit),
-    );
+  /**
+   * Within `limitMs`, whether or not the backend heeds the signal.
+   * @throws what keeps it from answering
+   */
+  async ask(
+    { info, placement }: RunningServer,
+    signal: AbortSignal,
+    limitMs = PROBE_TIMEOUT_MS,
+  ): Promise<ProbeResult> {
+    const result = await within({ ms: limitMs, signal }, (limit) => this.backend.probe(placement, limit));
     if (result.state === 'ready') this.window.wasReady(info);
     return result;
   }
 
   /** Who was never ready and has time left is coming up, as long as it does not answer. */
-  async look(running: RunningServer, signal: AbortSignal): Promise<Seen> {
+  async look(running: RunningServer, signal: AbortSignal, limitMs = PROBE_TIMEOUT_MS): Promise<Seen> {
     try {
-      return seenAs(await this.ask(running, signal));
+      return seenAs(await this.ask(running, signal, limitMs));
     } catch (error) {
       const isOver = this.window.isOver(running.info, this.identity.startTimeoutMs);
       return { phase: isOver ? unseenAs(error) : 'starting', reason: messageOf(error) };

@@ -14,6 +14,8 @@ import type { ServedPlacement } from './served-placement.js';
 /** Time of the launcher to say whether the server runs; what a probe has beyond that is for the server itself. */
 const INSPECT_TIMEOUT_MS = 1000;
 const READY_POLL_MS = 200;
+/** Time of a server for its last answer before it is ended; it has left many such questions unanswered by then. */
+const LAST_LOOK_MS = 2000;
 /** What `beforeStop` may take over the drain. */
 export const BEFORE_STOP_MS = 5000;
 
@@ -104,7 +106,7 @@ export class PlacementServer extends LaunchedServer {
   async endIfSilent(signal: AbortSignal): Promise<boolean> {
     return this.exclusively(signal, async () => {
       const running = await this.find(signal);
-      if (!running || (await this.probe.look(running, signal)).phase !== 'silent') return false;
+      if (!running || (await this.probe.look(running, signal, LAST_LOOK_MS)).phase !== 'silent') return false;
       signal.throwIfAborted();
       await this.launcher.stop(this.name, 0, signal);
       return true;
