@@ -2,13 +2,8 @@ import { readFileSync } from 'node:fs';
 import { parse, YAMLParseError } from 'yaml';
 import { DomainError, messageOf } from '../common/errors.js';
 import type { BackendSection } from './backend-section.js';
+import { type ConfigFault, FaultWords, strayModelSettings } from './config-faults.js';
 import { type ConfigOf, configSchemaOf } from './schema.js';
-
-/** One fault of a configuration. `path` is dotted (`runners.triton.http_port`), `source` the file or variable. */
-export interface ConfigFault {
-  readonly path: string;
-  readonly message: string;
-}
 
 export class ConfigInvalidError extends DomainError {
   readonly code = 'CONFIG_INVALID';
@@ -59,6 +54,12 @@ const ENVIRONMENT: readonly { variable: string; section: string; key: string; is
   { variable: 'MIC_LOG_FILE', section: 'log', key: 'file' },
 ];
 
+/** The variables that are set, by the key that each sets. */
+function variablesOf(env: NodeJS.ProcessEnv): ReadonlyMap<string, string> {
+  const set = ENVIRONMENT.filter(({ variable }) => env[variable]);
+  return new Map(set.map(({ variable, section, key }) => [`${section}.${key}`, variable]));
+}
+
 function fromEnvironment(env: NodeJS.ProcessEnv): Tree {
   let tree: Tree = {};
   for (const { variable, section, key, isNumber } of ENVIRONMENT) {
@@ -80,15 +81,16 @@ export function loadConfig<const Backends extends readonly BackendSection[]>(
   env: NodeJS.ProcessEnv,
   backends: Backends,
 ): ConfigOf<Backends> {
-  let tree = readYaml(defaultFile);
-  if (env.MIC_CONFIG) tree = overlay(tree, readYaml(env.MIC_CONFIG));
-  tree = overlay(tree, fromEnvironment(env));
-  const result = configSchemaOf(backends).safeParse(tree);
-  if (result.success) return result.data;
-  throw new ConfigInvalidError(
-    result.error.issues.map((issue) => ({
-      path: issue.path.join('.') || '(top level)',
-      message: issue.message,
-    })),
-  );
+  const base = readYaml(defaultFile);
+  const given = env.MIC_CONFIG ? readYaml(env.MIC_CONFIG) : base;
+  const tree = overlay(overlay(base, given), fromEnvironment(env));
+  const schema = configSchemaOf(backends);
+  const result = schema.safeParse(tree);
+  const stray = strayModelSettings(backends, given.runners, tree.runners);
+  if (result.success && stray.length === 0) return result.data;
+  const words = new FaultWords(schema, variablesOf(env));
+  const faults = (result.error?.issues ?? []).map((issue) => words.of(issue));
+  const hasFaults = ({ path }: ConfigFault): boolean =>
+    faults.some((fault) => fault.path.startsWith(`${path}.`));
+  throw new ConfigInvalidError([...faults, ...stray.filter((fault) => !hasFaults(fault))]);
 }

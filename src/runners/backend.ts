@@ -18,7 +18,7 @@ export interface Backend<
 export function backend<const Name extends string, Section extends z.ZodType<{ enabled: boolean }>>({
   runner: BackendRunner,
   ...row
-}: Pick<Backend<Name, Section>, 'name' | 'section' | 'options' | 'portsOf'> & {
+}: Pick<Backend<Name, Section>, 'name' | 'section' | 'options' | 'modelSettings' | 'portsOf'> & {
   readonly runner: new (
     config: z.output<Section>,
     host: RunnerHost,

@@ -20,6 +20,7 @@ export const backends = [
     section: tritonSection,
     options: tritonOptionsSchema,
     runner: TritonRunner,
+    modelSettings: { key: 'model_gpu_configs', defaultEntry: 'default' },
     portsOf: claimedPorts,
   }),
   backend({
@@ -27,6 +28,7 @@ export const backends = [
     section: comfyuiSection,
     options: comfyuiOptionsSchema,
     runner: ComfyuiRunner,
+    modelSettings: { key: 'model_configs' },
   }),
   backend({ name: 'http', section: httpSection, runner: HttpRunner }),
   backend({ name: 'vllm', section: vllmSection, options: vllmOptions, runner: VllmRunner }),

@@ -54,6 +54,10 @@ describe('the configuration files of the repository', () => {
   });
 });
 
+it('settings of models that the file leaves out are no fault where the defaults have them', () => {
+  expect(faultsOf(() => over('runners: { triton: { supported_models: [Other] } }'))).toEqual([]);
+});
+
 /** The file with a use for every range of ports. */
 function allPortsInUse(path: string): string {
   const tree = parse(readFileSync(path, 'utf8')) as { runners: { triton: object } };
@@ -174,7 +178,7 @@ describe('the environment', () => {
 
   it.each(['six', '-1', '1e3', '70000', '80.5', ' 80'])('is refused with the port %j', (port) => {
     expect(faultsOf(() => loadConfig(DEFAULT_YAML, { MIC_PORT: port }, backends))).toEqual([
-      expect.stringMatching(/^server\.port: /),
+      expect.stringMatching(/^server\.port: MIC_PORT: /),
     ]);
   });
 });
@@ -231,6 +235,28 @@ describe('a wrong configuration', () => {
     ['runners: { triton: { dedicated_ports: { from: 18000, to: 18001 } } }', /dedicated_ports: a range of/],
     ['restart: { initial_delay_ms: 0 }', /^restart\.initial_delay_ms/],
     ['unknown: 1', /^\(top level\): .*unknown/],
+    ['servr: {}', /^\(top level\): servr is no key: is server meant\?$/],
+    ['server: { prot: 1 }', /^server: prot is no key: is port meant\?$/],
+    [
+      'runners: { vllm: { models: { llama: { model: m, max_modle_len: 9 } } } }',
+      /^runners\.vllm\.models\.llama: max_modle_len is no key: is max_model_len meant\?$/,
+    ],
+    [
+      'runners: { triton: { ulimits: [{ nmae: stack, name: stack, soft: 1, hard: 1 }] } }',
+      /^runners\.triton\.ulimits\.0: nmae is no key: is name meant\?$/,
+    ],
+    [
+      'runners: { triton: { ulimits: [{ name: stack, soft: 1 }] } }',
+      /^runners\S+hard: is missing: expected number$/,
+    ],
+    [
+      'runners: { triton: { model_gpu_configs: { MAN: { instances_per_gpu: 2 } } } }',
+      /^runners\.triton\.model_gpu_configs\.MAN: MAN is not among runners\.triton\.supported_models: is MAM meant\?$/,
+    ],
+    [
+      'runners: { comfyui: { model_configs: { elsewhere: { drain_seconds: 2 } } } }',
+      /^runners\.comfyui\.model_configs\.elsewhere: elsewhere is not among runners\.comfyui\.supported_models$/,
+    ],
   ])('is refused: %s', (yaml, message) => {
     expect(faultsOf(() => over(yaml))).toEqual([expect.stringMatching(message)]);
   });

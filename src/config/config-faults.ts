@@ -1,0 +1,74 @@
+import { z } from 'zod';
+import type { BackendSection } from './backend-section.js';
+import { KnownKeys, nearest } from './known-keys.js';
+
+/** One fault of a configuration. `path` is a dotted key (`runners.triton.http_port`), or a file. */
+export interface ConfigFault {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** Makes faults, in words that name the remedy, of what a schema says. */
+export class FaultWords {
+  private known: KnownKeys | undefined;
+
+  /** @param variables the environment variables in use, by the dotted key that each sets */
+  constructor(
+    private readonly schema: z.ZodType,
+    private readonly variables: ReadonlyMap<string, string>,
+  ) {}
+
+  of(issue: z.core.$ZodIssue): ConfigFault {
+    const path = dotted(issue.path);
+    const variable = this.variables.get(path);
+    return { path, message: `${variable === undefined ? '' : `${variable}: `}${this.message(issue)}` };
+  }
+
+  private message(issue: z.core.$ZodIssue): string {
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => this.unknownKey(issue.path, key)).join('; ');
+    if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined'))
+      return `is missing: expected ${issue.expected}`;
+    return issue.message;
+  }
+
+  private unknownKey(path: readonly PropertyKey[], key: string): string {
+    this.known ??= new KnownKeys(this.schema);
+    return `${key} is no key${instead(this.known.nearest(path, key))}`;
+  }
+}
+
+const settings = z.record(z.string(), z.unknown());
+const catalog = z.object({ supported_models: z.array(z.string()) });
+
+/**
+ * Settings that a file has for models which no list of their backend has.
+ * @param given the `runners` of that file alone: what a file below it has for models that this one left out is no fault
+ */
+export function strayModelSettings(
+  backends: readonly BackendSection[],
+  given: unknown,
+  merged: unknown,
+): ConfigFault[] {
+  const [own, all] = [given, merged].map((tree) => settings.safeParse(tree).data ?? {});
+  return backends.flatMap(({ name, modelSettings }) => {
+    const models = catalog.safeParse(all?.[name]).data?.supported_models;
+    if (modelSettings === undefined || models === undefined) return [];
+    const section = settings.safeParse(own?.[name]).data ?? {};
+    const entries = Object.keys(settings.safeParse(section[modelSettings.key]).data ?? {});
+    return entries
+      .filter((entry) => !models.includes(entry) && entry !== modelSettings.defaultEntry)
+      .map((entry) => ({
+        path: dotted(['runners', name, modelSettings.key, entry]),
+        message: `${entry} is not among runners.${name}.supported_models${instead(nearest(entry, models))}`,
+      }));
+  });
+}
+
+function instead(near: string | undefined): string {
+  return near === undefined ? '' : `: is ${near} meant?`;
+}
+
+function dotted(path: readonly PropertyKey[]): string {
+  return path.map(String).join('.') || '(top level)';
+}
