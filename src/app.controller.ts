@@ -1,7 +1,8 @@
-import { Controller, Get, Inject } from '@nestjs/common';
+import { Controller, Get, Header, Inject } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiProperty, ApiPropertyOptional, ApiTags } from '@nestjs/swagger';
 import { CONFIG } from './config/config.module.js';
 import type { Config } from './config/schema.js';
+import { VERSION } from './version.js';
 
 class Welcome {
   @ApiProperty({ example: 'ok' })
@@ -21,7 +22,11 @@ export class AppController {
 
   @Get()
   @ApiOperation({ summary: 'Health check of the root 根端点健康检查' })
-  @ApiOkResponse({ type: Welcome })
+  @ApiOkResponse({
+    type: Welcome,
+    headers: { Server: { description: 'Name and version of this service', schema: { type: 'string' } } },
+  })
+  @Header('Server', `model-inference-client/${VERSION}`)
   welcome(): Welcome {
     return {
       status: 'ok',

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { fileURLToPath } from 'node:url';
+import { commandOf } from './command-line.js';
 import { DomainError, messageOf } from './common/errors.js';
 import { loadConfig } from './config/load-config.js';
 import { endOnFault } from './end-on-fault.js';
@@ -13,7 +14,17 @@ const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.me
 let service: Service | undefined;
 
 async function main(): Promise<void> {
-  service = await Service.create(loadConfig(DEFAULT_CONFIG, process.env, backends));
+  const command = commandOf(process.argv.slice(2));
+  if (command.kind === 'print') {
+    process.stdout.write(command.text);
+    return;
+  }
+  const config = loadConfig(DEFAULT_CONFIG, process.env, backends);
+  if (command.kind === 'check-config') {
+    process.stdout.write('The configuration is valid.\n');
+    return;
+  }
+  service = await Service.create(config);
   endOnSignals(service);
   endOnFault(service);
   await service.listen();

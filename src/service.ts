@@ -7,6 +7,7 @@ import { PortInUseError } from './launchers/launcher.js';
 import type { FullConfig } from './runners/backends.js';
 import { ServerShutdown } from './models/supervisor/shutdown.js';
 import { lockState } from './state/state-lock.js';
+import { VERSION } from './version.js';
 
 /** One running service. It owns its state directory, its log and its application, and lets go of all three. */
 export class Service {
@@ -46,7 +47,12 @@ export class Service {
     await this.app.listen(server.port, server.host);
     const isSimulated = gpus.source === 'simulated';
     this.logger.info(
-      { url: await this.app.getUrl(), gpus: gpus.source, ...(isSimulated && { simulated: true }) },
+      {
+        version: VERSION,
+        url: await this.app.getUrl(),
+        gpus: gpus.source,
+        ...(isSimulated && { simulated: true }),
+      },
       `Model Inference Client is listening${isSimulated ? ', with SIMULATED GPUs' : ''}`,
     );
   }
