@@ -42,6 +42,8 @@ export interface LaunchSpec {
   /** Program and arguments. Never goes through a shell. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Variables that, besides those of GPUs, only `env` may set: the server inherits them from nowhere. */
+  readonly withheld?: readonly string[];
   readonly ports: readonly ServerPort[];
   /** Address the ports listen on. */
   readonly bindAddress: string;

@@ -100,10 +100,39 @@ describe('the process launcher', () => {
       ],
       [{ kind: 'all' } as const, { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' }],
     ])('GPUs: %j', async (gpus, expected) => {
-      const environment = await environmentWith({ gpus });
-      expect(environment).toMatchObject(expected);
-      if (gpus.kind === 'all')
-        expect(environment.CUDA_VISIBLE_DEVICES).toBe(process.env.CUDA_VISIBLE_DEVICES);
+      process.env.CUDA_VISIBLE_DEVICES = '7';
+      try {
+        const environment = await environmentWith({ gpus });
+        expect(environment).toMatchObject(expected);
+        if (gpus.kind === 'all') expect(environment).not.toHaveProperty('CUDA_VISIBLE_DEVICES');
+      } finally {
+        delete process.env.CUDA_VISIBLE_DEVICES;
+      }
+    });
+
+    it('nothing of what decides about GPUs, speaks to systemd, or is withheld, but what the spec says', async () => {
+      const own = {
+        CUDA_HOME: '/cuda',
+        NVIDIA_VISIBLE_DEVICES: '7',
+        HIP_VISIBLE_DEVICES: '7',
+        ROCR_VISIBLE_DEVICES: '7',
+        ONEAPI_DEVICE_SELECTOR: 'x',
+        NOTIFY_SOCKET: '/n',
+        TEST_WITHHELD: 'x',
+        TEST_SAID: 'inherited',
+      };
+      Object.assign(process.env, own);
+      try {
+        const environment = await environmentWith({
+          env: { CUDA_HOME: '/said', TEST_SAID: 'said' },
+          withheld: ['TEST_WITHHELD', 'TEST_SAID'],
+        });
+        expect(environment).toMatchObject({ CUDA_HOME: '/said', TEST_SAID: 'said' });
+        const inherited = Object.keys(own).filter((name) => !['CUDA_HOME', 'TEST_SAID'].includes(name));
+        expect(inherited.filter((name) => name in environment)).toEqual([]);
+      } finally {
+        for (const name of Object.keys(own)) Reflect.deleteProperty(process.env, name);
+      }
     });
   });
 

@@ -1,6 +1,7 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import type { GpuAccess, LaunchSpec } from '../launcher.js';
+import { inheritedEnvironment } from './inherited-environment.js';
 
 /**
  * What a server's environment says about its launch, so that it can be found again when the service died between the
@@ -28,17 +29,13 @@ function gpuVariables(gpus: GpuAccess): Record<string, string> {
   }
 }
 
-/** The environment of a server: this service's own without its `MIC_*`, the GPUs', then the spec's, then the marker. */
+/** The environment of a server: what it inherits of this service's own, the GPUs', then the spec's, then the marker. */
 export function serverEnvironment(
   spec: LaunchSpec,
   marker: { readonly owner: string; readonly id: string; readonly labels: Readonly<Record<string, string>> },
 ): Record<string, string> {
-  const environment: Record<string, string> = {};
-  for (const [key, value] of Object.entries(process.env)) {
-    if (value !== undefined && !key.startsWith('MIC_')) environment[key] = value;
-  }
   return {
-    ...environment,
+    ...inheritedEnvironment(process.env, spec.withheld),
     ...gpuVariables(spec.gpus),
     ...spec.env,
     [MARKER.owner]: marker.owner,

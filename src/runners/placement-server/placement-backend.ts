@@ -6,6 +6,7 @@ import type { BeforeStop, ProbeResult, ServedPlacement, ServerProgram } from './
 export interface PlacementBackend {
   readonly backend: string;
   readonly stopSignal: StopSignal;
+  readonly withheld: readonly string[];
   program(placement: ServedPlacement): ServerProgram;
   probe(placement: ServedPlacement, signal: AbortSignal): Promise<ProbeResult>;
   beforeStop(placement: ServedPlacement, context: BeforeStop): Promise<void>;

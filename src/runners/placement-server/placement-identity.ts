@@ -50,6 +50,7 @@ export class PlacementIdentity {
       device: backend.deviceOf(placement.modelName),
       stopGraceSeconds,
       stopSignal: backend.stopSignal,
+      withheld: backend.withheld,
     };
     return placementLaunchSpec(this.config, frame, backend.program(placement));
   }

@@ -12,6 +12,8 @@ export interface ServerFrame {
   readonly device: 'gpu' | 'cpu';
   readonly stopGraceSeconds: number;
   readonly stopSignal: StopSignal;
+  /** Variables that the server inherits from nowhere. */
+  readonly withheld: readonly string[];
 }
 
 /** The launch of `program` in its frame; what the program leaves open is as `config` has it. */
@@ -32,6 +34,7 @@ export function placementLaunchSpec(
     ...(program.entrypoint !== undefined && { entrypoint: program.entrypoint }),
     command: program.command,
     env: { ...config.env, ...program.env },
+    withheld: frame.withheld,
     ports: [{ name: 'http', port: placement.port }],
     bindAddress: config.bind_address,
     mounts:

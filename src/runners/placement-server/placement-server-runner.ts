@@ -55,6 +55,8 @@ export abstract class PlacementServerRunner<
   abstract override readonly optionsSchema: z.ZodType<Options>;
   /** What asks a server to end. */
   readonly stopSignal: StopSignal = 'SIGTERM';
+  /** Variables that decide what this backend decides itself: a server inherits them from nowhere. */
+  readonly withheld: readonly string[] = [];
   /** Lines of a server's log that `explainExit` wants. */
   readonly linesToExplain: number = 20;
   private madeServers: PlacementServers | undefined;
