@@ -111,6 +111,11 @@ export abstract class Runner {
     return this.optionsSchema;
   }
 
+  /** Whether the configuration says enough to start a model: a start without that is not implemented here (501). */
+  canStart(_modelName: string): boolean {
+    return true;
+  }
+
   /** Longest time, ms, a start or a stop takes by itself before it is an error. */
   abstract readonly startTimeoutMs: number;
   abstract readonly stopTimeoutMs: number;

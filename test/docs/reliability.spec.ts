@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const FAULTS = 24;
+const FAULTS = [...Array.from({ length: 24 }, (_, index) => index + 1), 29, 30];
 /** Proven with a real Engine and a real Triton too. */
 const REAL = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 16, 21];
 
@@ -18,7 +18,7 @@ const rows = [...page.matchAll(/^\| F(\d+): ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm
 
 describe('docs/reliability.md', () => {
   it('has one row for every fault, in their order, with a promise', () => {
-    expect(rows.map(({ fault }) => fault)).toEqual(Array.from({ length: FAULTS }, (_, index) => index + 1));
+    expect(rows.map(({ fault }) => fault)).toEqual(FAULTS);
     expect(rows.filter(({ promise }) => promise === '')).toEqual([]);
   });
 

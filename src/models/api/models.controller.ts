@@ -105,7 +105,7 @@ export class ModelsController {
   }
 
   @Get('supported')
-  @ApiOperation({ summary: 'The supported models and their backends 支持的模型及其类型' })
+  @ApiOperation({ summary: 'The models that can be started here, and their backends 支持的模型及其类型' })
   @ApiOkResponse({
     schema: {
       type: 'object',

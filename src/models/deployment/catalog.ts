@@ -30,8 +30,9 @@ export class Catalog {
     return others.some((each) => runner?.serverNameOf(each, gpuId) === server);
   }
 
-  /** model → `model_type`. */
+  /** model → `model_type`, of those that can be started here. */
   supported(): Record<string, string> {
-    return Object.fromEntries([...this.runners].map(([model, runner]) => [model, runner.backend]));
+    const startable = [...this.runners].filter(([model, runner]) => runner.canStart(model));
+    return Object.fromEntries(startable.map(([model, runner]) => [model, runner.backend]));
   }
 }

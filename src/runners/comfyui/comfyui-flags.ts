@@ -1,8 +1,21 @@
+import { closestMatch } from 'leven';
+import type { HelpOperand, InstalledFlags } from '../argparse-help.js';
+import { type Decided, findFlag } from '../decided.js';
+
 /** What follows a flag: nothing, a number, one of several words (none of them, too, where `optional`), or any text. */
-type Operand = 'none' | 'whole' | 'number' | 'text' | { readonly oneOf: readonly string[]; optional?: true };
+type Operand =
+  'none' | 'whole' | 'number' | 'text' | HelpOperand | { readonly oneOf: readonly string[]; optional?: true };
 
 const PRECISION = {
-  unet: ['--fp32-unet', '--fp64-unet', '--bf16-unet', '--fp16-unet', '--fp8_e4m3fn-unet', '--fp8_e5m2-unet'],
+  unet: [
+    '--fp32-unet',
+    '--fp64-unet',
+    '--bf16-unet',
+    '--fp16-unet',
+    '--fp8_e4m3fn-unet',
+    '--fp8_e5m2-unet',
+    '--fp8_e8m0fnu-unet',
+  ],
   vae: ['--fp16-vae', '--fp32-vae', '--bf16-vae'],
   text: [
     '--fp8_e4m3fn-text-enc',
@@ -37,7 +50,7 @@ export const VRAM_FLAGS: readonly string[] = GROUPS[0] ?? [];
 
 export const PREVIEW_METHODS = ['none', 'auto', 'latent2rgb', 'taesd'] as const;
 
-/** Every flag an operator may give (ComfyUI's `comfy/cli_args.py`), beyond those the runner sets itself. */
+/** Every flag of ComfyUI 0.3.39 (`comfy/cli_args.py`) that an operator may give. */
 const OPERANDS: Readonly<Record<string, Operand>> = {
   ...Object.fromEntries(
     GROUPS.flat()
@@ -55,10 +68,13 @@ const OPERANDS: Readonly<Record<string, Operand>> = {
   '--enable-cors-header': 'text',
   '--user-directory': 'text',
   '--front-end-root': 'text',
+  '--front-end-version': 'text',
+  '--comfy-api-base': 'text',
   '--cpu-vae': 'none',
   '--force-channels-last': 'none',
   '--supports-fp8-compute': 'none',
   '--disable-xformers': 'none',
+  '--disable-ipex-optimize': 'none',
   '--async-offload': 'none',
   '--disable-smart-memory': 'none',
   '--deterministic': 'none',
@@ -71,19 +87,43 @@ const OPERANDS: Readonly<Record<string, Operand>> = {
   '--log-stdout': 'none',
 };
 
+/** Those of ComfyUI 0.3.39 that a list may hold; of another version, those that it says it has. */
+export const COMFYUI_FREE_FLAGS: readonly string[] = Object.keys(OPERANDS);
+
+const GPU = 'the GPU of the placement';
+
 /** What each of these follows from; the runner would be wrong about its server otherwise. */
-const SET_BY_RUNNER: Readonly<Record<string, string>> = {
+export const COMFYUI_DECIDED_FLAGS: Decided = {
   '--listen': 'bind_address',
   '--port': 'ports',
   '--cpu': 'device',
-  '--cuda-device': 'the GPU of the placement',
+  '--cuda-device': GPU,
+  '--default-device': GPU,
+  '--directml': GPU,
+  '--oneapi-device-selector': GPU,
   '--auto-launch': 'the runner',
   '--disable-auto-launch': 'the runner',
+  '--windows-standalone-build': 'the runner',
   '--temp-directory': 'the placement',
   '--base-directory': 'base_dir',
   '--output-directory': 'output_dir',
   '--input-directory': 'input_dir',
   '--extra-model-paths-config': 'extra_model_paths',
+};
+
+/** Why no list may hold these. */
+export const COMFYUI_REFUSED_FLAGS: Decided = {
+  '--tls-keyfile': 'this service asks ComfyUI over plain HTTP',
+  '--tls-certfile': 'this service asks ComfyUI over plain HTTP',
+  '--quick-test-for-ci': 'with it, a server ends at once',
+  '--list-feature-flags': 'with it, a server ends at once',
+  '--help': 'with it, a server ends at once',
+  '--dont-print-server': 'why a server ended is read from what it prints',
+};
+
+/** Variables of ComfyUI that the runner sets, besides those of GPUs. */
+export const COMFYUI_DECIDED_VARIABLES: Decided = {
+  COMFYUI_WORKFLOW_DIR: 'model_configs.<model>.workflow_dir',
 };
 
 export interface FlagFault {
@@ -92,27 +132,61 @@ export interface FlagFault {
   readonly message: string;
 }
 
+/**
+ * Which flags beyond those above are taken: none (`listed`), those that the installation has and of those above no others
+ * (a map), or any, until the installation is asked (`any`).
+ */
+export type Taken = 'listed' | 'any' | InstalledFlags;
+
 /** What is wrong with a list of flags, each item a flag, its value, or both as `--flag=value`; empty when nothing is. */
-export function flagFaults(args: readonly string[]): FlagFault[] {
+export function flagFaults(args: readonly string[], taken: Taken = 'listed'): FlagFault[] {
   const faults: FlagFault[] = [];
   const seen: string[] = [];
   for (let index = 0; index < args.length; index += 1) {
     const [name, glued] = split(args[index] ?? '');
-    const operand = Object.hasOwn(OPERANDS, name) ? OPERANDS[name] : undefined;
+    const operand = operandOf(name, taken);
     if (operand === undefined) {
-      faults.push({ index, message: refusal(name) });
+      faults.push({ index, message: refusal(name, taken) });
       continue;
     }
     const rival = GROUPS.find((group) => group.includes(name))?.find((other) => seen.includes(other));
     if (rival !== undefined) faults.push({ index, message: `${name} does not go together with ${rival}` });
     seen.push(name);
     const at = index;
-    const next = args[index + 1];
-    const value = glued ?? (operand === 'none' || next?.startsWith('--') ? undefined : next);
-    if (value !== undefined && glued === undefined) index += 1;
-    if (!accepts(operand, value)) faults.push({ index: at, message: `${name} takes ${described(operand)}` });
+    const values = glued === undefined ? valuesAfter(args, index, operand) : [glued];
+    if (glued === undefined) index += values.length;
+    if (!accepts(operand, values)) faults.push({ index: at, message: `${name} takes ${described(operand)}` });
   }
   return faults;
+}
+
+/** The items after a flag that are its values, by what it takes. */
+function valuesAfter(args: readonly string[], at: number, operand: Operand): readonly string[] {
+  if (operand === 'none') return [];
+  const rest = args.slice(at + 1);
+  const end = rest.findIndex((each) => each.startsWith('--'));
+  const values = end === -1 ? rest : rest.slice(0, end);
+  return operand === 'any' ? values : values.slice(0, 1);
+}
+
+function operandOf(name: string, taken: Taken): Operand | undefined {
+  if (!/^--[A-Za-z]/.test(name) || decision(name) !== undefined) return undefined;
+  const listed = Object.hasOwn(OPERANDS, name) ? OPERANDS[name] : undefined;
+  if (taken === 'listed') return listed;
+  if (taken === 'any') return listed ?? 'any';
+  const installed = taken.get(name);
+  return installed === undefined ? undefined : (listed ?? installed);
+}
+
+/** Why `name`, or the flag that it is short for, is in no list. */
+function decision(name: string): string | undefined {
+  if (Object.hasOwn(OPERANDS, name) || !name.startsWith('--')) return undefined;
+  const own = findFlag(name, COMFYUI_DECIDED_FLAGS);
+  if (own) return `${own.subject} is not for args: it follows from ${COMFYUI_DECIDED_FLAGS[own.flag] ?? ''}`;
+  const refused = findFlag(name, COMFYUI_REFUSED_FLAGS);
+  if (!refused) return undefined;
+  const why = COMFYUI_REFUSED_FLAGS[refused.flag] ?? '';
+  return `${refused.subject} is not among the flags that are allowed: ${why}`;
 }
 
 /** The list without the flags of `group`, none of which takes a value. */
@@ -125,18 +199,29 @@ function split(item: string): [string, string?] {
   return at === -1 ? [item] : [item.slice(0, at), item.slice(at + 1)];
 }
 
-function refusal(name: string): string {
-  if (Object.hasOwn(SET_BY_RUNNER, name))
-    return `${name} is not for args: it follows from ${SET_BY_RUNNER[name]}`;
-  return name.startsWith('--')
-    ? `${name} is not among the flags that are allowed (docs/backends/comfyui.md lists them)`
-    : `"${name}" belongs to no flag: one list item each for a flag and its value`;
+function refusal(name: string, taken: Taken): string {
+  const decided = decision(name);
+  if (decided !== undefined) return decided;
+  if (!name.startsWith('--'))
+    return `"${name}" belongs to no flag: one list item each for a flag and its value`;
+  if (typeof taken === 'string')
+    return `${name} is not among the flags that are allowed (docs/backends/comfyui.md lists them)`;
+  return `${name} is unknown to this ComfyUI; the nearest flag that it has is ${nearestOf(name, taken)}`;
 }
 
-function accepts(operand: Operand, value: string | undefined): boolean {
+/** Of those that a list may hold. */
+function nearestOf(name: string, installed: InstalledFlags): string {
+  const known = [...installed.keys()].filter((each) => decision(each) === undefined);
+  return closestMatch(name, known) ?? 'none';
+}
+
+function accepts(operand: Operand, values: readonly string[]): boolean {
+  const [value] = values;
+  if (operand === 'any') return true;
   if (operand === 'none') return value === undefined;
   if (typeof operand === 'object')
     return value === undefined ? operand.optional === true : operand.oneOf.includes(value);
+  if (operand === 'optional') return true;
   if (value === undefined) return false;
   switch (operand) {
     case 'whole':
@@ -151,5 +236,8 @@ function accepts(operand: Operand, value: string | undefined): boolean {
 function described(operand: Operand): string {
   if (typeof operand === 'object')
     return `${operand.optional ? 'nothing, or ' : ''}one of ${operand.oneOf.join(', ')}`;
-  return { none: 'no value', whole: 'a whole number', number: 'a number', text: 'a value' }[operand];
+  return {
+    ...{ none: 'no value', whole: 'a whole number', number: 'a number', text: 'a value' },
+    ...{ optional: 'one value at the most', any: 'values' },
+  }[operand];
 }

@@ -29,6 +29,12 @@ export const comfyuiCpuOptionsSchema = comfyuiOptionsSchema.omit({ vram: true })
 
 export type ComfyuiOptions = z.infer<typeof comfyuiOptionsSchema>;
 
+/** The option that each flag of a start comes from. */
+export function optionOf(flag: string): keyof ComfyuiOptions {
+  if (flag === '--reserve-vram') return 'reserve_vram';
+  return flag === '--preview-method' ? 'preview_method' : 'vram';
+}
+
 /** The flags of these options, and the flags of the configuration that they replace. */
 export function optionFlags(options: ComfyuiOptions): { flags: string[]; replaced: readonly string[] } {
   const { vram, reserve_vram: reserve, preview_method: preview } = options;

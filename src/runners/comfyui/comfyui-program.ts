@@ -1,15 +1,19 @@
 import { join } from 'node:path';
-import type { Mount } from '../../launchers/launcher.js';
+import type { LaunchSpec, Mount } from '../../launchers/launcher.js';
 import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import type { ComfyuiConfig, ComfyuiModelConfig } from './comfyui-section.js';
 import { withoutFlags } from './comfyui-flags.js';
 import { type ComfyuiOptions, optionFlags } from './comfyui-options.js';
 import { ComfyuiNotConfiguredError } from './errors.js';
 
+/** Whether the configuration says what to run. */
+export function isConfigured({ launcher, comfyui_path: path, image_name: image }: ComfyuiConfig): boolean {
+  return (launcher === 'process' ? path : image) !== null;
+}
+
 /** @throws ComfyuiNotConfiguredError */
-export function assertConfigured({ launcher, comfyui_path: path, image_name: image }: ComfyuiConfig): void {
-  const missing = launcher === 'process' ? path === null : image === null;
-  if (!missing) return;
+export function assertConfigured(config: ComfyuiConfig): void {
+  if (isConfigured(config)) return;
   throw new ComfyuiNotConfiguredError(
     'This service does not know where ComfyUI is: set runners.comfyui.comfyui_path and python (launcher: process), ' +
       'or image_name (launcher: docker).',
@@ -32,6 +36,38 @@ export function comfyuiProgram(
   };
   if (config.launcher === 'process') return { command: [config.python, ...command], env };
   return { entrypoint: [config.python], command, env, mounts: mounts(config, own) };
+}
+
+/** What asks the installation for its flags. @throws ComfyuiNotConfiguredError */
+export function flagQuestion(config: ComfyuiConfig): LaunchSpec {
+  assertConfigured(config);
+  const command = [mainFile(config), '--help'];
+  return {
+    name: `${config.container_name}_flags`,
+    labels: {},
+    ...(config.image_name !== null && { image: config.image_name }),
+    pull: 'never',
+    ...(config.launcher === 'docker' && { entrypoint: [config.python] }),
+    command: config.launcher === 'docker' ? command : [config.python, ...command],
+    // As plain text, one line for each option.
+    env: { ...config.env, COLUMNS: '200', NO_COLOR: '1' },
+    ports: [],
+    bindAddress: config.bind_address,
+    mounts: mounts(config, {}),
+    gpus: { kind: 'none' },
+    ulimits: [],
+    stopGraceSeconds: 0,
+  };
+}
+
+/** The flags of a start that are not the runner's own: of the file, and of the options of the start. */
+export function chosenFlags(
+  config: ComfyuiConfig,
+  modelName: string,
+  options: ComfyuiOptions,
+): { readonly ofFile: readonly string[]; readonly ofOptions: readonly string[] } {
+  const { flags: ofOptions, replaced } = optionFlags(options);
+  return { ofFile: withoutFlags(config.model_configs[modelName]?.args ?? [], replaced), ofOptions };
 }
 
 /** What must be there on this host before a launch. */
@@ -59,7 +95,7 @@ function flags(
   { port, listenAddress, modelName, gpuId, options }: ServedPlacement<ComfyuiOptions>,
 ): string[] {
   const { device, launcher, comfyui_path: path } = config;
-  const chosen = optionFlags(options);
+  const { ofFile, ofOptions } = chosenFlags(config, modelName, options);
   // Each ComfyUI clears its temporary directory when it starts and ends: those on one checkout must not share it.
   const temporary =
     launcher === 'docker' ? '/tmp' : join(own.base_dir ?? path ?? '', `temp_${modelName}_${gpuId}`);
@@ -71,8 +107,8 @@ function flags(
     ...option('--input-directory', own.input_dir),
     ...['--temp-directory', temporary],
     ...option('--extra-model-paths-config', own.extra_model_paths),
-    ...withoutFlags(own.args ?? [], chosen.replaced),
-    ...chosen.flags,
+    ...ofFile,
+    ...ofOptions,
   ];
 }
 

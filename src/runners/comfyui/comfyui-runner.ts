@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises';
 import type { z } from 'zod';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
+import type { InstalledFlags } from '../argparse-help.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
   BeforeStop,
@@ -12,10 +13,24 @@ import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../r
 import type { RunnerHost } from '../runner-host.js';
 import type { ComfyuiConfig } from './comfyui-section.js';
 import { ComfyuiClient } from './comfyui-client.js';
-import { comfyuiCpuOptionsSchema, type ComfyuiOptions, comfyuiOptionsSchema } from './comfyui-options.js';
-import { assertConfigured, comfyuiProgram, neededFiles } from './comfyui-program.js';
+import { COMFYUI_DECIDED_VARIABLES, flagFaults } from './comfyui-flags.js';
+import {
+  comfyuiCpuOptionsSchema,
+  type ComfyuiOptions,
+  comfyuiOptionsSchema,
+  optionOf,
+} from './comfyui-options.js';
+import {
+  chosenFlags,
+  comfyuiProgram,
+  flagQuestion,
+  isConfigured,
+  neededFiles,
+  assertConfigured,
+} from './comfyui-program.js';
 import { deviceFault } from './device-check.js';
-import { ComfyuiFileMissingError } from './errors.js';
+import { ComfyuiFileMissingError, ComfyuiFlagRefusedError } from './errors.js';
+import { ComfyuiInstallation } from './installation.js';
 import { isFinal, lastWords, LINES_TO_EXPLAIN } from './last-words.js';
 
 const IDLE_POLL_MS = 200;
@@ -25,16 +40,25 @@ const LAST_REQUEST_MS = 1000;
 /** ComfyUI, one server per placement, on the GPU of the placement alone. */
 export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiOptions> {
   readonly backend = 'comfyui';
+  override readonly withheld = Object.keys(COMFYUI_DECIDED_VARIABLES);
   readonly optionsSchema: z.ZodType<ComfyuiOptions>;
   /** Python takes SIGTERM without a word; SIGINT ends ComfyUI in order. */
   override readonly stopSignal = 'SIGINT';
   override readonly linesToExplain = LINES_TO_EXPLAIN;
   /** What is known of the GPUs beyond what a server's labels hold. */
   private gpus: readonly GpuRef[] = [];
+  private readonly installation = new ComfyuiInstallation(
+    () => this.host.launchers.get(this.config.launcher),
+    () => flagQuestion(this.config),
+  );
 
   constructor(config: ComfyuiConfig, host: RunnerHost) {
     super(config, host);
     this.optionsSchema = config.device === 'cpu' ? comfyuiCpuOptionsSchema : comfyuiOptionsSchema;
+  }
+
+  override canStart(): boolean {
+    return isConfigured(this.config);
   }
 
   defaultOptions(): ComfyuiOptions {
@@ -51,10 +75,11 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
     return { memoryMiB, policy: own?.gpu_policy ?? 'shared' };
   }
 
-  /** @throws ComfyuiNotConfiguredError, ComfyuiFileMissingError, and what the base's throws */
+  /** @throws ComfyuiNotConfiguredError, ComfyuiFileMissingError, ComfyuiFlagRefusedError, and what the base's throws */
   override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
     assertConfigured(this.config);
     await this.assertFiles(deployment.modelName, context.signal);
+    await this.assertFlags(deployment, context.signal);
     await super.preflight(deployment, context);
   }
 
@@ -109,6 +134,28 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
 
   override isFinalExit(cause: string): boolean {
     return isFinal(cause);
+  }
+
+  /** Holds the flags of a start against those of the installation; with none to hold, it is not asked. */
+  private async assertFlags({ modelName, options }: Deployment, signal: AbortSignal): Promise<void> {
+    const { ofFile, ofOptions } = chosenFlags(this.config, modelName, options);
+    const all = [...ofFile, ...ofOptions];
+    if (all.length === 0) return;
+    const suits = (flags: InstalledFlags): boolean => flagFaults(all, flags).length === 0;
+    const answer = await this.installation.flags(suits, signal);
+    const taken = 'flags' in answer ? answer.flags : 'listed';
+    const why =
+      'flags' in answer ? '' : `; ComfyUI was asked for its flags, and has not said: ${answer.unknown}`;
+    const [ofFileFault] = flagFaults(ofFile, taken);
+    if (ofFileFault) {
+      const place = `runners.comfyui.model_configs.${modelName}.args`;
+      throw new ComfyuiFlagRefusedError(`${ofFileFault.message}${why}: correct ${place}.`, 'internal');
+    }
+    const [ofOptionFault] = flagFaults(ofOptions, taken);
+    if (ofOptionFault) {
+      const option = optionOf(ofOptions[ofOptionFault.index] ?? '');
+      throw new ComfyuiFlagRefusedError(`config.${option}: ${ofOptionFault.message}${why}.`, 'invalid');
+    }
   }
 
   private async assertFiles(modelName: string, signal: AbortSignal): Promise<void> {

@@ -8,16 +8,18 @@ import {
   whenValid,
 } from '../../config/sections/common.js';
 import { placementServerKeys } from '../placement-server/placement-server-section.js';
-import { flagFaults, VRAM_FLAGS } from './comfyui-flags.js';
+import { variableFaults } from '../decided.js';
+import { COMFYUI_DECIDED_VARIABLES, flagFaults, VRAM_FLAGS } from './comfyui-flags.js';
 
 const args = z
   .array(z.string().min(1))
   .superRefine((list, context) => {
-    for (const { index, message } of flagFaults(list)) {
+    // Which others there are is for the installation to say, at a start.
+    for (const { index, message } of flagFaults(list, 'any')) {
       context.addIssue({ code: 'custom', path: [index], message });
     }
   })
-  .describe('Further flags of ComfyUI out of an allow-list, one list item each.');
+  .describe('Further flags of ComfyUI, as the installed one has them, one list item each.');
 
 const modelConfig = z.strictObject({
   workflow_dir: hostPath.optional().describe('Directory with the workflows of the model.'),
@@ -60,6 +62,14 @@ export const comfyuiSection = z
       .describe("The Python that runs it: of ComfyUI's venv (process), or in the image."),
     model_configs: z.record(safeName, modelConfig).describe('Per model: directories, flags, drain, memory.'),
   })
+  .superRefine(
+    ({ env }, context) => {
+      for (const { key, message } of variableFaults(env, COMFYUI_DECIDED_VARIABLES)) {
+        context.addIssue({ code: 'custom', path: ['env', key], message });
+      }
+    },
+    whenValid(z.object({ env: z.record(z.string(), z.string()) })),
+  )
   .superRefine(({ device, model_configs: models }, context) => {
     if (device !== 'cpu') return;
     for (const [model, { args: list = [] }] of Object.entries(models)) {

@@ -17,3 +17,18 @@ export class WrongDeviceError extends DomainError {
   readonly code = 'WRONG_DEVICE';
   readonly kind = 'internal';
 }
+
+/**
+ * A flag that the installed ComfyUI does not take: of the configuration (`internal`), or of an option of the start
+ * (`invalid`).
+ */
+export class ComfyuiFlagRefusedError extends DomainError {
+  readonly code = 'COMFYUI_FLAG_REFUSED';
+
+  constructor(
+    message: string,
+    readonly kind: 'internal' | 'invalid',
+  ) {
+    super(message);
+  }
+}

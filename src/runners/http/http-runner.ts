@@ -7,21 +7,28 @@ import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-s
 import { metricSum } from '../prometheus-text.js';
 import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
 import type { HttpConfig, HttpModel } from './http-section.js';
+import { HTTP_WITHHELD, placeDecision, placeFlags } from './http-decided.js';
 import { httpOptionSchema } from './http-options.js';
 import { httpProgram } from './http-program.js';
 
 /** Serves models from any HTTP server with a health path, by YAML alone. */
 export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   readonly backend = 'http';
+  override readonly withheld = HTTP_WITHHELD;
   readonly optionsSchema = z.record(z.string(), z.unknown());
 
   override optionsSchemaOf(modelName: string): z.ZodType<DeploymentOptions> {
     const model = this.find(modelName);
     if (!model) return this.optionsSchema;
-    const options = Object.entries(model.options);
-    return z.strictObject(
-      Object.fromEntries(options.map(([name, option]) => [name, httpOptionSchema(option)])),
-    );
+    const place = placeFlags([...(model.command ?? []), ...model.args]);
+    const options = Object.entries(model.options).map(([name, option]) => [
+      name,
+      httpOptionSchema(option).superRefine((value, context) => {
+        const message = placeDecision(String(value), place);
+        if (message !== undefined) context.addIssue({ code: 'custom', message });
+      }),
+    ]);
+    return z.strictObject(Object.fromEntries(options) as Record<string, z.ZodType>);
   }
 
   defaultOptions(modelName: string): DeploymentOptions {

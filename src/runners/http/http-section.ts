@@ -5,6 +5,8 @@ import {
   serverEnv,
   serverMounts,
 } from '../placement-server/placement-server-section.js';
+import { assignmentFaults } from '../decided.js';
+import { placeFaults } from './http-decided.js';
 import { httpOptions } from './http-options.js';
 import { LAUNCH_PLACEHOLDERS, OPTION_PREFIX, placeholdersIn } from './http-template.js';
 
@@ -77,6 +79,12 @@ function faultsOf(model: HttpModel, launcher: string, image: string | null): Fau
   } else if (!model.command) faults.push([['command'], 'the launcher "process" needs a command']);
   for (const [index, text] of (model.command ?? []).entries()) {
     if (placeholdersIn(text).length > 0) faults.push([['command', index], 'placeholders belong in args']);
+  }
+  const items = [...(model.command ?? []), ...model.args];
+  for (const { key, message } of [...placeFaults(items), ...assignmentFaults(items)]) {
+    const index = Number(key);
+    const ofCommand = model.command?.length ?? 0;
+    faults.push([index < ofCommand ? ['command', index] : ['args', index - ofCommand], message]);
   }
   const known = [
     ...LAUNCH_PLACEHOLDERS,

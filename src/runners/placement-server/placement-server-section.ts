@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { byteSize, hostPath, safeName, tcpPort } from '../../config/sections/common.js';
+import { variableFaults } from '../decided.js';
 
 /** Linux hands these out to outgoing connections: a server's port among them may be taken at any moment. */
 const EPHEMERAL = { from: 32_768, to: 60_999 };
@@ -13,10 +14,14 @@ export const serverPorts = z
     `must keep clear of ${EPHEMERAL.from}-${EPHEMERAL.to}, which outgoing connections get`,
   );
 
-export const serverEnv = z.record(
-  z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/),
-  z.string().regex(/^[^\0]*$/, 'text without NUL'),
-);
+/** Variables of servers, without those by which this service gives them GPUs. */
+export const serverEnv = z
+  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().regex(/^[^\0]*$/, 'text without NUL'))
+  .superRefine((env, context) => {
+    for (const { key, message } of variableFaults(env)) {
+      context.addIssue({ code: 'custom', path: [key], message });
+    }
+  });
 
 export const serverMounts = z.array(
   z.strictObject({

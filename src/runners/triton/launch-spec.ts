@@ -6,6 +6,7 @@ import {
   MODEL_LABEL,
   type Mount,
 } from '../../launchers/launcher.js';
+import { TRITON_DECIDED_VARIABLES } from './triton-flags.js';
 import type { TritonConfig } from './triton-section.js';
 
 export const TRITON = 'triton';
@@ -88,6 +89,7 @@ export function tritonLaunchSpec(
       ...config.extra_args,
     ],
     env: config.env,
+    withheld: Object.keys(TRITON_DECIDED_VARIABLES),
     ports: [
       { name: 'http', port: ports.http },
       { name: 'grpc', port: ports.grpc },

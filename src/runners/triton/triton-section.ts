@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { variableFaults } from '../decided.js';
+import { serverEnv } from '../placement-server/placement-server-section.js';
+import { TRITON_DECIDED_VARIABLES, tritonArgumentFaults } from './triton-flags.js';
 import {
   hostPath,
   byteSize,
@@ -34,6 +37,12 @@ const ulimit = z.strictObject({
   name: z.string().regex(/^[a-z]+$/),
   soft: z.int().min(-1),
   hard: z.int().min(-1),
+});
+
+const argumentsAndEnv = z.object({
+  command: z.array(z.string()),
+  extra_args: z.array(z.string()),
+  env: z.record(z.string(), z.string()),
 });
 
 export const tritonSection = z
@@ -72,9 +81,7 @@ export const tritonSection = z
     gpus: gpuSelection.describe(
       'GPUs a container sees: all, device=0,2 (NVML indices or UUIDs), or none (CPU).',
     ),
-    env: z
-      .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
-      .describe('Environment of the server.'),
+    env: serverEnv.describe('Environment of the server.'),
     extra_args: z.array(z.string()).describe('Further flags of tritonserver, one list item each.'),
     api_timeout_seconds: z
       .number()
@@ -101,6 +108,16 @@ export const tritonSection = z
     ...whenValid(z.object({ http_port: tcpPort, grpc_port: tcpPort, metrics_port: tcpPort })),
     path: ['http_port'],
     message: 'http_port, grpc_port and metrics_port must differ',
-  });
+  })
+  .superRefine(({ command, extra_args: args, env }, context) => {
+    const faults = [
+      ...tritonArgumentFaults(command).map((fault) => ({ ...fault, of: 'command' })),
+      ...tritonArgumentFaults(args).map((fault) => ({ ...fault, of: 'extra_args' })),
+      ...variableFaults(env, TRITON_DECIDED_VARIABLES).map((fault) => ({ ...fault, of: 'env' })),
+    ];
+    for (const { of, key, message } of faults) {
+      context.addIssue({ code: 'custom', path: [of, key], message });
+    }
+  }, whenValid(argumentsAndEnv));
 
 export type TritonConfig = z.infer<typeof tritonSection>;

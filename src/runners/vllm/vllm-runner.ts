@@ -7,6 +7,7 @@ import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sl
 import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { vllmReadiness, vllmWorkload } from './vllm-client.js';
+import { VLLM_DECIDED_VARIABLES } from './vllm-flags.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
 import { servedName, vllmProgram } from './vllm-program.js';
 import { fallAsleep, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-sleep.js';
@@ -14,6 +15,7 @@ import { fallAsleep, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-s
 /** Serves language models with vLLM: one server per placement, on one GPU or, with `gpu_ids`, on several. */
 export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   readonly backend = 'vllm';
+  override readonly withheld = Object.keys(VLLM_DECIDED_VARIABLES);
   readonly optionsSchema = vllmOptions;
   override readonly linesToExplain = LINES_TO_EXPLAIN;
   /** Servers whose wake may have been broken off, by address. */

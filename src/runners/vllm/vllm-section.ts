@@ -1,7 +1,15 @@
 import { z } from 'zod';
-import { drainSeconds, gpuMemoryMb, gpuPolicy, hostPath, safeName } from '../../config/sections/common.js';
+import {
+  drainSeconds,
+  gpuMemoryMb,
+  gpuPolicy,
+  hostPath,
+  safeName,
+  whenValid,
+} from '../../config/sections/common.js';
 import { placementServerKeys } from '../placement-server/placement-server-section.js';
-import { flagFaults } from './vllm-flags.js';
+import { variableFaults } from '../decided.js';
+import { flagFaults, VLLM_DECIDED_VARIABLES, vllmCommandFaults } from './vllm-flags.js';
 
 /** One argument that a program cannot take for a flag. */
 const word = z
@@ -48,6 +56,8 @@ const vllmModel = z.strictObject({
 
 export type VllmModel = z.infer<typeof vllmModel>;
 
+const commandAndEnv = z.object({ command: z.array(z.string()), env: z.record(z.string(), z.string()) });
+
 const cachePath = hostPath.nullable();
 
 export const vllmSection = z
@@ -73,6 +83,14 @@ export const vllmSection = z
       .describe('Longest time a sleep or a wake takes, requests that it waits for included.'),
     models: z.record(safeName, vllmModel).describe('The models of this backend, and how each is served.'),
   })
+  .superRefine(({ command, env }, context) => {
+    for (const { key, message } of vllmCommandFaults(command)) {
+      context.addIssue({ code: 'custom', path: ['command', key], message });
+    }
+    for (const { key, message } of variableFaults(env, VLLM_DECIDED_VARIABLES)) {
+      context.addIssue({ code: 'custom', path: ['env', key], message });
+    }
+  }, whenValid(commandAndEnv))
   .superRefine(({ models, device }, context) => {
     for (const [name, { extra_args: args, sleep_mode: sleeps }] of Object.entries(models)) {
       if (sleeps && device === 'cpu') {

@@ -2,7 +2,7 @@
 // Settings are JSON: `standin.json` beside main.py, and over it the one in COMFYUI_WORKFLOW_DIR; read again for every
 // prompt.
 import { Buffer } from 'node:buffer';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
@@ -26,6 +26,11 @@ const DEFAULTS = {
   prompt_seconds: 0.1,
   /** The node at work heeds neither /interrupt nor SIGINT until it is done. */
   stubborn: false,
+  /** Flags of another version: those it has besides, name → operand as --help shows it ('' for none), and those it lacks. */
+  more_flags: {},
+  lacks_flags: [],
+  /** --help prints nothing for so long; with -1 it fails. */
+  help_seconds: 0,
 };
 
 function settings() {
@@ -40,7 +45,7 @@ function settings() {
   return { ...DEFAULTS, ...read(dirname(main)), ...(own ? read(own) : {}) };
 }
 
-/** Flags with a value; all others of ComfyUI that a test gives have none. */
+/** Flags with a value, and those without; of the real ones, what a test gives. */
 const VALUED = [
   ...['--listen', '--port', '--cuda-device', '--base-directory', '--output-directory', '--input-directory'],
   ...['--temp-directory', '--extra-model-paths-config', '--reserve-vram', '--preview-method', '--cache-lru'],
@@ -50,14 +55,39 @@ const BARE = [
   ...['--disable-all-custom-nodes', '--disable-metadata', '--cache-none', '--fp16-vae'],
 ];
 
+/** Every flag with its operand. */
+function known() {
+  const { more_flags: more, lacks_flags: lacks } = settings();
+  const own = [
+    ...VALUED.map((flag) => [flag, flag.slice(2).toUpperCase()]),
+    ...BARE.map((flag) => [flag, '']),
+  ];
+  const all = { ...Object.fromEntries(own), ...more };
+  return Object.fromEntries(Object.entries(all).filter(([flag]) => !lacks.includes(flag)));
+}
+
+/** As Python's argparse prints it. */
+function help() {
+  const { help_seconds: seconds } = settings();
+  if (seconds < 0) process.exit(1);
+  const flags = Object.entries(known()).map(([flag, operand]) => `${flag} ${operand}`.trim());
+  const lines = flags.map((flag) =>
+    flag.length < 22 ? `  ${flag.padEnd(22)}Of it.` : `  ${flag}\n${' '.repeat(24)}Of it.`,
+  );
+  const text = [`usage: main.py [-h] ${flags.map((flag) => `[${flag}]`).join(' ')}`, '', 'options:'];
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, seconds * 1000);
+  writeSync(1, [...text, '  -h, --help            show this help message and exit', ...lines, ''].join('\n'));
+  process.exit(0);
+}
+
 function parse() {
   const flags = {};
   const unknown = [];
+  const all = known();
   for (let index = 0; index < args.length; index += 1) {
     const name = args[index];
-    if (VALUED.includes(name)) flags[name] = args[(index += 1)];
-    else if (BARE.includes(name)) flags[name] = true;
-    else unknown.push(name);
+    if (all[name] === undefined) unknown.push(name);
+    else flags[name] = all[name] === '' ? true : args[(index += 1)];
   }
   if (unknown.length > 0) {
     log('usage: main.py [-h] [--listen [IP]] [--port PORT]');
@@ -87,6 +117,7 @@ function endWithoutFrontend() {
   process.exit(-1);
 }
 
+if (args.includes('--help')) help();
 const flags = parse();
 const onCpu = flags['--cpu'] === true;
 const visible = process.env.CUDA_VISIBLE_DEVICES;
