@@ -158,6 +158,32 @@ describeReal('the docker launcher against a real Engine', () => {
     expect(ofAll.Config.Env).toContain('CUDA_DEVICE_ORDER=PCI_BUS_ID');
   });
 
+  realCase('F29: takes out of an image what would decide about GPUs, or is withheld', async () => {
+    const container = await docker.createContainer({
+      Image: IMAGE,
+      Cmd: ['/bin/true'],
+      Env: ['CUDA_VISIBLE_DEVICES=9', 'TEST_WITHHELD=9', 'TEST_KEPT=9'],
+      Labels: { [OWNER_LABEL]: owner },
+    });
+    const image = `${owner}:own`;
+    await container.commit({ repo: owner, tag: 'own' });
+    try {
+      const print = { ...shell('env; exec sleep 600'), image };
+      const spec = specOf({ ...print, gpus: { kind: 'none' }, withheld: ['TEST_WITHHELD'] });
+      await launcher.launch(spec, never);
+      const { Config } = await docker.getContainer(spec.name).inspect();
+      const names = Config.Env.filter((line) => line.includes('=')).map((line) => line.replace(/=.*/, ''));
+      expect(names).toContain('TEST_KEPT');
+      expect(names.filter((name) => ['CUDA_VISIBLE_DEVICES', 'TEST_WITHHELD'].includes(name))).toEqual([]);
+      const lines = await launcher.logs(spec.name, 50, never);
+      expect(lines.filter((line) => /^(CUDA_VISIBLE_DEVICES|TEST_WITHHELD)=/.test(line))).toEqual([]);
+      expect(lines).toContain('TEST_KEPT=9');
+    } finally {
+      await removeContainersOf(owner);
+      await docker.getImage(image).remove({ force: true });
+    }
+  });
+
   realCase('names the container that has a port', async () => {
     const [port = 0] = await freePorts(1);
     const first = specOf({ ports: [{ name: 'http', port }] });

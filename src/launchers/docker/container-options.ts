@@ -1,4 +1,5 @@
 import type { ContainerCreateOptions, DeviceRequest, HostConfig } from 'dockerode';
+import { GPU_VARIABLES } from '../gpu-variables.js';
 import { type GpuAccess, type LaunchSpec, OWNER_LABEL } from '../launcher.js';
 
 /** Enough for a traceback of every worker, and no full disk. */
@@ -47,15 +48,36 @@ function hostConfig(spec: LaunchSpec): HostConfig {
   };
 }
 
+/** What an image may say of GPUs: the Engine replaces it by what a container gets. */
+const ENGINES_OWN = 'NVIDIA_VISIBLE_DEVICES';
+
+/** Those of an image's variables that would decide beside this service; without "=", the Engine takes them out. */
+function withheldFrom(
+  image: readonly string[],
+  { withheld = [] }: LaunchSpec,
+  given: Readonly<Record<string, string>>,
+): string[] {
+  const names = new Set<string>([...GPU_VARIABLES, ...withheld]);
+  return image.filter((name) => names.has(name) && name !== ENGINES_OWN && !Object.hasOwn(given, name));
+}
+
 /** What the Engine is asked to create for `spec`. */
-export function containerOptions(spec: LaunchSpec, image: string, owner: string): ContainerCreateOptions {
+export function containerOptions(
+  spec: LaunchSpec,
+  image: string,
+  imageVariables: readonly string[],
+  owner: string,
+): ContainerCreateOptions {
   const environment = { ...gpuVariables(spec.gpus), ...spec.env };
   return {
     name: spec.name,
     Image: image,
     ...(spec.entrypoint !== undefined && { Entrypoint: [...spec.entrypoint] }),
     Cmd: [...spec.command],
-    Env: Object.entries(environment).map(([key, value]) => `${key}=${value}`),
+    Env: [
+      ...Object.entries(environment).map(([key, value]) => `${key}=${value}`),
+      ...withheldFrom(imageVariables, spec, environment),
+    ],
     Labels: { ...spec.labels, [OWNER_LABEL]: owner },
     ExposedPorts: Object.fromEntries(spec.ports.map(({ port }) => [`${port}/tcp`, {}])),
     // For a `docker stop` by hand, too.

@@ -27,13 +27,22 @@ export class ContainerStart {
 
   /**
    * Creates and starts the container of `spec`; its name must be free. Returns its id.
+   * @param imageVariables names of the variables that the image sets
    * @throws PortInUseError, CommandMissingError, ImageMissingError, LaunchFailedError, EngineUnavailableError
    */
-  async run(spec: LaunchSpec, image: string, signal: AbortSignal): Promise<string> {
+  async run(
+    spec: LaunchSpec,
+    image: string,
+    imageVariables: readonly string[],
+    signal: AbortSignal,
+  ): Promise<string> {
     let container: Container;
     try {
       container = await this.engine.call(signal, (docker, abortSignal) =>
-        docker.createContainer({ ...containerOptions(spec, image, this.owner), abortSignal }),
+        docker.createContainer({
+          ...containerOptions(spec, image, imageVariables, this.owner),
+          abortSignal,
+        }),
       );
     } catch (error) {
       // Without an answer the Engine may have made it all the same.

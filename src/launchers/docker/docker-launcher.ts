@@ -18,7 +18,7 @@ import { Containers, serverInfoOf } from './containers.js';
 import { requirePorts } from './docker-ports.js';
 import { Engine } from './engine.js';
 import { ExitStream } from './exit-stream.js';
-import { imageOf, isImageThere, pullImage } from './image-pull.js';
+import { findImage, imageOf, pullImage } from './image-pull.js';
 
 export interface DockerLauncherOptions {
   readonly socketPath: string;
@@ -54,7 +54,7 @@ export class DockerLauncher extends Launcher {
     requireServerName(spec.name);
     const { live } = await this.containers.occupantOf(spec, signal);
     if (live) return;
-    await isImageThere(this.engine, spec, signal);
+    await findImage(this.engine, spec, signal);
     await requirePorts(this.engine, spec, signal);
   }
 
@@ -64,12 +64,14 @@ export class DockerLauncher extends Launcher {
       const { live, dead } = await this.containers.occupantOf(spec, signal);
       if (live) return this.told(serverInfoOf(live));
       const image = imageOf(spec);
-      if (!(await isImageThere(this.engine, spec, signal))) {
+      let facts = await findImage(this.engine, spec, signal);
+      if (!facts) {
         await pullImage(this.engine, image, { limitMs: this.options.pullTimeoutMs, signal, onProgress });
+        facts = await findImage(this.engine, spec, signal);
       }
       if (dead) await this.stops.stop(dead.Id, spec.name, 0, signal);
       await requirePorts(this.engine, spec, signal);
-      const id = await this.starts.run(spec, image, signal);
+      const id = await this.starts.run(spec, image, facts?.variables ?? [], signal);
       const started = await this.containers.findOurs(spec.name, signal);
       if (started?.Id === id) return this.told(serverInfoOf(started));
       throw new LaunchFailedError(`Container ${spec.name} was removed right after its start`, {

@@ -14,6 +14,12 @@ const pullEvent = z.object({
 
 type PullEvent = z.infer<typeof pullEvent>;
 
+const imageFacts = z
+  .object({ Config: z.object({ Env: z.array(z.string()).nullish() }).nullish() })
+  .transform(({ Config }): ImageFacts => {
+    return { variables: (Config?.Env ?? []).map((line) => line.replace(/=.*$/s, '')) };
+  });
+
 /** Percent of an image's download, from the events of its layers. */
 class PullProgress {
   private readonly layers = new Map<string, { current: number; total: number }>();
@@ -53,17 +59,27 @@ export function imageOf(spec: LaunchSpec): string {
   throw new LaunchFailedError(`${spec.name} has no image to run: configure one`, { name: spec.name });
 }
 
-/** Whether the image is on the host. @throws ImageMissingError when it is not, and must not be pulled */
-export async function isImageThere(engine: Engine, spec: LaunchSpec, signal: AbortSignal): Promise<boolean> {
+/** What is known of an image on the host. */
+export interface ImageFacts {
+  /** Names of the variables that it sets. */
+  readonly variables: readonly string[];
+}
+
+/** `undefined` where the image is to be pulled. @throws ImageMissingError when it is not there, and must not be pulled */
+export async function findImage(
+  engine: Engine,
+  spec: LaunchSpec,
+  signal: AbortSignal,
+): Promise<ImageFacts | undefined> {
   const image = imageOf(spec);
   const found = await engine.find(signal, (docker, abortSignal) => {
     // abortSignal: not in dockerode's types of this call alone.
     const options: object = { abortSignal };
     return docker.getImage(image).inspect(options);
   });
-  if (found) return true;
+  if (found) return imageFacts.parse(found);
   if (spec.pull === 'never') throw missing(image, 'is not on this host and pull is "never"');
-  return false;
+  return undefined;
 }
 
 /**
