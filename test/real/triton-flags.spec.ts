@@ -46,7 +46,7 @@ describe("the flags of Triton's own server", () => {
     'F29: are each decided by this service, or free',
     async () => {
       const { lines } = await run('--help');
-      const flags = lines.flatMap((line) => /^ {2}(--[a-z-]+)/.exec(line)?.[1] ?? []);
+      const flags = lines.flatMap((line) => /^ {2}(--[a-z0-9-]+)/.exec(line)?.[1] ?? []);
       expect(flags.length).toBeGreaterThan(80);
       expect([...Object.keys(TRITON_DECIDED_FLAGS), ...TRITON_FREE_FLAGS].sort()).toEqual(
         [...new Set(flags)].sort(),

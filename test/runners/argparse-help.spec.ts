@@ -63,7 +63,13 @@ describe('the flags in a help text', () => {
   });
 
   it('have their operand in common where it stands once, or with each name', () => {
-    const lines = ['usage: x', '', 'options:', '  --nnodes NNODES, -n NNODES', '  -l, --level, --rank LEVEL  Of it.'];
+    const lines = [
+      'usage: x',
+      '',
+      'options:',
+      '  --nnodes NNODES, -n NNODES',
+      '  -l, --level, --rank LEVEL  Of it.',
+    ];
     expect(Object.fromEntries(flagsOfHelp(lines))).toEqual({
       '--nnodes': 'text',
       '--level': 'text',
