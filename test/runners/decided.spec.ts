@@ -7,6 +7,8 @@ import { ConfigInvalidError, loadConfig } from '../../src/config/load-config.js'
 import { GPU_VARIABLES } from '../../src/launchers/gpu-variables.js';
 import { backends } from '../../src/runners/backends.js';
 import { COMFYUI_DECIDED_FLAGS, COMFYUI_REFUSED_FLAGS } from '../../src/runners/comfyui/comfyui-flags.js';
+import { httpModelOptions } from '../../src/runners/http/http-decided.js';
+import { httpSection } from '../../src/runners/http/http-section.js';
 import { TRITON_DECIDED_FLAGS, TRITON_FREE_FLAGS } from '../../src/runners/triton/triton-flags.js';
 import {
   VLLM_DECIDED_FLAGS,
@@ -123,6 +125,42 @@ describe('what this service decides cannot be set in a file', () => {
     expect(Object.keys(faults({ http: http({ args }) }))).toEqual(
       expected.map((key) => `http.models.qwen.${key}`),
     );
+  });
+});
+
+describe('an option of a start of http', () => {
+  const { models } = httpSection.parse({
+    enabled: true,
+    launcher: 'process',
+    container_name: 'http',
+    ports: { from: 20_000, to: 20_010 },
+    start_timeout_seconds: 1,
+    stop_grace_seconds: 1,
+    models: {
+      qwen: {
+        command: ['server'],
+        args: ['--port', '{port}', '--host={host}', '{option.more}'],
+        options: { more: { type: 'string', allow_leading_dash: true, default: '--quiet' } },
+        health_path: '/health',
+      },
+    },
+  });
+  const schema = models.qwen && httpModelOptions(models.qwen);
+
+  it.each(['--port=9000', '--port 9000', '--por=9000', '--host=0.0.0.0', '--host'])(
+    'gives no place once more: %s',
+    (more) => {
+      expect(schema?.safeParse({ more }).error?.issues).toMatchObject([
+        {
+          path: ['more'],
+          message: expect.stringMatching(/ is set by this service: use \{(port|host)\} alone$/),
+        },
+      ]);
+    },
+  );
+
+  it.each(['--verbose', '--ports', 'text --port', '-'])('is taken: %s', (more) => {
+    expect(schema?.safeParse({ more }).success).toBe(true);
   });
 });
 

@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import { type Decided, type DecidedFault, flagDecision, flagOf } from '../decided.js';
+import { type HttpOption, httpOptionSchema } from './http-options.js';
 import { placeholdersIn } from './http-template.js';
 
 /** What servers read of their place where nothing else says it: not inherited, but free in `env`. */
@@ -28,6 +30,30 @@ export function placeFaults(args: readonly string[]): DecidedFault[] {
     const isPlace = placeholdersIn(valueAt(args, key)).some((name) => PLACE.includes(name));
     return isPlace ? [] : [{ key, message }];
   });
+}
+
+/** What a model takes for the arguments that a place is in. */
+interface ModelArguments {
+  readonly command?: readonly string[] | undefined;
+  readonly args: readonly string[];
+  readonly options: Readonly<Record<string, HttpOption>>;
+}
+
+/** What `StartRequest.config` of a model may hold: a string that stands alone gives no place once more. */
+export function httpModelOptions({
+  command = [],
+  args,
+  options,
+}: ModelArguments): z.ZodType<Record<string, unknown>> {
+  const place = placeFlags([...command, ...args]);
+  const schemas = Object.entries(options).map(([name, option]): [string, z.ZodType] => [
+    name,
+    httpOptionSchema(option).superRefine((value, context) => {
+      const message = placeDecision(String(value), place);
+      if (message !== undefined) context.addIssue({ code: 'custom', message });
+    }),
+  ]);
+  return z.strictObject(Object.fromEntries(schemas));
 }
 
 /** Why a start may not say `item` for an argument; `undefined` where it may. */

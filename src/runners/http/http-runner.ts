@@ -7,8 +7,7 @@ import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-s
 import { metricSum } from '../prometheus-text.js';
 import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
 import type { HttpConfig, HttpModel } from './http-section.js';
-import { HTTP_WITHHELD, placeDecision, placeFlags } from './http-decided.js';
-import { httpOptionSchema } from './http-options.js';
+import { HTTP_WITHHELD, httpModelOptions } from './http-decided.js';
 import { httpProgram } from './http-program.js';
 
 /** Serves models from any HTTP server with a health path, by YAML alone. */
@@ -20,15 +19,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   override optionsSchemaOf(modelName: string): z.ZodType<DeploymentOptions> {
     const model = this.find(modelName);
     if (!model) return this.optionsSchema;
-    const place = placeFlags([...(model.command ?? []), ...model.args]);
-    const options = Object.entries(model.options).map(([name, option]) => [
-      name,
-      httpOptionSchema(option).superRefine((value, context) => {
-        const message = placeDecision(String(value), place);
-        if (message !== undefined) context.addIssue({ code: 'custom', message });
-      }),
-    ]);
-    return z.strictObject(Object.fromEntries(options) as Record<string, z.ZodType>);
+    return httpModelOptions(model);
   }
 
   defaultOptions(modelName: string): DeploymentOptions {
