@@ -9,8 +9,9 @@ import { ProcessLauncher } from './process/process-launcher.js';
 @Injectable()
 export class LauncherRegistry implements OnApplicationShutdown {
   private readonly launchers = new Map<Launcher['kind'], Launcher>();
-  /** Also asked about containers of others, on a host whose servers are no containers. */
+  /** Those that were made, in use or not: containers of others are asked about on a host whose servers are none, too. */
   private docker: DockerLauncher | undefined;
+  private process: ProcessLauncher | undefined;
 
   constructor(@Inject(CONFIG) private readonly config: Config) {}
 
@@ -21,6 +22,11 @@ export class LauncherRegistry implements OnApplicationShutdown {
     const created = this.create(kind);
     this.launchers.set(kind, created);
     return created;
+  }
+
+  /** The same for a look at what an earlier configuration has left: it is not in use by that. @throws like `get` */
+  peek(kind: Launcher['kind']): Launcher {
+    return this.create(kind);
   }
 
   /** Those that some runner uses: only they have servers. */
@@ -36,7 +42,7 @@ export class LauncherRegistry implements OnApplicationShutdown {
 
   /** Servers go on; only what watches them ends. */
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all([...this.launchers.values()].map((launcher) => launcher.close()));
+    await Promise.all([this.docker, this.process].map((launcher) => launcher?.close()));
   }
 
   private createDocker(): DockerLauncher {
@@ -55,11 +61,11 @@ export class LauncherRegistry implements OnApplicationShutdown {
       case 'docker':
         return (this.docker ??= this.createDocker());
       case 'process':
-        return new ProcessLauncher({
+        return (this.process ??= new ProcessLauncher({
           owner,
           stateDir: state.dir,
           logMaxBytes: launchers.process.log_max_bytes,
-        });
+        }));
     }
   }
 }

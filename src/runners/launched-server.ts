@@ -4,6 +4,7 @@ import { DomainError, messageOf } from '../common/errors.js';
 import type { Launcher, ServerInfo } from '../launchers/launcher.js';
 import { BackendTimeoutError, ServerLostError, ServerUnfitError } from './errors.js';
 import type { RemovalManner } from './unneeded.js';
+import type { Whereabouts } from './whereabouts.js';
 
 /** Lines of a server's log that go into an error. */
 const LOG_TAIL = 20;
@@ -32,15 +33,27 @@ interface Ending {
   readonly log: readonly string[];
 }
 
-/** One server that a launcher runs under a fixed name: launch and stop take turns, and how it ended is told in words. */
+/** One server that a launcher runs: launch and stop take turns, and how it ended is told in words. */
 export abstract class LaunchedServer {
   /** Launch and stop, one after another. */
   private readonly lock = new Mutex();
 
-  constructor(
-    readonly name: string,
-    protected readonly launcher: Launcher,
-  ) {}
+  constructor(readonly whereabouts: Whereabouts) {}
+
+  /** Of the server that runs or last ran; of one that was never looked for, as it would be launched. */
+  get name(): string {
+    return this.whereabouts.place.name;
+  }
+
+  /** Whether it is there, as far as it was looked for. */
+  isAt(name: string, launcher: Launcher['kind']): boolean {
+    return this.whereabouts.isAt(name, launcher);
+  }
+
+  /** Of the server that runs or last ran. */
+  protected get launcher(): Launcher {
+    return this.whereabouts.place.launcher;
+  }
 
   /** Time between the polite signal and the forced one. */
   protected abstract readonly stopGraceSeconds: number;
@@ -59,7 +72,7 @@ export abstract class LaunchedServer {
 
   /** Ends it by force, whoever needs it; its processes are gone then. @throws StopFailedError */
   async end(signal: AbortSignal): Promise<void> {
-    await this.exclusively(signal, () => this.launcher.stop(this.name, 0, signal));
+    await this.exclusively(signal, () => this.endNow(signal));
   }
 
   /**
@@ -74,9 +87,9 @@ export abstract class LaunchedServer {
     signal: AbortSignal,
   ): Promise<boolean> {
     const stop = async (): Promise<boolean> => {
-      const info = await this.launcher.inspect(this.name, signal);
+      const info = await this.inspect(signal);
       if (info?.id !== id || isNeeded(info.labels)) return false;
-      if (manner === 'force') await this.launcher.stop(this.name, 0, signal);
+      if (manner === 'force') await this.endNow(signal);
       else await this.stopPolitely(0, signal);
       return true;
     };
@@ -146,8 +159,21 @@ export abstract class LaunchedServer {
 
   /** Asks it to end, then forces it; the caller has the turn. @throws StopFailedError */
   protected async stopPolitely(patienceMs: number, signal: AbortSignal): Promise<void> {
+    const { name, launcher } = await this.whereabouts.find(signal);
     await this.beforeStop(patienceMs, signal);
-    await this.launcher.stop(this.name, this.stopGraceSeconds, signal);
+    await launcher.stop(name, this.stopGraceSeconds, signal);
+  }
+
+  /** By force; the caller has the turn. @throws StopFailedError */
+  protected async endNow(signal: AbortSignal): Promise<void> {
+    const { name, launcher } = await this.whereabouts.find(signal);
+    await launcher.stop(name, 0, signal);
+  }
+
+  /** Its run, or how it ended, wherever it is. @throws EngineUnavailableError, DeadlineError */
+  protected async inspect(signal: AbortSignal): Promise<ServerInfo | undefined> {
+    const { name, launcher } = await this.whereabouts.find(signal);
+    return launcher.inspect(name, signal);
   }
 
   /** What its last lines say of its end; begins with a sign. */
@@ -189,7 +215,7 @@ export abstract class LaunchedServer {
         return await isUp(limit);
       } catch (error) {
         limit.throwIfAborted();
-        const now = await this.launcher.inspect(this.name, limit);
+        const now = await this.inspect(limit);
         if (!now?.running)
           throw await this.notStarted(`${program} did not start (${messageOf(error)})`, error);
         return undefined;
@@ -233,7 +259,7 @@ export abstract class LaunchedServer {
 
   private async inspectOrNothing(): Promise<ServerInfo | undefined> {
     try {
-      return await within({ ms: LAST_WORDS_TIMEOUT_MS }, (limit) => this.launcher.inspect(this.name, limit));
+      return await within({ ms: LAST_WORDS_TIMEOUT_MS }, (limit) => this.inspect(limit));
     } catch {
       return undefined; // that it is gone is known already
     }

@@ -51,7 +51,7 @@ describeReal('a backend with one server per placement, in containers of a real E
         });
         launchers.push(launcher);
         return new HttpRunner(config, {
-          launchers: { get: () => launcher },
+          launchers: { get: () => launcher, peek: () => launcher },
           isPortTaken,
           pullTimeoutSeconds: 1,
         });

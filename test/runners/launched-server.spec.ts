@@ -2,6 +2,7 @@ import { jest } from '@jest/globals';
 import { Launcher, type ServerExit, type ServerInfo } from '../../src/launchers/launcher.js';
 import { ExitListeners } from '../../src/launchers/exit-listeners.js';
 import { LaunchedServer } from '../../src/runners/launched-server.js';
+import { Whereabouts } from '../../src/runners/whereabouts.js';
 import { pass, useFakeTime } from '../fakes/timers.js';
 
 /** A launcher of one server, which a test ends and replaces. */
@@ -83,7 +84,7 @@ let server: TestServer;
 
 beforeEach(() => {
   launcher = new OneServerLauncher();
-  server = new TestServer('server', launcher);
+  server = new TestServer(new Whereabouts({ name: 'server', launcher }, () => true));
   launcher.run('first');
 });
 

@@ -37,7 +37,7 @@ export class RunnerRig {
 
   host(): RunnerHost {
     const launcher = this.launcher();
-    return { launchers: { get: () => launcher }, isPortTaken, pullTimeoutSeconds: 1 };
+    return { launchers: { get: () => launcher, peek: () => launcher }, isPortTaken, pullTimeoutSeconds: 1 };
   }
 
   /** The part of a harness that is the same for every backend of processes. */

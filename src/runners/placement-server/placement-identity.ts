@@ -5,7 +5,7 @@ import { serverUrl } from '../server-url.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
 import { placementLaunchSpec } from './placement-launch-spec.js';
-import { labelled } from './server-labels.js';
+import { isServerOf, labelled } from './server-labels.js';
 import type { ServedPlacement } from './served-placement.js';
 
 /** What the server of one placement is launched as, and how it is known again. */
@@ -58,9 +58,8 @@ export class PlacementIdentity {
   /** `undefined` where it does not run, or is for something else. */
   running(info: ServerInfo | undefined): RunningServer | undefined {
     const found = info?.running ? labelled(info.labels) : undefined;
-    const { modelName, gpuId } = this.role;
-    if (!info || found?.backend !== this.backend.backend) return undefined;
-    if (found.modelName !== modelName || found.gpuId !== gpuId) return undefined;
+    const { backend } = this.backend;
+    if (!info || !found || !isServerOf(info.labels, { backend, ...this.role })) return undefined;
     return { info, placement: this.placement(found, found.port) };
   }
 

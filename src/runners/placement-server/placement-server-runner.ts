@@ -255,14 +255,7 @@ export abstract class PlacementServerRunner<
   }
 
   onChange(listener: () => void): () => void {
-    const ends = this.servers.launchers().map((launcher) =>
-      launcher.onExit(({ name }) => {
-        if (name.startsWith(`${this.config.container_name}_`)) listener();
-      }),
-    );
-    return () => {
-      for (const end of ends) end();
-    };
+    return this.servers.onExit(listener);
   }
 
   /** Made when first needed: what it reads of the backend is there only after the constructors. */

@@ -1,10 +1,10 @@
 import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
-import type { Launcher } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import type { PortLease } from '../port-range.js';
 import type { DeploymentOptions, PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';
+import type { Whereabouts } from '../whereabouts.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
 import { PlacementIdentity } from './placement-identity.js';
@@ -32,13 +32,13 @@ export class PlacementServer extends LaunchedServer {
 
   constructor(
     role: PlacementRole,
-    launcher: Launcher,
+    whereabouts: Whereabouts,
     config: PlacementServerConfig,
     private readonly backend: PlacementBackend,
     private readonly ports: { lease(signal: AbortSignal): Promise<PortLease> },
   ) {
-    super(role.name, launcher);
-    this.identity = new PlacementIdentity(role, launcher.kind, config, backend);
+    super(whereabouts);
+    this.identity = new PlacementIdentity(role, whereabouts.home.launcher.kind, config, backend);
     this.probe = new PlacementProbe(backend, this.identity);
   }
 
@@ -48,7 +48,7 @@ export class PlacementServer extends LaunchedServer {
 
   /** `undefined` when it does not run, or what runs under its name is for something else. @throws EngineUnavailableError */
   async find(signal: AbortSignal): Promise<RunningServer | undefined> {
-    this.seen = this.identity.running(await this.launcher.inspect(this.name, signal));
+    this.seen = this.identity.running(await this.inspect(signal));
     if (this.seen) this.probe.window.saw(this.seen.info);
     return this.seen;
   }
@@ -61,7 +61,7 @@ export class PlacementServer extends LaunchedServer {
     if (await this.isThereOrComing(signal)) return;
     const lease = await this.ports.lease(signal);
     try {
-      await this.launcher.check(
+      await this.whereabouts.home.launcher.check(
         this.identity.spec(this.identity.placement(wanted, lease.ports[0] ?? 0)),
         signal,
       );
@@ -108,7 +108,7 @@ export class PlacementServer extends LaunchedServer {
       const running = await this.find(signal);
       if (!running || (await this.probe.look(running, signal, LAST_LOOK_MS)).phase !== 'silent') return false;
       signal.throwIfAborted();
-      await this.launcher.stop(this.name, 0, signal);
+      await this.endNow(signal);
       return true;
     });
   }
@@ -180,7 +180,7 @@ export class PlacementServer extends LaunchedServer {
       });
       if (result.state === 'failed') return result.error;
       // Whoever answers on that port may be somebody else.
-      const now = await this.launcher.inspect(this.name, limit);
+      const now = await this.inspect(limit);
       if (now?.id !== info.id || !now.running) return this.notStarted(`${backend} did not start`);
       if (result.state === 'starting') {
         lastWord = result.reason ?? 'it is starting';
@@ -202,6 +202,7 @@ export class PlacementServer extends LaunchedServer {
   }
 
   private async launch(wanted: Wanted, work: Work): Promise<RunningServer> {
+    await this.whereabouts.moveHome(work.signal);
     work.onProgress(`launching ${this.name}`);
     const lease = await this.ports.lease(work.signal);
     try {

@@ -1,12 +1,14 @@
 import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
+import { FormerServers } from '../former-servers.js';
 import { type OtherServers, PortRange } from '../port-range.js';
 import type { Adoptable } from '../runner.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import type { RunnerHost } from '../runner-host.js';
+import { Whereabouts } from '../whereabouts.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
-import type { PlacementBackend } from './placement-backend.js';
+import type { PlacementBackend, PlacementRole } from './placement-backend.js';
 import { PlacementServer } from './placement-server.js';
-import { labelled, portOf } from './server-labels.js';
+import { isServerOf, labelled, portOf } from './server-labels.js';
 
 /** What the servers need to know of their backend. */
 export interface BackendOfServers extends PlacementBackend {
@@ -23,12 +25,14 @@ interface Listed {
 export class PlacementServers {
   private readonly servers = new Map<string, PlacementServer>();
   private readonly ports: PortRange;
+  private readonly formers: FormerServers;
 
   constructor(
     private readonly config: PlacementServerConfig,
     private readonly host: RunnerHost,
     private readonly backend: BackendOfServers,
   ) {
+    this.formers = new FormerServers(backend.backend, host.launchers);
     this.ports = new PortRange({
       ...config.ports,
       perServer: 1,
@@ -42,31 +46,51 @@ export class PlacementServers {
     });
   }
 
-  /** Every launcher that a model of the configuration runs with. */
+  /** Every launcher that a model of the configuration runs with, or a server that was taken over. */
   launchers(): readonly Launcher[] {
     const kinds = new Set(this.backend.models.map((model) => this.backend.launcherOf(model)));
-    return [...kinds].map((kind) => this.host.launchers.get(kind));
+    const configured = [...kinds].map((kind) => this.host.launchers.get(kind));
+    return [...new Set([...configured, ...this.formers.launchersInUse])];
   }
 
+  /** Of a placement: at home, or where an earlier configuration has put it. */
   of(modelName: string, gpuId: number): PlacementServer {
-    return this.named(this.nameOf(modelName, gpuId), modelName, gpuId, this.backend.launcherOf(modelName));
+    const key = `${modelName} ${gpuId}`;
+    const existing = this.servers.get(key);
+    if (existing) return existing;
+    const name = `${this.config.container_name}_${modelName}_${gpuId}`;
+    const { backend, models } = this.backend;
+    const kind = this.backend.launcherOf(modelName);
+    const hasHome = models.includes(modelName);
+    const { launchers } = this.host;
+    const launcher = hasHome ? launchers.get(kind) : launchers.peek(kind);
+    const isIt = (labels: ServerInfo['labels']): boolean => isServerOf(labels, { backend, modelName, gpuId });
+    const whereabouts = new Whereabouts({ name, launcher }, isIt, this.formers, hasHome);
+    const server = this.create({ name, modelName, gpuId }, whereabouts);
+    this.servers.set(key, server);
+    return server;
   }
 
   nameOf(modelName: string, gpuId: number): string {
-    return `${this.config.container_name}_${modelName}_${gpuId}`;
+    return this.of(modelName, gpuId).name;
+  }
+
+  /** Calls `listener` at the end of a server. */
+  onExit(listener: () => void): () => void {
+    return this.formers.onExit(this.launchers(), (name, kind) => {
+      if ([...this.servers.values()].some((server) => server.isAt(name, kind))) listener();
+    });
   }
 
   /** What runs for models of the configuration, by the labels. @throws EngineUnavailableError */
   async adoptable(signal: AbortSignal): Promise<Adoptable> {
     const { backend, models } = this.backend;
     const infos = await this.list({ [BACKEND_LABEL]: backend }, signal);
-    const found = infos
-      .filter(({ info }) => info.running)
-      .flatMap(({ info }) => {
-        const server = labelled(info.labels);
-        return server && info.name === this.nameOf(server.modelName, server.gpuId) ? [server] : [];
-      })
-      .sort((a, b) => a.gpuId - b.gpuId);
+    const running = infos.filter(({ info }) => info.running);
+    const owned = await Promise.all(
+      running.map(async (each) => (await this.ownOf(each, signal)) && labelled(each.info.labels)),
+    );
+    const found = owned.flatMap((server) => server ?? []).sort((a, b) => a.gpuId - b.gpuId);
     const deployments = models.flatMap((modelName) => {
       const own = found.filter((each) => each.modelName === modelName);
       const [first] = own;
@@ -78,9 +102,14 @@ export class PlacementServers {
 
   /** @throws EngineUnavailableError */
   async findUnneeded(needed: readonly Needed[], signal: AbortSignal): Promise<readonly Unneeded[]> {
+    await Promise.all(
+      needed.flatMap(({ modelName, gpuIds }) =>
+        gpuIds.map((gpuId) => this.of(modelName, gpuId).whereabouts.find(signal)),
+      ),
+    );
     const found = await this.list({ [BACKEND_LABEL]: this.backend.backend }, signal);
     return found
-      .filter(({ info }) => !this.isNeeded(info.name, info.labels, needed))
+      .filter((each) => !this.isNeeded(each, needed))
       .map(({ launcher, info }) => {
         const { name: serverName, id: serverId, pid, running } = info;
         return { serverName, serverId, launcher, pid, running, models: modelsOf(info) };
@@ -97,40 +126,51 @@ export class PlacementServers {
     const launcher = this.host.launchers.get(unneeded.launcher);
     const info = await launcher.inspect(unneeded.serverName, signal);
     if (!info) return false;
-    const { modelName, gpuId } = labelled(info.labels) ?? { modelName: '', gpuId: -1 };
-    const server = this.named(info.name, modelName, gpuId, launcher.kind);
-    const isNeeded = (labels: ServerInfo['labels']): boolean => this.isNeeded(info.name, labels, needed());
+    const listed: Listed = { launcher: launcher.kind, info };
+    const server = (await this.ownOf(listed, signal)) ?? this.another(listed);
+    const isNeeded = (labels: ServerInfo['labels']): boolean =>
+      this.isNeeded({ ...listed, info: { ...info, labels } }, needed());
     return server.stopRun(unneeded.serverId, isNeeded, manner, signal);
   }
 
-  private named(name: string, modelName: string, gpuId: number, kind: Launcher['kind']): PlacementServer {
-    const key = [kind, name, modelName, gpuId].join(' ');
-    const existing = this.servers.get(key);
-    if (existing) return existing;
-    const launcher = this.host.launchers.get(kind);
-    const role = { name, modelName, gpuId };
+  private create(role: PlacementRole, whereabouts: Whereabouts): PlacementServer {
+    const { name } = role;
+    const { kind } = whereabouts.home.launcher;
     const others: OtherServers = (signal) => this.runningBeside(kind, signal);
-    const server = new PlacementServer(role, launcher, this.config, this.backend, {
+    return new PlacementServer(role, whereabouts, this.config, this.backend, {
       lease: (signal) => this.ports.lease(name, others, signal),
     });
-    this.servers.set(key, server);
-    return server;
+  }
+
+  /** The server of its placement, if this is it, and not another one beside that. @throws EngineUnavailableError */
+  private async ownOf({ launcher, info }: Listed, signal: AbortSignal): Promise<PlacementServer | undefined> {
+    const found = labelled(info.labels);
+    if (!found) return undefined;
+    const own = this.of(found.modelName, found.gpuId);
+    await own.whereabouts.find(signal);
+    return own.isAt(info.name, launcher) ? own : undefined;
+  }
+
+  /** One that is to be ended, whatever it was for. */
+  private another({ launcher, info: { name, labels } }: Listed): PlacementServer {
+    const { modelName, gpuId } = labelled(labels) ?? { modelName: '', gpuId: -1 };
+    const place = { name, launcher: this.host.launchers.get(launcher) };
+    return this.create({ name, modelName, gpuId }, new Whereabouts(place, () => true));
   }
 
   /**
-   * Of a needed placement, and found under its name by this configuration. Of a model that this configuration does not
-   * have, whose placement cannot be told, it may be needed.
+   * The server of a needed placement; another one for the same is not. One whose labels do not tell its placement, of a
+   * model that this configuration does not have, may be needed.
    */
-  private isNeeded(name: string, labels: ServerInfo['labels'], needed: readonly Needed[]): boolean {
-    const model = labels[MODEL_LABEL];
+  private isNeeded({ launcher, info }: Listed, needed: readonly Needed[]): boolean {
+    const model = info.labels[MODEL_LABEL];
     const placements = needed.filter(({ modelName }) => modelName === model);
     if (model === undefined || placements.length === 0) return false;
-    const isKnown = this.backend.models.includes(model);
-    const gpuId = labelled(labels)?.gpuId;
-    if (gpuId === undefined) return !isKnown;
+    const gpuId = labelled(info.labels)?.gpuId;
+    if (gpuId === undefined) return !this.backend.models.includes(model);
     return (
       placements.some(({ gpuIds }) => gpuIds.includes(gpuId)) &&
-      (!isKnown || name === this.nameOf(model, gpuId))
+      this.of(model, gpuId).isAt(info.name, launcher)
     );
   }
 

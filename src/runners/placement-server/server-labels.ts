@@ -44,6 +44,15 @@ export function labelled(labels: ServerInfo['labels']): LabelledServer | undefin
   return { backend, modelName, gpuId, gpus, port, options };
 }
 
+/** Whether a server with these labels was launched for this placement. */
+export function isServerOf(
+  labels: ServerInfo['labels'],
+  { backend, modelName, gpuId }: Pick<LabelledServer, 'backend' | 'modelName' | 'gpuId'>,
+): boolean {
+  const found = labelled(labels);
+  return found?.backend === backend && found.modelName === modelName && found.gpuId === gpuId;
+}
+
 /** The port of a server of any backend with one server per placement; `undefined` for others. */
 export function portOf(labels: ServerInfo['labels']): number | undefined {
   return wholeNumber(labels[PORT_LABEL]);

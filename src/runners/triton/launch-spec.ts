@@ -112,3 +112,8 @@ export function portsOf(labels: Readonly<Record<string, string>>): TritonPorts |
   );
   return http && grpc && metrics ? { http, grpc, metrics } : undefined;
 }
+
+/** Whether a server with these labels is the Triton of this model alone; without a model, the shared one. */
+export function isTritonOf(labels: Readonly<Record<string, string>>, model: string | undefined): boolean {
+  return labels[BACKEND_LABEL] === TRITON && labels[MODEL_LABEL] === model;
+}

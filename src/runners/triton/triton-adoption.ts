@@ -1,13 +1,11 @@
 import { within } from '../../common/deadline.js';
 import { messageOf } from '../../common/errors.js';
-import { BACKEND_LABEL, type Launcher } from '../../launchers/launcher.js';
 import type { Adoptable, Deployment } from '../runner.js';
 import { placesOf } from './instance-groups.js';
-import { TRITON } from './launch-spec.js';
 import { type LoadedModel, loadedModels } from './loaded-models.js';
 import type { ModelRepository } from './model-repository.js';
 import type { TritonClient } from './triton-client.js';
-import type { TritonServers } from './triton-servers.js';
+import type { ListedTriton, TritonServers } from './triton-servers.js';
 
 /** Time, ms, of a server to say what it has loaded, and how. */
 const ASK_TIMEOUT_MS = 3000;
@@ -15,7 +13,6 @@ const ASK_TIMEOUT_MS = 3000;
 /** What the Tritons under this service's label serve, by their own word. */
 export class TritonAdoption {
   constructor(
-    private readonly launcher: Launcher,
     private readonly servers: TritonServers,
     /** Of the configuration. */
     private readonly models: readonly string[],
@@ -24,9 +21,10 @@ export class TritonAdoption {
 
   /** @throws EngineUnavailableError */
   async find(signal: AbortSignal): Promise<Adoptable> {
-    const infos = await this.launcher.list({ [BACKEND_LABEL]: TRITON }, signal);
-    const running = infos.filter((info) => info.running).map(({ name }) => name);
-    const found = await Promise.all(running.map((name) => this.servedBy(name, signal)));
+    await Promise.all(this.models.map((model) => this.servers.locate(model, signal)));
+    const listed = await this.servers.list(signal);
+    const running = listed.filter(({ info }) => info.running);
+    const found = await Promise.all(running.map((each) => this.servedBy(each, signal)));
     const unclear = found.flatMap((each) => each.unclear ?? []);
     return {
       deployments: found.flatMap((each) => each.deployments),
@@ -34,12 +32,13 @@ export class TritonAdoption {
     };
   }
 
-  private async servedBy(serverName: string, signal: AbortSignal): Promise<Adoptable> {
-    const models = this.models.filter((model) => this.servers.of(model).name === serverName);
+  private async servedBy({ info, launcher }: ListedTriton, signal: AbortSignal): Promise<Adoptable> {
+    const { name: serverName } = info;
+    const models = this.models.filter((model) => this.servers.of(model).isAt(serverName, launcher.kind));
     if (models.length === 0) return { deployments: [] };
     try {
       return await within({ ms: ASK_TIMEOUT_MS, signal }, async (limit) => {
-        const client = (await this.servers.named(serverName, this.models).find(limit))?.client;
+        const client = (await this.servers.at(serverName, launcher, this.models).find(limit))?.client;
         if (!client) return { deployments: [] };
         const loaded = (await loadedModels(client, limit)).filter(({ name }) => models.includes(name));
         const deployments = await Promise.all(loaded.map((model) => this.deploymentOf(model, client, limit)));

@@ -1,9 +1,8 @@
 import { within } from '../../common/deadline.js';
-import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
+import { type Launcher, MODEL_LABEL } from '../../launchers/launcher.js';
 import type { Unneeded } from '../unneeded.js';
-import { TRITON } from './launch-spec.js';
 import type { TritonServer } from './triton-server.js';
-import type { TritonServers } from './triton-servers.js';
+import type { ListedTriton, TritonServers } from './triton-servers.js';
 import type { TritonClient } from './triton-client.js';
 import { loadedModels } from './loaded-models.js';
 
@@ -13,7 +12,6 @@ const INDEX_TIMEOUT_MS = 2000;
 /** What there is of Triton under this service's label, and what of it the needed models need. */
 export class TritonInventory {
   constructor(
-    private readonly launcher: Launcher,
     private readonly servers: TritonServers,
     /** Of the configuration; models of others are never unneeded. */
     private readonly models: readonly string[],
@@ -21,44 +19,50 @@ export class TritonInventory {
 
   /** @throws EngineUnavailableError */
   async findUnneeded(needed: readonly string[], signal: AbortSignal): Promise<readonly Unneeded[]> {
-    const infos = await this.launcher.list({ [BACKEND_LABEL]: TRITON }, signal);
-    const found = await Promise.all(infos.map((info) => this.unneededOf(info, needed, signal)));
+    await Promise.all(needed.map((model) => this.servers.locate(model, signal)));
+    const listed = await this.servers.list(signal);
+    const found = await Promise.all(listed.map((each) => this.unneededOf(each, needed, signal)));
     return found.flat();
   }
 
   /** The server, or the model in it, is needed. A model that the configuration does not have may be in the shared one. */
-  isNeeded({ serverName, labels, model }: Place, needed: readonly string[]): boolean {
+  isNeeded({ serverName, launcher, labels, model }: Spot, needed: readonly string[]): boolean {
     return needed
       .filter((each) => model === undefined || each === model)
-      .some((each) =>
-        this.models.includes(each)
-          ? this.servers.of(each).name === serverName
-          : labels[MODEL_LABEL] === each || serverName === this.servers.sharedName,
+      .some(
+        (each) =>
+          this.servers.of(each).isAt(serverName, launcher.kind) ||
+          (!this.models.includes(each) && (labels[MODEL_LABEL] === each || this.isShared(serverName, launcher))),
       );
   }
 
-  serverNamed(name: string): TritonServer {
-    return this.servers.named(name, this.models);
+  serverAt(name: string, launcher: Launcher): TritonServer {
+    return this.servers.at(name, launcher, this.models);
+  }
+
+  private isShared(name: string, { kind }: Launcher): boolean {
+    return this.servers.shared.isAt(name, kind);
   }
 
   private async unneededOf(
-    info: ServerInfo,
+    { info, launcher }: ListedTriton,
     needed: readonly string[],
     signal: AbortSignal,
   ): Promise<Unneeded[]> {
     const { name: serverName, labels, id: serverId, pid, running } = info;
-    const server = { serverName, serverId, launcher: this.launcher.kind, pid, running };
-    if (!this.isNeeded({ serverName, labels }, needed)) {
-      return [{ ...server, models: await this.loadedIn(serverName, signal) }];
+    const server = { serverName, serverId, launcher: launcher.kind, pid, running };
+    const spot = { serverName, launcher, labels };
+    if (!this.isNeeded(spot, needed)) {
+      return [{ ...server, models: await this.loadedIn(spot, signal) }];
     }
-    const models = await this.unneededModels({ serverName, labels }, needed, signal);
+    const models = await this.unneededModels(spot, needed, signal);
     return models.map((model) => ({ ...server, model, models: [model] }));
   }
 
-  private async loadedIn(serverName: string, signal: AbortSignal): Promise<readonly string[] | null> {
+  private async loadedIn({ serverName, launcher }: Spot, signal: AbortSignal): Promise<readonly string[] | null> {
     try {
       return await within({ ms: INDEX_TIMEOUT_MS, signal }, async (limit) => {
-        const client = (await this.serverNamed(serverName).find(limit))?.client;
+        const client = (await this.serverAt(serverName, launcher).find(limit))?.client;
         return client ? (await loadedModels(client, limit)).map(({ name }) => name) : [];
       });
     } catch {
@@ -72,15 +76,15 @@ export class TritonInventory {
    * an ensemble loads the models of its steps, and would break without them.
    */
   private async unneededModels(
-    place: Place,
+    spot: Spot,
     needed: readonly string[],
     signal: AbortSignal,
   ): Promise<string[]> {
     const isSpare = (model: string): boolean =>
-      this.models.includes(model) && !this.isNeeded({ ...place, model }, needed);
+      this.models.includes(model) && !this.isNeeded({ ...spot, model }, needed);
     try {
       return await within({ ms: INDEX_TIMEOUT_MS, signal }, async (limit) => {
-        const client = (await this.serverNamed(place.serverName).find(limit))?.client;
+        const client = (await this.serverAt(spot.serverName, spot.launcher).find(limit))?.client;
         if (!client) return [];
         const rows = await loadedModels(client, limit);
         const others = rows.filter(({ name }) => !isSpare(name));
@@ -95,8 +99,10 @@ export class TritonInventory {
   }
 }
 
-interface Place {
+/** A server, or a model in it. */
+interface Spot {
   readonly serverName: string;
+  readonly launcher: Launcher;
   readonly labels: Readonly<Record<string, string>>;
   readonly model?: string;
 }

@@ -1,4 +1,3 @@
-import type { Launcher } from '../../launchers/launcher.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import type { RunnerHost } from '../runner-host.js';
 import {
@@ -21,7 +20,6 @@ import { TritonInventory } from './triton-inventory.js';
 import { TritonLoader } from './triton-loader.js';
 import { modelGpuConfig, optionsOf, tritonOptionsSchema } from './triton-options.js';
 import type { TritonConfig } from './triton-section.js';
-import type { TritonServer } from './triton-server.js';
 import { TritonServers } from './triton-servers.js';
 import { TritonStatus } from './triton-status.js';
 
@@ -32,7 +30,7 @@ export class TritonRunner extends Runner {
   readonly optionsSchema = tritonOptionsSchema;
   readonly startTimeoutMs: number;
   readonly stopTimeoutMs: number;
-  private readonly launcher: Launcher;
+  private readonly launchers: RunnerHost['launchers'];
   private readonly repository: ModelRepository;
   private readonly visibility: GpuVisibility;
   private readonly servers: TritonServers;
@@ -44,20 +42,19 @@ export class TritonRunner extends Runner {
   private readonly turns = new NameLocks();
   constructor(
     private readonly config: TritonConfig,
-    { launchers, isPortTaken, pullTimeoutSeconds }: RunnerHost,
+    host: RunnerHost,
   ) {
     super();
-    const launcher = launchers.get(config.launcher);
-    this.launcher = launcher;
+    this.launchers = host.launchers;
     this.models = config.supported_models;
     this.repository = new ModelRepository(config.model_repository_host_path);
     this.visibility = new GpuVisibility(config.gpus);
-    this.servers = new TritonServers(config, launcher, isPortTaken);
-    this.inventory = new TritonInventory(launcher, this.servers, this.models);
-    this.adoption = new TritonAdoption(launcher, this.servers, this.models, this.repository);
+    this.servers = new TritonServers(config, host);
+    this.inventory = new TritonInventory(this.servers, this.models);
+    this.adoption = new TritonAdoption(this.servers, this.models, this.repository);
     this.loader = new TritonLoader(this.repository, this.visibility, config.api_timeout_seconds);
     this.status = new TritonStatus(this.servers);
-    const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? pullTimeoutSeconds : 0;
+    const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? host.pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
   }
@@ -71,6 +68,8 @@ export class TritonRunner extends Runner {
   }
 
   override expectedPort(modelName: string): number | null {
+    const { lastSeen } = this.servers.of(modelName);
+    if (lastSeen) return lastSeen.ports.http;
     return modelGpuConfig(this.config, modelName).use_dedicated_server ? null : this.config.http_port;
   }
 
@@ -94,7 +93,8 @@ export class TritonRunner extends Runner {
     signal: AbortSignal,
   ): Promise<Workload | null> {
     if (deployment.gpuIds.length > 0) return null;
-    const running = await this.serverOf(deployment).find(signal);
+    const server = await this.servers.locate(deployment.modelName, signal);
+    const running = await server.find(signal);
     return running ? running.metrics.workload(deployment.modelName, signal) : null;
   }
 
@@ -106,11 +106,12 @@ export class TritonRunner extends Runner {
   async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
     this.visibility.places(deployment.gpuIds, context.gpus);
     await this.repository.check(deployment.modelName);
-    await this.serverOf(deployment).check(this.visibility.access(context.gpus), context.signal);
+    const server = await this.servers.locateForStart(deployment.modelName, context.signal);
+    await server.check(this.visibility.access(context.gpus), context.signal);
   }
 
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {
-    const server = this.serverOf(deployment);
+    const server = await this.servers.locateForStart(deployment.modelName, context.signal);
     const running = await server.ensureLive(this.visibility.access(context.gpus), context);
     context.onProgress(`loading ${deployment.modelName}`);
     await this.turns.run(deployment.modelName, context.signal, () =>
@@ -119,7 +120,10 @@ export class TritonRunner extends Runner {
   }
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
-    const server = this.serverOf(deployment);
+    // Whose servers those are that others want, too: this one may be among them.
+    const models = modelsOf([deployment, ...context.wanted()]);
+    await Promise.all(models.map((model) => this.servers.locate(model, context.signal)));
+    const server = this.servers.of(deployment.modelName);
     if (deployment.gpuIds.length > 0) {
       await this.loader.shrink(server, deployment, gpuIds, context);
       return;
@@ -135,6 +139,7 @@ export class TritonRunner extends Runner {
       if (running) await this.loader.unload(server, running, deployment.modelName, gpuIds, context);
       await server.stopUnless(isNeeded, context.signal);
     }
+    this.servers.left(deployment.modelName);
     await this.forgetConfig(deployment.modelName, context);
   }
 
@@ -143,12 +148,13 @@ export class TritonRunner extends Runner {
     _gpuIds: readonly number[],
     context: RunnerContext,
   ): Promise<void> {
-    await this.serverOf(deployment).end(context.signal);
+    await (await this.servers.locate(deployment.modelName, context.signal)).end(context.signal);
+    this.servers.left(deployment.modelName);
     await this.forgetConfig(deployment.modelName, context);
   }
 
-  recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
-    return this.serverOf(deployment).endIfSilent(context.signal);
+  async recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
+    return (await this.servers.locate(deployment.modelName, context.signal)).endIfSilent(context.signal);
   }
 
   override adoptable(signal: AbortSignal): Promise<Adoptable> {
@@ -165,9 +171,10 @@ export class TritonRunner extends Runner {
     manner: RemovalManner,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const server = this.inventory.serverNamed(unneeded.serverName);
+    const launcher = this.launchers.get(unneeded.launcher);
+    const server = this.inventory.serverAt(unneeded.serverName, launcher);
     const isNeeded = (labels: Readonly<Record<string, string>>): boolean =>
-      this.inventory.isNeeded({ ...unneeded, labels }, modelsOf(needed()));
+      this.inventory.isNeeded({ ...unneeded, launcher, labels }, modelsOf(needed()));
     const { model } = unneeded;
     if (model === undefined) return server.stopRun(unneeded.serverId, isNeeded, manner, signal);
     return this.turns.run(model, signal, async () => {
@@ -184,17 +191,13 @@ export class TritonRunner extends Runner {
   }
 
   onChange(listener: () => void): () => void {
-    return this.launcher.onExit(listener);
+    return this.servers.formers.onExit(this.servers.launchers(), listener);
   }
 
   /** Of a model that somebody wants, the configuration is written anew by its next load. */
   private async forgetConfig(model: string, context: RunnerContext): Promise<void> {
     if (context.wanted().some((other) => other.modelName === model)) return;
     await this.repository.removeConfig(model);
-  }
-
-  private serverOf(deployment: Deployment): TritonServer {
-    return this.servers.of(deployment.modelName);
   }
 }
 

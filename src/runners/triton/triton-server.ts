@@ -1,9 +1,10 @@
 import { within } from '../../common/deadline.js';
-import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
+import type { GpuAccess, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
 import type { RunnerContext } from '../runner.js';
 import { serverUrl } from '../server-url.js';
+import type { Whereabouts } from '../whereabouts.js';
 import type { TritonConfig } from './triton-section.js';
 import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
@@ -36,10 +37,10 @@ export class TritonServer extends LaunchedServer {
 
   constructor(
     readonly role: TritonServerRole,
-    launcher: Launcher,
+    whereabouts: Whereabouts,
     private readonly config: TritonConfig,
   ) {
-    super(role.name, launcher);
+    super(whereabouts);
     this.stopGraceSeconds = stopGraceSeconds(config);
   }
 
@@ -50,8 +51,8 @@ export class TritonServer extends LaunchedServer {
 
   /** `undefined` when it does not run. @throws EngineUnavailableError */
   async find(signal: AbortSignal): Promise<RunningTriton | undefined> {
-    const info = await this.launcher.inspect(this.name, signal);
-    const ports = info && portsOf(info.labels);
+    const info = await this.inspect(signal);
+    const ports = info && this.whereabouts.isIt(info.labels) ? portsOf(info.labels) : undefined;
     this.seen = info?.running && ports ? this.running(info, ports) : undefined;
     return this.seen;
   }
@@ -83,7 +84,8 @@ export class TritonServer extends LaunchedServer {
   async check(gpus: GpuAccess, signal: AbortSignal): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
     try {
-      await this.launcher.check(this.spec(await this.role.choosePorts(signal), gpus), signal);
+      const { launcher } = this.whereabouts.home;
+      await launcher.check(this.spec(await this.role.choosePorts(signal), gpus), signal);
     } catch (error) {
       if (!(await this.isThereOrComing(signal))) throw error;
     }
@@ -106,7 +108,7 @@ export class TritonServer extends LaunchedServer {
     return this.exclusively(signal, async () => {
       const running = await this.find(signal);
       if (!running || (await this.answers(running, signal))) return false;
-      await this.launcher.stop(this.name, 0, signal);
+      await this.endNow(signal);
       return true;
     });
   }
@@ -125,6 +127,7 @@ export class TritonServer extends LaunchedServer {
   }
 
   private async launch(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
+    await this.whereabouts.moveHome(context.signal);
     context.onProgress(`launching ${this.name}`);
     const ports = await this.role.choosePorts(context.signal);
     const info = await this.launcher.launch(this.spec(ports, gpus), context.signal, context.onProgress);

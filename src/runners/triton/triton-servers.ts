@@ -1,59 +1,153 @@
-import type { Launcher } from '../../launchers/launcher.js';
+import { within } from '../../common/deadline.js';
+import { BACKEND_LABEL, type Launcher, type ServerInfo } from '../../launchers/launcher.js';
+import { FormerServers } from '../former-servers.js';
+import type { RunnerHost } from '../runner-host.js';
+import { Whereabouts } from '../whereabouts.js';
 import type { TritonConfig } from './triton-section.js';
 import { DedicatedPorts } from './dedicated-ports.js';
+import { placesOf } from './instance-groups.js';
+import { isTritonOf, TRITON } from './launch-spec.js';
+import { loadedModels } from './loaded-models.js';
 import { modelGpuConfig } from './triton-options.js';
-import { TritonServer } from './triton-server.js';
+import { TritonServer, type TritonServerRole } from './triton-server.js';
 
-/** Which server serves which model: the shared one, or a model's own. */
+/** Time, ms, of the shared server to say whether it serves a model. */
+const ASK_TIMEOUT_MS = 2000;
+
+/** A server as a launcher lists it. */
+export interface ListedTriton {
+  readonly launcher: Launcher;
+  readonly info: ServerInfo;
+}
+
+/**
+ * Which server serves which model: the shared one, or a model's own, as the configuration says; or the other one, where an
+ * earlier configuration has put the model and it serves on.
+ */
 export class TritonServers {
-  private readonly shared: TritonServer;
+  readonly shared: TritonServer;
   private readonly dedicated = new Map<string, TritonServer>();
+  /** Models whose server is known, and that is not the one of the configuration. */
+  private readonly elsewhere = new Map<string, TritonServer>();
+  /** Models whose server is known. */
+  private readonly located = new Set<string>();
   private readonly ports: DedicatedPorts;
+  private readonly launcher: Launcher;
+  readonly formers: FormerServers;
 
   constructor(
     private readonly config: TritonConfig,
-    private readonly launcher: Launcher,
-    isPortTaken: (address: string, port: number) => Promise<boolean>,
+    host: Pick<RunnerHost, 'launchers' | 'isPortTaken'>,
   ) {
-    this.ports = new DedicatedPorts(config, launcher, isPortTaken);
-    this.shared = new TritonServer(
-      {
-        name: config.container_name,
-        choosePorts: () =>
-          Promise.resolve({ http: config.http_port, grpc: config.grpc_port, metrics: config.metrics_port }),
-      },
-      launcher,
-      config,
+    this.launcher = host.launchers.get(config.launcher);
+    this.formers = new FormerServers(TRITON, host.launchers);
+    this.ports = new DedicatedPorts(config, this.launcher, host.isPortTaken);
+    this.shared = this.create({
+      name: config.container_name,
+      choosePorts: () =>
+        Promise.resolve({ http: config.http_port, grpc: config.grpc_port, metrics: config.metrics_port }),
+    });
+  }
+
+  /** The launcher of the configuration, and those of servers that were taken over. */
+  launchers(): readonly Launcher[] {
+    return [...new Set([this.launcher, ...this.formers.launchersInUse])];
+  }
+
+  /** Every Triton of this service, the dead included. @throws EngineUnavailableError */
+  async list(signal: AbortSignal): Promise<ListedTriton[]> {
+    const lists = await Promise.all(
+      this.launchers().map(async (launcher) => {
+        const infos = await launcher.list({ [BACKEND_LABEL]: TRITON }, signal);
+        return infos.map((info) => ({ launcher, info }));
+      }),
     );
+    return lists.flat();
   }
 
-  get sharedName(): string {
-    return this.shared.name;
+  /** Whoever is in this place: a server of some model, or one that no configuration means any more. */
+  at(name: string, launcher: Launcher, models: readonly string[]): TritonServer {
+    const known = [this.shared, ...models.map((model) => this.of(model)), ...this.dedicated.values()];
+    return known.find((server) => server.isAt(name, launcher.kind)) ?? this.former(name, launcher);
   }
 
-  /** Whoever has this name: a server of this configuration or one of an earlier. */
-  named(name: string, models: readonly string[]): TritonServer {
-    const known = [this.shared, ...models.map((model) => this.of(model))];
-    return known.find((server) => server.name === name) ?? this.former(name);
-  }
-
-  /** One that this configuration would not launch. */
-  private former(name: string): TritonServer {
-    const refuse = (): Promise<never> => Promise.reject(new Error(`${name} is not launched any more`));
-    return new TritonServer({ name, choosePorts: refuse }, this.launcher, this.config);
-  }
-
+  /** As far as it was looked for; before that, as the configuration has it. */
   of(model: string): TritonServer {
-    if (!modelGpuConfig(this.config, model).use_dedicated_server) return this.shared;
+    return this.elsewhere.get(model) ?? this.configured(model);
+  }
+
+  /** The same, once it was looked for. @throws EngineUnavailableError, DeadlineError */
+  async locate(model: string, signal: AbortSignal): Promise<TritonServer> {
+    if (this.located.has(model)) return this.of(model);
+    const configured = this.configured(model);
+    const own = this.dedicatedOf(model);
+    const hasOwn = (await own.find(signal)) !== undefined;
+    const actual = hasOwn ? own : (await this.isInShared(model, signal)) ? this.shared : configured;
+    if (actual !== configured) this.elsewhere.set(model, actual);
+    this.located.add(model);
+    return this.of(model);
+  }
+
+  /** For a start: where the model serves, or else where the configuration says. @throws like `locate` */
+  async locateForStart(model: string, signal: AbortSignal): Promise<TritonServer> {
+    const server = await this.locate(model, signal);
+    if (!this.elsewhere.has(model)) return server;
+    const isThere =
+      server === this.shared
+        ? await this.isInShared(model, signal)
+        : (await server.find(signal)) !== undefined;
+    if (isThere) return server;
+    this.left(model);
+    return this.of(model);
+  }
+
+  /** It is gone from wherever it was: its next start is as the configuration says. */
+  left(model: string): void {
+    this.elsewhere.delete(model);
+  }
+
+  private configured(model: string): TritonServer {
+    return modelGpuConfig(this.config, model).use_dedicated_server ? this.dedicatedOf(model) : this.shared;
+  }
+
+  private dedicatedOf(model: string): TritonServer {
     const existing = this.dedicated.get(model);
     if (existing) return existing;
     const name = `${this.config.container_name}_${model}`;
-    const server = new TritonServer(
-      { name, model, choosePorts: (signal) => this.ports.choose(name, signal) },
-      this.launcher,
-      this.config,
-    );
+    const server = this.create({ name, model, choosePorts: (signal) => this.ports.choose(name, signal) });
     this.dedicated.set(model, server);
     return server;
+  }
+
+  private create(role: TritonServerRole): TritonServer {
+    const { name, model } = role;
+    const isIt = (labels: ServerInfo['labels']): boolean => isTritonOf(labels, model);
+    const whereabouts = new Whereabouts({ name, launcher: this.launcher }, isIt, this.formers);
+    return new TritonServer(role, whereabouts, this.config);
+  }
+
+  /** By its own word, and by the groups of ours that its configuration has there. Who does not answer has it not. */
+  private async isInShared(model: string, signal: AbortSignal): Promise<boolean> {
+    if (this.configured(model) === this.shared) return true;
+    const running = await this.shared.find(signal);
+    if (!running) return false;
+    try {
+      return await within({ ms: ASK_TIMEOUT_MS, signal }, async (limit) => {
+        const loaded = await loadedModels(running.client, limit);
+        if (!loaded.some(({ name }) => name === model)) return false;
+        const config = await running.client.modelConfig(model, limit);
+        return config !== undefined && placesOf(config) !== undefined;
+      });
+    } catch {
+      signal.throwIfAborted();
+      return false;
+    }
+  }
+
+  /** One that this configuration would not launch. */
+  private former(name: string, launcher: Launcher): TritonServer {
+    const refuse = (): Promise<never> => Promise.reject(new Error(`${name} is not launched any more`));
+    const whereabouts = new Whereabouts({ name, launcher }, () => true);
+    return new TritonServer({ name, choosePorts: refuse }, whereabouts, this.config);
   }
 }

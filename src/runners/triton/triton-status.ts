@@ -19,15 +19,18 @@ export class TritonStatus {
 
   /** `Runner.getStatus` */
   async of(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
-    const server = this.servers.of(deployment.modelName);
+    const { modelName } = deployment;
     let running: RunningTriton | undefined;
     try {
-      running = await within({ ms: INSPECT_TIMEOUT_MS, signal }, (limit) => server.find(limit));
+      running = await within({ ms: INSPECT_TIMEOUT_MS, signal }, async (limit) =>
+        (await this.servers.locate(modelName, limit)).find(limit),
+      );
     } catch (error) {
-      return this.statusBehindLauncher(deployment, server.lastSeen, messageOf(error), signal);
+      const { lastSeen } = this.servers.of(modelName);
+      return this.statusBehindLauncher(deployment, lastSeen, messageOf(error), signal);
     }
     if (!running) {
-      const { sentence } = await server.ending();
+      const { sentence } = await this.servers.of(modelName).ending();
       return this.observations(deployment, undefined, () => ['absent', sentence]);
     }
     try {

@@ -9,6 +9,7 @@ import {
   BACKEND_LABEL,
   EngineUnavailableError,
   Launcher,
+  MODEL_LABEL,
   type ServerInfo,
 } from '../../../src/launchers/launcher.js';
 import { instanceGroupText } from '../../../src/runners/triton/instance-groups.js';
@@ -61,14 +62,18 @@ class Host extends Launcher {
   readonly servers: ServerInfo[] = [];
   error: Error | undefined;
 
-  add(name: string, port: number, running = true): void {
+  add(name: string, port: number, running = true, model?: string): void {
     const ports = Object.fromEntries(
       ['http', 'grpc', 'metrics'].map((kind) => [`model-inference-client.triton.${kind}-port`, String(port)]),
     );
     this.servers.push({
       id: `id of ${name}`,
       name,
-      labels: { [BACKEND_LABEL]: 'triton', ...ports },
+      labels: {
+        [BACKEND_LABEL]: 'triton',
+        ...ports,
+        ...(model !== undefined && { [MODEL_LABEL]: model }),
+      },
       running,
       pid: 4711,
       startedAt: null,
@@ -96,7 +101,7 @@ function rig(): { host: Host; runner: TritonRunner } {
     model_gpu_configs: { default: {}, Own: { use_dedicated_server: true } },
   } as ConstructorParameters<typeof TritonRunner>[0];
   const host = new Host();
-  const launchers = { get: () => host };
+  const launchers = { get: () => host, peek: () => host };
   const isPortTaken = (): Promise<boolean> => Promise.resolve(false);
   return { host, runner: new TritonRunner(config, { launchers, isPortTaken, pullTimeoutSeconds: 10 }) };
 }
@@ -123,7 +128,8 @@ describe('what Triton serves, for a service that has lost its state', () => {
       Step: { state: 'READY', groups: [{ name: 'Step_0', count: 1 }] },
     });
     host.add('shared', shared);
-    host.add('shared_Own', await triton({ Own: { state: 'READY', groups: [{ name: 'gpu_0' }] } }));
+    const own = await triton({ Own: { state: 'READY', groups: [{ name: 'gpu_0' }] } });
+    host.add('shared_Own', own, true, 'Own');
     expect(await runner.adoptable(signal)).toEqual({
       deployments: [
         { modelName: 'MAM', gpuIds: [2, 12], options: { instances_per_gpu: 3 } },
@@ -149,19 +155,30 @@ describe('what Triton serves, for a service that has lost its state', () => {
     ]);
   });
 
-  it('is not what runs where this configuration would not have it, nor what does not run', async () => {
+  it('is not what a second server serves, nor what does not run', async () => {
     const { host, runner } = rig();
     const groups = [{ name: 'gpu_0', count: 1 }];
-    host.add('shared', await triton({ Own: { state: 'READY', groups } }));
+    host.add('shared', await triton({}));
     host.add('former', await triton({ MAM: { state: 'READY', groups } }));
-    host.add('shared_Own', 1, false);
+    host.add('shared_Own', 1, false, 'Own');
     expect(await runner.adoptable(signal)).toEqual({ deployments: [] });
+  });
+
+  it('is told of servers with the names of an earlier configuration, and of a model that is in the other kind', async () => {
+    const { host, runner } = rig();
+    const groups = [{ name: 'gpu_0', count: 1 }];
+    host.add('former', await triton({ Own: { state: 'READY', groups } }));
+    host.add('former_MAM', await triton({ MAM: { state: 'READY', groups } }), true, 'MAM');
+    const { deployments } = await runner.adoptable(signal);
+    expect(deployments.map(({ modelName }) => modelName).sort()).toEqual(['MAM', 'Own']);
+    expect([runner.serverNameOf('MAM'), runner.serverNameOf('Own')]).toEqual(['former_MAM', 'former']);
   });
 
   it('is unclear of a server that does not answer; of the others it is told', async () => {
     const { host, runner } = rig();
     host.add('shared', 1);
-    host.add('shared_Own', await triton({ Own: { state: 'READY', groups: [{ name: 'gpu_0', count: 1 }] } }));
+    const own = await triton({ Own: { state: 'READY', groups: [{ name: 'gpu_0', count: 1 }] } });
+    host.add('shared_Own', own, true, 'Own');
     expect(await runner.adoptable(signal)).toMatchObject({
       deployments: [{ modelName: 'Own' }],
       unclear: expect.stringContaining('shared does not say what it serves'),

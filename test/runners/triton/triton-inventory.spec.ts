@@ -96,7 +96,7 @@ const signal = AbortSignal.timeout(20_000);
 
 function rig(): { host: Host; runner: TritonRunner } {
   const host = new Host();
-  const launchers = { get: () => host };
+  const launchers = { get: () => host, peek: () => host };
   const isPortTaken = (): Promise<boolean> => Promise.resolve(false);
   return { host, runner: new TritonRunner(config, { launchers, isPortTaken, pullTimeoutSeconds: 10 }) };
 }

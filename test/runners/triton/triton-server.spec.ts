@@ -8,6 +8,7 @@ import {
 } from '../../../src/launchers/launcher.js';
 import { tritonLaunchSpec } from '../../../src/runners/triton/launch-spec.js';
 import { TritonServer } from '../../../src/runners/triton/triton-server.js';
+import { Whereabouts } from '../../../src/runners/whereabouts.js';
 import { testConfig } from '../../fakes/house.js';
 
 const { triton } = testConfig().runners;
@@ -58,7 +59,7 @@ class OneHost extends Launcher {
 
 function serverOn(host: OneHost): TritonServer {
   const role = { name: NAME, choosePorts: () => Promise.resolve(PORTS) };
-  return new TritonServer(role, host, triton);
+  return new TritonServer(role, new Whereabouts({ name: NAME, launcher: host }, () => true), triton);
 }
 
 const signal = AbortSignal.timeout(10_000);

@@ -1,0 +1,74 @@
+import type { ServerInfo } from '../launchers/launcher.js';
+import type { FormerServer, FormerServers, Place } from './former-servers.js';
+
+/**
+ * Where one server is: where the configuration puts it (its home), or where an earlier one has put it. Such a server is
+ * taken over as it is, under its old name and with its old launcher, until it has ended.
+ */
+export class Whereabouts {
+  private current: Place;
+  private isKnown: boolean;
+
+  constructor(
+    readonly home: Place,
+    /** Whether it is this server that was launched with these labels. */
+    readonly isIt: (labels: ServerInfo['labels']) => boolean,
+    /** Left out: it is nowhere but at home. */
+    private readonly formers?: FormerServers,
+    /** `false`: the configuration has it no more, and it is never launched again. */
+    private readonly hasHome = true,
+  ) {
+    this.current = home;
+    this.isKnown = formers === undefined;
+  }
+
+  /** Where it runs or last ran; its home until it was looked for. */
+  get place(): Place {
+    return this.current;
+  }
+
+  isAt(name: string, launcher: Place['launcher']['kind']): boolean {
+    return this.current.name === name && this.current.launcher.kind === launcher;
+  }
+
+  /** Looks for it, once. @throws EngineUnavailableError, DeadlineError */
+  async find(signal: AbortSignal): Promise<Place> {
+    if (this.isKnown || !this.formers) return this.current;
+    const { launcher } = this.home;
+    let atHome: ServerInfo | undefined;
+    let failure: unknown;
+    try {
+      atHome = this.hasHome ? await this.inspectHome(signal) : undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = error;
+    }
+    const former = atHome?.running
+      ? undefined
+      : await this.formers.find((server) => this.isElsewhere(server), launcher.kind, signal);
+    if (failure !== undefined && former?.info.running !== true) throw failure;
+    // Somebody who asked at the same time may have found it, and launched it at home since.
+    if (this.isKnown) return this.current;
+    this.isKnown = true;
+    if (former && (former.info.running || !atHome)) this.current = this.formers.takeOver(former);
+    return this.current;
+  }
+
+  /** It does not run: what is left of it elsewhere goes, and the next launch is at home. @throws StopFailedError */
+  async moveHome(signal: AbortSignal): Promise<void> {
+    const { name, launcher } = await this.find(signal);
+    if (this.current === this.home) return;
+    await launcher.stop(name, 0, signal);
+    this.current = this.home;
+  }
+
+  private async inspectHome(signal: AbortSignal): Promise<ServerInfo | undefined> {
+    const info = await this.home.launcher.inspect(this.home.name, signal);
+    return info && this.isIt(info.labels) ? info : undefined;
+  }
+
+  private isElsewhere({ name, launcher, info }: FormerServer): boolean {
+    const isHome = name === this.home.name && launcher.kind === this.home.launcher.kind;
+    return this.isIt(info.labels) && !(this.hasHome && isHome);
+  }
+}
