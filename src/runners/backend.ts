@@ -12,10 +12,15 @@ export interface Backend<
   readonly options?: z.ZodObject | undefined;
   /** The runner of a backend that the configuration offers, with its own section; `undefined` of another. */
   createRunner(runners: Readonly<Record<Name, z.output<Section>>>, host: RunnerHost): Runner | undefined;
+  /** The runner of a backend that is not offered: without models, for what is left of those it had. */
+  createFormerRunner(runners: Readonly<Record<Name, z.output<Section>>>, host: RunnerHost): Runner;
 }
 
 /** A row. The compiler checks that the runner takes what the section gives, and has the name of the row. */
-export function backend<const Name extends string, Section extends z.ZodType<{ enabled: boolean }>>({
+export function backend<
+  const Name extends string,
+  Section extends z.ZodType<{ enabled: boolean; supported_models: readonly string[] }>,
+>({
   runner: BackendRunner,
   ...row
 }: Pick<Backend<Name, Section>, 'name' | 'section' | 'options' | 'modelSettings' | 'portsOf'> & {
@@ -30,5 +35,7 @@ export function backend<const Name extends string, Section extends z.ZodType<{ e
       const config = runners[row.name];
       return config.enabled ? new BackendRunner(config, host) : undefined;
     },
+    createFormerRunner: (runners, host) =>
+      new BackendRunner({ ...runners[row.name], supported_models: [] }, host),
   };
 }

@@ -267,5 +267,18 @@ export abstract class Runner {
   abstract onChange(listener: () => void): () => void;
 }
 
+/** Other models of the backend are served by the same server on this GPU, or might be. */
+export function mayShareServer(runner: Runner, modelName: string, gpuId: number): boolean {
+  const server = runner.serverNameOf(modelName, gpuId);
+  return runner.models.some((each) => each !== modelName && runner.serverNameOf(each, gpuId) === server);
+}
+
 /** Token of all runners. */
 export const RUNNER = Symbol('RUNNER');
+
+/**
+ * Makes the runner of a backend that the configuration does not offer: it has no models, and looks after what runs.
+ * `undefined`: there is no such backend.
+ */
+export type FormerRunner = (backend: string) => Runner | undefined;
+export const FORMER_RUNNER = Symbol('FORMER_RUNNER');

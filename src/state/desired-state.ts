@@ -23,11 +23,22 @@ const desiredPlacementSchema = z.object({
   error: placementErrorSchema.optional(),
 });
 
+/** What the configuration said of the model when it was started, for when it says nothing any more. */
+const keptSettingsSchema = z.object({
+  gpu_memory_mb: z.int().min(1).nullable(),
+  gpu_policy: z.enum(['shared', 'exclusive']),
+  drain_seconds: z.number().min(0),
+});
+
+export type KeptSettings = z.infer<typeof keptSettingsSchema>;
+
 const desiredDeploymentSchema = z.object({
   model_name: z.string().min(1),
   model_type: z.string().min(1),
   options: z.record(z.string(), z.unknown()),
   placements: z.array(desiredPlacementSchema),
+  /** Left out: nothing that matters. */
+  settings: keptSettingsSchema.optional(),
   created_at: z.iso.datetime(),
   updated_at: z.iso.datetime(),
 });

@@ -121,10 +121,10 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const states = new DeploymentStates();
     const services = new WorkerServices(states, store, journal, gpus, this.clock, config, logger);
     const deployments = new Deployments(this.catalog, states, services, this.clock, logger);
-    const acceptance = new Acceptance(this.catalog, store, journal, this.clock);
+    const acceptance = new Acceptance(store, journal, this.clock);
     const adoption = new Adoption(this.catalog, store, deployments, logger);
     const room = new GpuRoom(gpus, this.learned, config, logger);
-    const onGpus = new OnGpus(states, this.catalog, room);
+    const onGpus = new OnGpus(states, room);
     const checks = new StartChecks(this.catalog, gpus, states);
     this.supervisor = new Supervisor(
       this.catalog,
@@ -134,7 +134,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       deployments,
       new StartCommands(deployments, adoption, checks, room, onGpus, acceptance),
       acceptance,
-      new ServerEnd(deployments, this.catalog, store, journal, this.clock),
+      new ServerEnd(deployments, store, journal, this.clock),
       adoption,
       onGpus,
       this.shutdown,
@@ -142,7 +142,6 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     );
     this.learner = new MemoryLearner(
       this.supervisor,
-      this.catalog,
       gpus,
       this.learned,
       this.clock,

@@ -146,7 +146,10 @@ describe('after a restart of the service', () => {
   });
 
   it.each([
-    ['of no backend', { ...desired('gone', [{ gpu_id: 0, wanted: 'serve' }]) }],
+    [
+      'of a backend that there is not',
+      { ...desired('gone', [{ gpu_id: 0, wanted: 'serve' }]), model_type: 'other' },
+    ],
     ['of another backend now', { ...desired('A', [{ gpu_id: 0, wanted: 'serve' }]), model_type: 'vllm' }],
   ])('a model %s is left as it is', async (_name, deployment) => {
     const house = await House.withMemory({ state: [deployment] }).boot();
@@ -189,10 +192,7 @@ describe('the desired state of a deployment', () => {
     ],
   ])('comes back from the disk as it went: %j', (placements) => {
     const deployment = desired('A', placements);
-    const state = DeploymentState.restore(deployment, deployment.options, {
-      gpusOf: (gpuId) => [gpuId],
-      unitOf: (modelName) => modelName,
-    });
+    const state = DeploymentState.restore(deployment, deployment.options, new FakeRunner());
     expect(state.toDesired()).toEqual(deployment);
   });
 });

@@ -63,6 +63,14 @@ export class ModelStatusItem extends PlacementItem {
 
   @ApiProperty({ description: 'Backend. 模型类型', example: 'triton' })
   model_type!: string;
+
+  @ApiPropertyOptional({
+    description:
+      'false: the configuration does not have this model in this backend any more. What serves goes on until it is stopped, and is not brought back if it dies. Left out of models that the configuration has. 配置中已不再包含该模型',
+    enum: [false],
+    type: 'boolean',
+  })
+  in_catalog?: false;
 }
 
 /** One GPU's share of a `ModelInstanceInfo`. */
@@ -110,6 +118,14 @@ export class ModelInstanceInfo {
 
   @ApiProperty({ description: 'Backend. 模型类型', example: 'triton' })
   model_type!: string;
+
+  @ApiPropertyOptional({
+    description:
+      'false: the configuration does not have this model in this backend any more. What serves goes on until it is stopped, and is not brought back if it dies. Left out of models that the configuration has. 配置中已不再包含该模型',
+    enum: [false],
+    type: 'boolean',
+  })
+  in_catalog?: false;
 
   @ApiProperty({
     description: 'GPUs on which it runs or starts. 活跃的GPU设备ID',

@@ -97,8 +97,8 @@ export class ModelsController {
   @ApiOkResponse({ type: [ModelStatusItem] })
   @ApiErrors({ 404: 'The model is not supported, or has no placement. 模型未找到' })
   statusOf(@Param('model_name') modelName: string): ModelStatusItem[] {
-    this.catalog.runnerOf(modelName, 'not_found');
     const deployment = this.supervisor.deployments().find((each) => each.modelName === modelName);
+    if (!deployment) this.catalog.runnerOf(modelName, 'not_found');
     if (!deployment)
       throw new NotPlacedError(`Model ${quoted(modelName)} is not running on any GPU.`, { modelName });
     return deployment.visible().map((held) => toStatusItem(deployment, held));

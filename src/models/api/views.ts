@@ -26,6 +26,7 @@ export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
   return {
     model_name: deployment.modelName,
     model_type: deployment.backend,
+    ...inCatalog(deployment),
     active_gpu_ids: active,
     total_instances: active.length * instancesPerGpu,
     status: PRECEDENCE.find((status) => held.some((each) => each.placement.status === status)) ?? 'STOPPED',
@@ -40,7 +41,17 @@ export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
 
 /** A held GPU as the API's status lists show it. */
 export function toStatusItem(deployment: DeploymentState, held: OccupiedGpu): ModelStatusItem {
-  return { model_name: deployment.modelName, model_type: deployment.backend, ...toItem(held) };
+  return {
+    model_name: deployment.modelName,
+    model_type: deployment.backend,
+    ...inCatalog(deployment),
+    ...toItem(held),
+  };
+}
+
+/** Nothing for the many models that the configuration has. */
+function inCatalog(deployment: DeploymentState): { in_catalog?: false } {
+  return deployment.inCatalog ? {} : { in_catalog: false };
 }
 
 function toPlacementInfo(held: OccupiedGpu): PlacementInfo {

@@ -1,14 +1,33 @@
-import { Inject, Injectable } from '@nestjs/common';
-import { RUNNER, type Runner } from '../../runners/runner.js';
+import { Inject, Injectable, Optional } from '@nestjs/common';
+import { FORMER_RUNNER, type FormerRunner, RUNNER, type Runner } from '../../runners/runner.js';
 import { UnknownModelError } from './errors.js';
 
 /** Which model belongs to which backend (the seed's "supported_models" mapping). */
 @Injectable()
 export class Catalog {
   private readonly runners = new Map<string, Runner>();
+  /** Of backends that the configuration does not offer any more, for what is left of their models. */
+  private readonly former = new Map<string, Runner>();
 
-  constructor(@Inject(RUNNER) readonly allRunners: readonly Runner[]) {
-    for (const runner of allRunners) for (const model of runner.models) this.runners.set(model, runner);
+  constructor(
+    @Inject(RUNNER) private readonly offered: readonly Runner[],
+    @Optional() @Inject(FORMER_RUNNER) private readonly formerRunner: FormerRunner = () => undefined,
+  ) {
+    for (const runner of offered) for (const model of runner.models) this.runners.set(model, runner);
+  }
+
+  /** Of the backends that the configuration offers, and of those that were asked for by name. */
+  get allRunners(): readonly Runner[] {
+    return [...this.offered, ...this.former.values()];
+  }
+
+  /** Of a backend by its name, for what an earlier configuration has started there; `undefined` of one that there is not. */
+  ofBackend(backend: string): Runner | undefined {
+    const known = this.allRunners.find((runner) => runner.backend === backend);
+    if (known) return known;
+    const runner = this.formerRunner(backend);
+    if (runner) this.former.set(backend, runner);
+    return runner;
   }
 
   /** @throws UnknownModelError of the given kind */
@@ -20,14 +39,6 @@ export class Catalog {
 
   find(modelName: string): Runner | undefined {
     return this.runners.get(modelName);
-  }
-
-  /** Other models of its backend are served by the same server on this GPU, or might be. */
-  mayShareServer(modelName: string, gpuId: number): boolean {
-    const runner = this.runners.get(modelName);
-    const server = runner?.serverNameOf(modelName, gpuId);
-    const others = runner?.models.filter((each) => each !== modelName) ?? [];
-    return others.some((each) => runner?.serverNameOf(each, gpuId) === server);
   }
 
   /** model → `model_type`, of those that can be started here. */

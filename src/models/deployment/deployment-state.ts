@@ -1,5 +1,5 @@
 import type { Deployment, DeploymentOptions, Runner } from '../../runners/runner.js';
-import type { DesiredDeployment, DesiredPlacement } from '../../state/desired-state.js';
+import type { DesiredDeployment, DesiredPlacement, KeptSettings } from '../../state/desired-state.js';
 import { Placement } from './placement.js';
 
 /** A GPU, and the placement that holds it. */
@@ -86,9 +86,24 @@ export class DeploymentState {
     readonly backend: string,
     public options: DeploymentOptions,
     public createdAt: Date,
-    private readonly runner: Pick<Runner, 'unitOf'>,
+    readonly runner: Runner,
+    /** The configuration does not have the model any more, and these are the settings that were kept of it. */
+    private readonly former?: KeptSettings,
   ) {
     this.updatedAt = createdAt;
+  }
+
+  /** The configuration has the model, in this backend. */
+  get inCatalog(): boolean {
+    return this.former === undefined;
+  }
+
+  /** What the configuration says of the model, or said when it was started. */
+  get settings(): KeptSettings {
+    if (this.former) return this.former;
+    const { memoryMiB, policy } = this.runner.gpuNeeds(this.modelName, this.options);
+    const drainSeconds = this.runner.drainSeconds(this.modelName);
+    return { gpu_memory_mb: memoryMiB, gpu_policy: policy, drain_seconds: drainSeconds };
   }
 
   get units(): UnitState[] {
@@ -157,6 +172,7 @@ export class DeploymentState {
       model_name: this.modelName,
       model_type: this.backend,
       options: { ...this.options },
+      ...(saysSomething(this.settings) && { settings: this.settings }),
       placements: [
         ...[...this.releasing.values()].map((placement) => desiredOf(placement, 'release')),
         ...[...this.serving.values()].map((placement) =>
@@ -174,10 +190,13 @@ export class DeploymentState {
   static restore(
     desired: DesiredDeployment,
     options: DeploymentOptions,
-    runner: Pick<Runner, 'gpusOf' | 'unitOf'>,
+    runner: Runner,
+    inCatalog = true,
   ): DeploymentState {
     const createdAt = new Date(desired.created_at);
-    const state = new DeploymentState(desired.model_name, desired.model_type, options, createdAt, runner);
+    const { model_name: modelName, model_type: backend } = desired;
+    const former = inCatalog ? undefined : (desired.settings ?? NOTHING_KEPT);
+    const state = new DeploymentState(modelName, backend, options, createdAt, runner, former);
     state.updatedAt = new Date(desired.updated_at);
     for (const { gpu_id: gpuId, gpu_ids: gpuIds, wanted, error } of desired.placements) {
       const placement = new Placement(gpuId, gpuIds ?? runner.gpusOf(gpuId, options), state.createdAt);
@@ -192,6 +211,15 @@ export class DeploymentState {
     }
     return state;
   }
+}
+
+/** The settings of a model of which the configuration says nothing. */
+const NOTHING_KEPT: KeptSettings = { gpu_memory_mb: null, gpu_policy: 'shared', drain_seconds: 0 };
+
+function saysSomething(settings: KeptSettings): boolean {
+  return (Object.keys(NOTHING_KEPT) as (keyof KeptSettings)[]).some(
+    (key) => settings[key] !== NOTHING_KEPT[key],
+  );
 }
 
 /** What of a placement is kept on disk. */

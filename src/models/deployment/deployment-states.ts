@@ -8,14 +8,14 @@ import type { DeploymentState } from './deployment-state.js';
 @Injectable()
 export class DeploymentStates {
   private readonly byModel = new Map<string, DeploymentState>();
-  /** What the state wants and this configuration cannot serve. */
+  /** What the state wants of backends that this version does not have. */
   private readonly leftAlone: DesiredDeployment[] = [];
 
   add(state: DeploymentState): void {
     this.byModel.set(state.modelName, state);
   }
 
-  /** Of a model that this configuration does not have, or has in another backend: nothing is done with it. */
+  /** Of a backend that this version does not have: nothing is done with it. */
   leaveAlone(desired: DesiredDeployment): void {
     this.leftAlone.push(desired);
   }

@@ -37,6 +37,18 @@ export class PlacementOverlapError extends DomainError {
   readonly kind = 'conflict';
 }
 
+/** Its server is gone, and the configuration does not say any more how to bring it back. */
+export class ModelNotInCatalogError extends DomainError {
+  readonly code = 'MODEL_NOT_IN_CATALOG';
+  readonly kind = 'internal';
+}
+
+/** The model is still there in the backend that an earlier configuration had it in. */
+export class BackendChangedError extends DomainError {
+  readonly code = 'BACKEND_CHANGED';
+  readonly kind = 'conflict';
+}
+
 /** The model has no placement there. */
 export class NotPlacedError extends DomainError {
   readonly code = 'MODEL_NOT_RUNNING';

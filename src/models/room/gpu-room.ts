@@ -4,7 +4,7 @@ import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
 import { GpusService } from '../../gpus/gpus.service.js';
-import type { DeploymentOptions, GpuPolicy, GpuRef, Runner } from '../../runners/runner.js';
+import type { DeploymentOptions, GpuNeeds, GpuPolicy, GpuRef } from '../../runners/runner.js';
 import { GpuMemoryStore } from '../../state/gpu-memory.store.js';
 import { assess, type Assessment, type RoomRequest } from './assessment.js';
 import { holdingsOf } from './holdings.js';
@@ -73,10 +73,9 @@ export class GpuRoom {
     };
   }
 
-  /** What a placement of a model asks of its GPU. */
-  claimOf(runner: Runner, modelName: string, options: DeploymentOptions): Claim {
-    const { policy } = runner.gpuNeeds(modelName, options);
-    return { need: needOf(runner, modelName, options, this.learned.peakOf(modelName, options)), policy };
+  /** What a placement of a model asks of its GPU: `needs` by the configuration, or more as was learned. */
+  claimOf(needs: GpuNeeds, modelName: string, options: DeploymentOptions): Claim {
+    return { need: needOf(needs, this.learned.peakOf(modelName, options)), policy: needs.policy };
   }
 
   /** Whether a model has room on each GPU; nothing is reserved. */

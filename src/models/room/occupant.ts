@@ -1,4 +1,4 @@
-import type { DeploymentOptions, GpuPolicy, Runner } from '../../runners/runner.js';
+import type { GpuNeeds, GpuPolicy } from '../../runners/runner.js';
 
 /** A placement of this service, as whoever wants room on its GPU sees it. */
 export interface Occupant {
@@ -44,13 +44,7 @@ export interface MemoryNeed {
 }
 
 /** The larger of what the configuration says and what it took earlier, MiB, under the same options. */
-export function needOf(
-  runner: Runner,
-  modelName: string,
-  options: DeploymentOptions,
-  learnedMiB: number | undefined,
-): MemoryNeed {
-  const { memoryMiB } = runner.gpuNeeds(modelName, options);
+export function needOf({ memoryMiB }: GpuNeeds, learnedMiB: number | undefined): MemoryNeed {
   if (learnedMiB !== undefined && learnedMiB > (memoryMiB ?? 0)) {
     return { memoryMiB: learnedMiB, source: 'learned' };
   }

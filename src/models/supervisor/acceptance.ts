@@ -4,7 +4,6 @@ import { Clock } from '../../common/clock.js';
 import type { DeploymentOptions } from '../../runners/runner.js';
 import type { DesiredDeployment } from '../../state/desired-state.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
-import { Catalog } from '../deployment/catalog.js';
 import { type DeploymentState, desiredOf } from '../deployment/deployment-state.js';
 import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { notPlaced, StopTimeoutError } from '../deployment/errors.js';
@@ -37,7 +36,6 @@ export interface StartPermitted {
 @Injectable()
 export class Acceptance {
   constructor(
-    private readonly catalog: Catalog,
     private readonly store: DesiredStateStore,
     private readonly journal: PlacementJournal,
     @Inject(Clock) private readonly clock: Clock,
@@ -69,7 +67,7 @@ export class Acceptance {
     state.options = options;
     for (const placement of superseded) this.supersede(state, placement, toFollow.includes(placement));
     const placement = again ?? new Placement(gpuId, gpuIds, now);
-    const port = this.catalog.find(state.modelName)?.expectedPort(state.modelName) ?? null;
+    const port = state.runner.expectedPort(state.modelName);
     placement.servedBy({ pid: null, port, serverName: null });
     const worker = workers.on(gpuId);
     worker.unit.serving.set(gpuId, placement);
@@ -103,10 +101,7 @@ export class Acceptance {
       else this.journal.record(state, wanted, 'released', 'stopped before its start had begun');
     }
     const done = workers.records.waiters.wait(id);
-    const configured = isFirst
-      ? this.catalog.find(state.modelName)?.drainSeconds(state.modelName)
-      : undefined;
-    const drainSeconds = asked.drainSeconds ?? configured;
+    const drainSeconds = asked.drainSeconds ?? (isFirst ? state.settings.drain_seconds : undefined);
     worker.stopAccepted(id, isFirst, {
       drainMs: drainSeconds === undefined ? undefined : drainSeconds * 1000,
       force: asked.force ?? false,

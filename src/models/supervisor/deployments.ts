@@ -1,10 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../../common/clock.js';
+import { safeName } from '../../config/sections/common.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import type { Deployment, Runner } from '../../runners/runner.js';
 import type { DesiredDeployment } from '../../state/desired-state.js';
 import { Catalog } from '../deployment/catalog.js';
 import { DeploymentState } from '../deployment/deployment-state.js';
+import { BackendChangedError } from '../deployment/errors.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { WorkerServices } from '../worker/worker-services.js';
@@ -30,31 +32,53 @@ export class Deployments {
     return this.byModel.get(modelName);
   }
 
-  /** Of a model that has none yet, new ones. */
+  /**
+   * Of a model that has none yet, new ones.
+   * @throws BackendChangedError: it has some, in another backend than the configuration's, and something of it is there
+   */
   of(runner: Runner, modelName: string): DeploymentWorkers {
-    return this.byModel.get(modelName) ?? this.create(runner, this.stateOf(runner, modelName));
+    const existing = this.byModel.get(modelName);
+    if (existing?.state.runner === runner) return existing;
+    const state = this.stateOf(runner, modelName);
+    if (state.runner !== runner) throw backendChanged(state, runner);
+    void existing?.close();
+    return this.create(runner, state);
   }
 
-  /** As it is, or as it would begin. */
+  /** As it is, or as it would begin; in another backend, while something of it is there. */
   stateOf(runner: Runner, modelName: string): DeploymentState {
+    const state = this.byModel.get(modelName)?.state;
+    if (state && (state.runner === runner || isThere(state))) return state;
     const options = runner.defaultOptions(modelName);
-    return (
-      this.byModel.get(modelName)?.state ??
-      new DeploymentState(modelName, runner.backend, options, this.clock.now(), runner)
-    );
+    return new DeploymentState(modelName, runner.backend, options, this.clock.now(), runner);
   }
 
-  /** What the last run has left behind. What this configuration cannot serve stays on disk as it is. */
+  /** What the last run has left behind. */
   restore(desired: DesiredDeployment): void {
     const runner = this.catalog.find(desired.model_name);
-    if (runner?.backend !== desired.model_type) {
+    if (runner?.backend === desired.model_type) this.restoreIn(runner, desired);
+    else this.restoreFormer(desired);
+  }
+
+  /** The configuration does not have it any more: it stays as it is, and can be stopped. */
+  private restoreFormer(desired: DesiredDeployment): void {
+    const { model_name: modelName, model_type: backend, options } = desired;
+    const runner = safeName.safeParse(modelName).success ? this.catalog.ofBackend(backend) : undefined;
+    if (!runner) {
       this.states.leaveAlone(desired);
-      this.logger.error(
-        { desired },
-        'The state wants a model that this configuration does not have, or has in another backend: left as it is',
-      );
+      this.logger.error({ desired }, 'The state wants a model of a backend that there is not: left as it is');
       return;
     }
+    const now = this.catalog.find(modelName)?.backend;
+    const where = now === undefined ? 'in no backend any more' : `in ${now} now, not in ${backend}`;
+    this.logger.error(
+      { desired },
+      `${modelName} is wanted by the state, and in the configuration it is ${where}: what serves goes on until it is stopped, and is not brought back if it dies`,
+    );
+    this.create(runner, DeploymentState.restore(desired, options, runner, false));
+  }
+
+  private restoreIn(runner: Runner, desired: DesiredDeployment): void {
     const defaults = runner.defaultOptions(desired.model_name);
     const options = runner.optionsSchemaOf(desired.model_name).safeParse({ ...defaults, ...desired.options });
     if (!options.success) {
@@ -95,4 +119,19 @@ export class Deployments {
     this.byModel.set(state.modelName, workers);
     return workers;
   }
+}
+
+/** It serves, starts, or has to be cleaned up. */
+function isThere(state: DeploymentState): boolean {
+  return state.units.some((unit) => unit.occupied().length > 0);
+}
+
+/** What a start of a model is refused with that the configuration has moved to another backend meanwhile. */
+export function backendChanged(state: DeploymentState, { backend }: Runner): BackendChangedError {
+  const { modelName } = state;
+  const gpuIds = state.visible().map(({ gpuId }) => gpuId);
+  return new BackendChangedError(
+    `${modelName} is still in ${state.backend}, on GPU ${gpuIds.join(', ')}, where an earlier configuration had it; now it is in ${backend}: stop it there first, then start it.`,
+    { modelName, gpuIds },
+  );
 }

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
 import type { GpuOccupant } from '../../gpus/gpu-occupants.js';
-import { Catalog } from '../deployment/catalog.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { Placement } from '../deployment/placement.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
@@ -12,21 +11,21 @@ import type { Claim, Occupant } from '../room/occupant.js';
 export class OnGpus {
   constructor(
     private readonly states: DeploymentStates,
-    private readonly catalog: Catalog,
     private readonly room: GpuRoom,
   ) {}
 
   /** What holds memory of a GPU, or is to. */
   occupants(): Occupant[] {
     return this.states.placed().flatMap((state) => {
-      const runner = this.catalog.runnerOf(state.modelName, 'not_found');
-      return occupantsOf(state, this.room.claimOf(runner, state.modelName, state.options));
+      const { modelName, options, settings } = state;
+      const needs = { memoryMiB: settings.gpu_memory_mb, policy: settings.gpu_policy };
+      return occupantsOf(state, this.room.claimOf(needs, modelName, options));
     });
   }
 
   /** What runs or starts. */
   shown(): GpuOccupant[] {
-    return this.states.placed().flatMap((state) => shownOf(state, this.catalog));
+    return this.states.placed().flatMap((state) => shownOf(state));
   }
 }
 
@@ -52,9 +51,9 @@ function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[
 }
 
 /** What of a deployment the GPUs are to know: what runs or starts, on each GPU it holds. */
-function shownOf(deployment: DeploymentState, catalog: Catalog): GpuOccupant[] {
-  const { modelName, options } = deployment;
-  const instances = catalog.runnerOf(modelName, 'not_found').instancesPerGpu(options);
+function shownOf(deployment: DeploymentState): GpuOccupant[] {
+  const { modelName, options, runner } = deployment;
+  const instances = runner.instancesPerGpu(options);
   return deployment
     .visible()
     .filter(({ placement }) => placement.isActive && !placement.hasLetGo)
@@ -63,16 +62,15 @@ function shownOf(deployment: DeploymentState, catalog: Catalog): GpuOccupant[] {
       gpuId,
       placement: `${modelName}@${placement.gpuId}`,
       pid: placement.pid,
-      serverName: serverNameOf(deployment, placement, catalog),
+      serverName: serverNameOf(deployment, placement),
       instances,
     }));
 }
 
 /** Name of the placement's server: by the backend's word, or else where it is going to be. */
 export function serverNameOf(
-  { modelName }: DeploymentState,
+  { modelName, runner }: DeploymentState,
   { serverName, gpuId }: Placement,
-  catalog: Catalog,
 ): string | null {
-  return serverName ?? catalog.find(modelName)?.serverNameOf(modelName, gpuId) ?? null;
+  return serverName ?? runner.serverNameOf(modelName, gpuId);
 }

@@ -3,7 +3,6 @@ import type { MutexInterface } from 'async-mutex';
 import { Clock } from '../../common/clock.js';
 import type { DesiredDeployment, PlacementError } from '../../state/desired-state.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
-import { Catalog } from '../deployment/catalog.js';
 import { EndedOverApiError } from '../deployment/errors.js';
 import { type Placement, toPlacementError } from '../deployment/placement.js';
 import { PlacementJournal } from '../deployment/placement-journal.js';
@@ -29,7 +28,6 @@ type PlacementName = string;
 export class ServerEnd {
   constructor(
     private readonly deployments: Deployments,
-    private readonly catalog: Catalog,
     private readonly store: DesiredStateStore,
     private readonly journal: PlacementJournal,
     @Inject(Clock) private readonly clock: Clock,
@@ -109,7 +107,7 @@ export class ServerEnd {
   /** A start that waits for a stop on the same GPU is not there yet, and goes on after it. */
   private on({ state }: DeploymentWorkers, serverName: string): Pick<Hit, 'failed' | 'leaving'> {
     const isThere = (placement: Placement): boolean =>
-      serverNameOf(state, placement, this.catalog) === serverName;
+      serverNameOf(state, placement) === serverName;
     const gpusOf = (placements: readonly Placement[]): number[] => placements.map(({ gpuId }) => gpuId);
     const { releasing } = state;
     const leaving = [...releasing.values()].filter((each) => !each.hasLetGo && isThere(each));

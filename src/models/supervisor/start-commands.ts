@@ -8,7 +8,7 @@ import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { Acceptance } from './acceptance.js';
 import { Adoption } from './adoption.js';
 import { Arrivals } from './arrivals.js';
-import { Deployments } from './deployments.js';
+import { backendChanged, Deployments } from './deployments.js';
 import { OnGpus } from './on-gpus.js';
 import { sameOptions, type StartAsked, StartChecks, type StartForecast } from './start-checks.js';
 
@@ -45,7 +45,7 @@ export class StartCommands {
    * may have changed meanwhile is checked again under the lock.
    * @param assertOpen throws when no command is taken any more
    * @throws what `assertOpen` throws, UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, PlacementOverlapError,
-   * GpuMemoryShortError, GpuExclusiveError, StateWriteError, and what the runner's preflight finds; nothing has changed
+   * GpuMemoryShortError, GpuExclusiveError, BackendChangedError, StateWriteError, and what the runner's preflight finds; nothing has changed
    * then
    */
   async start(
@@ -112,7 +112,7 @@ export class StartCommands {
     const gpuIds = this.checks.gpusFor(asked, state, options);
     await this.checks.preflight(asked, state, options);
     const release = await this.room.reserve(
-      { modelName, gpuIds, ...this.room.claimOf(runner, modelName, options) },
+      { modelName, gpuIds, ...this.room.claimOf(runner.gpuNeeds(modelName, options), modelName, options) },
       gpus,
       () => this.onGpus.occupants(),
     );
@@ -148,11 +148,12 @@ export class StartCommands {
     const { runner, gpus } = asked;
     const state = this.deployments.stateOf(runner, modelName);
     const existing = state.servingOn(gpuId);
-    const isThere = existing?.isActive ?? false;
+    const isThere = state.runner === runner && (existing?.isActive ?? false);
     let refusal: DomainError | undefined;
     let { options } = asked;
     let gpuIds = existing?.gpuIds ?? runner.gpusOf(gpuId, options);
     try {
+      if (state.runner !== runner) throw backendChanged(state, runner);
       options = this.checks.optionsFor(asked, state);
       if (!isThere) {
         gpuIds = this.checks.gpusFor(asked, state, options);
@@ -162,7 +163,7 @@ export class StartCommands {
       if (!(error instanceof DomainError)) throw error;
       refusal = error;
     }
-    const claim = this.room.claimOf(runner, modelName, options);
+    const claim = this.room.claimOf(runner.gpuNeeds(modelName, options), modelName, options);
     const rooms = await this.room.survey({ modelName, ...claim }, gpus, () => this.onGpus.occupants());
     refusal ??= isThere ? undefined : gpuIds.map((id) => rooms.get(id)?.refusal).find((each) => each);
     return {

@@ -192,12 +192,18 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async placed(modelName: string, gpuId: number): Promise<DeploymentWorkers> {
-    const { backend } = this.catalog.runnerOf(modelName, 'not_found');
+    if (!this.isPlaced(modelName)) this.catalog.runnerOf(modelName, 'not_found');
     await this.starts.arrivals.before(modelName, gpuId);
-    if (!this.known.find(modelName)) await this.adoption.settled(backend);
+    const runner = this.catalog.find(modelName);
+    if (runner && !this.known.find(modelName)) await this.adoption.settled(runner.backend);
     const workers = this.known.find(modelName);
     if (!workers) throw notPlaced(modelName, gpuId);
     return workers;
+  }
+
+  /** Something of the model is there, whether or not the configuration has it. */
+  private isPlaced(modelName: string): boolean {
+    return this.states.find(modelName)?.isEmpty === false;
   }
 
   /** Every placement that holds memory of a GPU, or is to. */
@@ -211,8 +217,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       if (placement && !held.some((each) => each.gpuId === gpuId)) held.push({ gpuId, placement });
     }
     held.sort((a, b) => a.gpuId - b.gpuId);
-    const runner = this.catalog.runnerOf(deployment.modelName, 'not_found');
-    return { deployment, placement, held, instancesPerGpu: runner.instancesPerGpu(deployment.options) };
+    const instancesPerGpu = deployment.runner.instancesPerGpu(deployment.options);
+    return { deployment, placement, held, instancesPerGpu };
   }
 
   private publishOccupants(): void {

@@ -5,10 +5,9 @@ import { within } from '../../common/deadline.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
-import type { DeploymentOptions } from '../../runners/runner.js';
+import { type DeploymentOptions, mayShareServer } from '../../runners/runner.js';
 import { GpusService } from '../../gpus/gpus.service.js';
 import { GpuMemoryStore } from '../../state/gpu-memory.store.js';
-import { Catalog } from '../deployment/catalog.js';
 import { Supervisor } from '../supervisor/supervisor.js';
 import { holdingsOf } from '../room/holdings.js';
 import type { Occupant } from '../room/occupant.js';
@@ -40,7 +39,6 @@ export class MemoryLearner implements BeforeApplicationShutdown {
 
   constructor(
     private readonly supervisor: Supervisor,
-    private readonly catalog: Catalog,
     private readonly gpus: GpusService,
     private readonly store: GpuMemoryStore,
     @Inject(Clock) private readonly clock: Clock,
@@ -91,10 +89,10 @@ export class MemoryLearner implements BeforeApplicationShutdown {
   /** With the options as they are before the reading. */
   private held(): Held[] {
     return this.supervisor.deployments().flatMap((state) => {
-      const { modelName, options } = state;
+      const { modelName, options, runner } = state;
       return state.active().flatMap(({ gpuId: id, gpuIds, pid }) => {
         if (pid === null) return [];
-        const mayShare = this.catalog.mayShareServer(modelName, id);
+        const mayShare = mayShareServer(runner, modelName, id);
         return gpuIds.map((gpuId) => ({ modelName, options, gpuId, pid, mayShare }));
       });
     });

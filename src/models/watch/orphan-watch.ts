@@ -5,6 +5,7 @@ import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
 import { Catalog } from '../deployment/catalog.js';
+import type { Runner } from '../../runners/runner.js';
 import { Supervisor } from '../supervisor/supervisor.js';
 import { BackendOrphans } from './backend-orphans.js';
 import type { Orphan } from './backend-orphans.js';
@@ -18,39 +19,28 @@ const TICK_MS = 250;
  */
 @Injectable()
 export class OrphanWatch implements BeforeApplicationShutdown {
-  private readonly backends: readonly BackendOrphans[];
+  private readonly backends = new Map<Runner, BackendOrphans>();
   private readonly ending = new AbortController();
   private readonly looks = new Set<Promise<void>>();
 
   constructor(
-    catalog: Catalog,
+    private readonly catalog: Catalog,
     private readonly supervisor: Supervisor,
-    @Inject(Clock) clock: Clock,
-    @Inject(CONFIG) config: Config,
+    @Inject(Clock) private readonly clock: Clock,
+    @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {
-    this.backends = catalog.allRunners.map(
-      (runner) =>
-        new BackendOrphans(runner, {
-          clock,
-          logger,
-          config: config.orphans,
-          needed: () => supervisor.needed(runner.backend),
-          isAdopting: () => supervisor.isAdopting(runner.backend),
-        }),
-    );
-  }
+  ) {}
 
   /** Those that are known now. Never waits. */
   list(): Orphan[] {
-    return this.backends.flatMap((backend) => backend.list());
+    return [...this.backends.values()].flatMap((backend) => backend.list());
   }
 
   @Interval(TICK_MS)
   tick(): void {
     if (!this.supervisor.isReady) return;
-    for (const backend of this.backends) {
-      const look = backend
+    for (const runner of this.catalog.allRunners) {
+      const look = this.of(runner)
         .tick(this.ending.signal)
         .catch((error: unknown) => {
           this.logger.error({ err: error }, 'The look for orphans failed');
@@ -58,6 +48,21 @@ export class OrphanWatch implements BeforeApplicationShutdown {
         .finally(() => this.looks.delete(look));
       this.looks.add(look);
     }
+  }
+
+  private of(runner: Runner): BackendOrphans {
+    const { clock, logger, supervisor } = this;
+    const existing = this.backends.get(runner);
+    if (existing) return existing;
+    const backend = new BackendOrphans(runner, {
+      clock,
+      logger,
+      config: this.config.orphans,
+      needed: () => supervisor.needed(runner.backend),
+      isAdopting: () => supervisor.isAdopting(runner.backend),
+    });
+    this.backends.set(runner, backend);
+    return backend;
   }
 
   /** A removal under way is broken off; the next run of the service finds what is left. */

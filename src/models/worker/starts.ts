@@ -2,6 +2,7 @@ import { DeadlineError } from '../../common/deadline.js';
 import { messageOf, retryPolicyOf } from '../../common/errors.js';
 import { BackendTimeoutError, ServerLostError } from '../../runners/errors.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
+import { ModelNotInCatalogError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
@@ -17,6 +18,8 @@ const NO_LIMIT_MS = Infinity;
 /** How the server of one unit is started, and what becomes of a start that is in vain. */
 export class Starts {
   private readonly turn: StartTurn;
+  /** Why something is missing, by the last look. */
+  private absence: string | undefined;
 
   constructor(
     private readonly unit: UnitState,
@@ -31,6 +34,7 @@ export class Starts {
 
   /** What the backend says of all that is to serve. */
   observed(observations: readonly PlacementObservation[]): void {
+    this.absence = observations.find(({ phase }) => phase === 'absent')?.reason;
     this.turn.observed(observations);
   }
 
@@ -45,6 +49,10 @@ export class Starts {
 
   async start(absent: readonly number[]): Promise<void> {
     const placements = this.starting(absent);
+    if (!this.unit.deployment.inCatalog) {
+      await this.records.failed(placements, this.notInCatalogError());
+      return;
+    }
     const broken = placements.filter(({ state }) => state.kind === 'starting' && state.isStarted);
     if (broken.length > 0) {
       await this.brokeItsWord(broken);
@@ -183,6 +191,15 @@ export class Starts {
       .map((gpuId) => this.unit.serving.get(gpuId))
       .filter((placement) => placement !== undefined)
       .filter((placement) => placement.status === 'STARTING');
+  }
+
+  private notInCatalogError(): ModelNotInCatalogError {
+    const { modelName, deployment } = this.unit;
+    const fault = this.absence ?? 'it is not there';
+    return new ModelNotInCatalogError(
+      `${modelName} serves no more (${fault}), and the configuration does not have it in ${deployment.backend} any more: it is not brought back. Stop it; or put it back into the configuration, start this service anew, and start it.`,
+      { modelName },
+    );
   }
 
   private lateError(): BackendTimeoutError {

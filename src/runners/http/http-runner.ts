@@ -72,7 +72,13 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   }
 
   async probe({ modelName, baseUrl }: ServedPlacement, signal: AbortSignal): Promise<ProbeResult> {
-    const { health_path: path, health_json: expected } = this.modelOf(modelName);
+    const model = this.find(modelName);
+    if (!model) {
+      // Its health path has gone with its settings: that it answers at all is what can be asked.
+      await callHttp({ method: 'GET', url: `${baseUrl}/`, signal });
+      return { state: 'ready' };
+    }
+    const { health_path: path, health_json: expected } = model;
     const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}${path}`, signal });
     if (status < 200 || status > 299) return { state: 'starting', reason: `GET ${path} answered ${status}` };
     const difference = expected && differenceOf(body, expected, path);
@@ -83,7 +89,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     { modelName, baseUrl }: ServedPlacement,
     signal: AbortSignal,
   ): Promise<Workload | null> {
-    const { drain } = this.modelOf(modelName);
+    const drain = this.find(modelName)?.drain;
     if (!drain) return null;
     const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}${drain.path}`, signal });
     if (status !== 200) throw new UnusableAnswerError(`GET ${drain.path} answered ${status}`);
@@ -97,7 +103,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     return Object.hasOwn(models, modelName) ? models[modelName] : undefined;
   }
 
-  /** A server of a model that the configuration no longer has is only stopped. */
+  /** A server of a model that the configuration no longer has is only looked at and stopped. */
   private modelOf(modelName: string): HttpModel {
     const model = this.find(modelName);
     if (!model) throw new UnusableAnswerError(`${modelName} is no longer in runners.http.models`);

@@ -14,17 +14,18 @@ const modelList = z.object({ data: z.array(z.object({ id: z.string() })) });
 
 /**
  * Whether the server at `baseUrl` serves `servedModel`. `/health` alone does not tell: it has been seen 200 with a dead
- * engine.
+ * engine. Of a server whose model has no settings any more, it is all that can be asked (`servedModel` is `undefined`).
  * @throws a system error or the signal's reason; UnusableAnswerError for what is no list of models; an error when it
  * answers that it is not well
  */
 export async function vllmReadiness(
   baseUrl: string,
-  servedModel: string,
+  servedModel: string | undefined,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
   const health = await callHttp({ method: 'GET', url: `${baseUrl}/health`, signal });
   if (health.status !== 200) throw new Error(`GET /health answered ${health.status}`);
+  if (servedModel === undefined) return { state: 'ready' };
   const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}/v1/models`, signal });
   if (status === 401 || status === 403) {
     const error = new ModelLoadError(

@@ -59,7 +59,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     signal: AbortSignal,
   ): Promise<ProbeResult> {
     const model = this.find(modelName);
-    const readiness = vllmReadiness(baseUrl, servedName(modelName, model), signal);
+    const readiness = vllmReadiness(baseUrl, model && servedName(modelName, model), signal);
     const sleeping = model?.sleep_mode ? await sleepingSoonAfter(readiness, baseUrl, signal) : undefined;
     const result = await readiness;
     return result.state === 'ready' ? { ...result, sleeping } : result;
@@ -111,7 +111,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     return Object.hasOwn(models, modelName) ? models[modelName] : undefined;
   }
 
-  /** A server of a model that the configuration no longer has is only stopped. */
+  /** A server of a model that the configuration no longer has is only looked at and stopped. */
   private modelOf(modelName: string): VllmModel {
     const model = this.find(modelName);
     if (!model) throw new UnusableAnswerError(`${modelName} is no longer in runners.vllm.models`);
