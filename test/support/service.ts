@@ -138,6 +138,15 @@ export class TestService extends ServiceClient {
     await writeFile(this.configFile, stringify(config));
   }
 
+  /** Changes the sections of `runners` in the configuration file; read at the next boot. */
+  async editRunners(edit: (runners: Record<string, Record<string, unknown>>) => void): Promise<void> {
+    const config = parse(await readFile(this.configFile, 'utf8')) as {
+      runners: Record<string, Record<string, unknown>>;
+    };
+    edit(config.runners);
+    await writeFile(this.configFile, stringify(config));
+  }
+
   /** Sets keys of `server` in the configuration file; read at the next boot. */
   async configureServer(change: Record<string, unknown>): Promise<void> {
     const config = parse(await readFile(this.configFile, 'utf8')) as { server: Record<string, unknown> };

@@ -106,8 +106,7 @@ export class ServerEnd {
 
   /** A start that waits for a stop on the same GPU is not there yet, and goes on after it. */
   private on({ state }: DeploymentWorkers, serverName: string): Pick<Hit, 'failed' | 'leaving'> {
-    const isThere = (placement: Placement): boolean =>
-      serverNameOf(state, placement) === serverName;
+    const isThere = (placement: Placement): boolean => serverNameOf(state, placement) === serverName;
     const gpusOf = (placements: readonly Placement[]): number[] => placements.map(({ gpuId }) => gpuId);
     const { releasing } = state;
     const leaving = [...releasing.values()].filter((each) => !each.hasLetGo && isThere(each));

@@ -32,7 +32,8 @@ export class TritonInventory {
       .some(
         (each) =>
           this.servers.of(each).isAt(serverName, launcher.kind) ||
-          (!this.models.includes(each) && (labels[MODEL_LABEL] === each || this.isShared(serverName, launcher))),
+          (!this.models.includes(each) &&
+            (labels[MODEL_LABEL] === each || this.isShared(serverName, launcher))),
       );
   }
 
@@ -59,7 +60,10 @@ export class TritonInventory {
     return models.map((model) => ({ ...server, model, models: [model] }));
   }
 
-  private async loadedIn({ serverName, launcher }: Spot, signal: AbortSignal): Promise<readonly string[] | null> {
+  private async loadedIn(
+    { serverName, launcher }: Spot,
+    signal: AbortSignal,
+  ): Promise<readonly string[] | null> {
     try {
       return await within({ ms: INDEX_TIMEOUT_MS, signal }, async (limit) => {
         const client = (await this.serverAt(serverName, launcher).find(limit))?.client;

@@ -9,7 +9,11 @@ const never = new AbortController().signal;
 const own = { gpu_memory_mb: 12_000, gpu_policy: 'exclusive', drain_seconds: 30 };
 
 describe('what a model of ComfyUI asks for', () => {
-  const host = { launchers: { get: () => fail(), peek: () => fail() }, isPortTaken: () => fail(), pullTimeoutSeconds: 1 };
+  const host = {
+    launchers: { get: () => fail(), peek: () => fail() },
+    isPortTaken: () => fail(),
+    pullTimeoutSeconds: 1,
+  };
   const fail = (): never => {
     throw new Error('not asked for');
   };
