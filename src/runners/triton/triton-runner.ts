@@ -139,7 +139,6 @@ export class TritonRunner extends Runner {
       if (running) await this.loader.unload(server, running, deployment.modelName, gpuIds, context);
       await server.stopUnless(isNeeded, context.signal);
     }
-    this.servers.left(deployment.modelName);
     await this.forgetConfig(deployment.modelName, context);
   }
 
@@ -149,7 +148,6 @@ export class TritonRunner extends Runner {
     context: RunnerContext,
   ): Promise<void> {
     await (await this.servers.locate(deployment.modelName, context.signal)).end(context.signal);
-    this.servers.left(deployment.modelName);
     await this.forgetConfig(deployment.modelName, context);
   }
 

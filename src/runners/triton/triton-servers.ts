@@ -81,7 +81,14 @@ export class TritonServers {
     if (this.located.has(model)) return this.of(model);
     const configured = this.configured(model);
     const own = this.dedicatedOf(model);
-    const hasOwn = (await own.find(signal)) !== undefined;
+    let hasOwn: boolean;
+    try {
+      hasOwn = (await own.find(signal)) !== undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (configured === own) throw error;
+      return configured; // what runs there can be told all the same
+    }
     const actual = hasOwn ? own : (await this.isInShared(model, signal)) ? this.shared : configured;
     if (actual !== configured) this.elsewhere.set(model, actual);
     this.located.add(model);
@@ -97,13 +104,8 @@ export class TritonServers {
         ? await this.isInShared(model, signal)
         : (await server.find(signal)) !== undefined;
     if (isThere) return server;
-    this.left(model);
-    return this.of(model);
-  }
-
-  /** It is gone from wherever it was: its next start is as the configuration says. */
-  left(model: string): void {
     this.elsewhere.delete(model);
+    return this.of(model);
   }
 
   private configured(model: string): TritonServer {
