@@ -42,7 +42,8 @@ export class LauncherRegistry implements OnApplicationShutdown {
 
   /** Servers go on; only what watches them ends. */
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all([this.docker, this.process].map((launcher) => launcher?.close()));
+    const made = [this.docker, this.process].filter((launcher) => launcher !== undefined);
+    await Promise.all(made.map((launcher) => launcher.close()));
   }
 
   private createDocker(): DockerLauncher {

@@ -34,24 +34,16 @@ export class Whereabouts {
   /** Looks for it, once. @throws EngineUnavailableError, DeadlineError */
   async find(signal: AbortSignal): Promise<Place> {
     if (this.isKnown || !this.formers) return this.current;
-    const { launcher } = this.home;
-    let atHome: ServerInfo | undefined;
-    let failure: unknown;
-    try {
-      atHome = this.hasHome ? await this.inspectHome(signal) : undefined;
-    } catch (error) {
-      signal.throwIfAborted();
-      failure = error;
-    }
+    const [home] = await Promise.allSettled([this.hasHome ? this.inspectHome(signal) : undefined]);
+    signal.throwIfAborted();
+    const atHome = home.status === 'fulfilled' ? home.value : undefined;
+    const isElsewhere = (server: FormerServer): boolean => this.isElsewhere(server);
     const former = atHome?.running
       ? undefined
-      : await this.formers.find((server) => this.isElsewhere(server), launcher.kind, signal);
-    if (failure !== undefined && former?.info.running !== true) throw failure;
-    // Somebody who asked at the same time may have found it, and launched it at home since.
-    if (this.isKnown) return this.current;
-    this.isKnown = true;
-    if (former && (former.info.running || !atHome)) this.current = this.formers.takeOver(former);
-    return this.current;
+      : await this.formers.find(isElsewhere, this.home.launcher.kind, signal);
+    const runsElsewhere = former?.info.running === true;
+    if (home.status === 'rejected' && !runsElsewhere) throw home.reason;
+    return this.settle(this.formers, runsElsewhere || !atHome ? former : undefined);
   }
 
   /** It does not run: what is left of it elsewhere goes, and the next launch is at home. @throws StopFailedError */
@@ -60,6 +52,13 @@ export class Whereabouts {
     if (this.current === this.home) return;
     await launcher.stop(name, 0, signal);
     this.current = this.home;
+  }
+
+  /** Somebody who asked at the same time may have settled it, and launched the server at home since. */
+  private settle(formers: FormerServers, former: FormerServer | undefined): Place {
+    if (!this.isKnown && former) this.current = formers.takeOver(former);
+    this.isKnown = true;
+    return this.current;
   }
 
   private async inspectHome(signal: AbortSignal): Promise<ServerInfo | undefined> {

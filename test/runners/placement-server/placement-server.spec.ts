@@ -6,6 +6,7 @@ import { pollUntil } from '../../../src/common/deadline.js';
 import { PortInUseError } from '../../../src/launchers/launcher.js';
 import { GpuNotUsableError, ServerLostError, ServerUnfitError } from '../../../src/runners/errors.js';
 import type { Deployment, RunnerContext } from '../../../src/runners/runner.js';
+import type { RunnerHost } from '../../../src/runners/runner-host.js';
 import type { PlacementServerConfig } from '../../../src/runners/placement-server/placement-server-section.js';
 import { TinyRunner, tinyConfig } from '../../fakes/tiny-runner.js';
 import { processesOf } from '../../support/processes.js';
@@ -234,9 +235,32 @@ describe('a server per placement', () => {
     expect(await runner.workload(deployment('quick', [0]), [1], never)).toEqual({ open: 3, finished: 0 });
   });
 
-  it('of an earlier configuration, under another name, nobody needs it', async () => {
+  it('of an earlier configuration, under another name, is taken over as it is', async () => {
     const former = runnerWith({ container_name: 'former' });
     await former.start(deployment('quick', [0]), context());
+    const [before] = await former.getStatus(deployment('quick', [0]), never);
+    const runner = runnerWith({ ports: { from: rig.firstPort + 10, to: rig.firstPort + 20 } });
+    const needed = [{ modelName: 'quick', gpuIds: [0] }];
+    expect(await runner.findUnneeded(needed, never)).toEqual([]);
+    await runner.start(deployment('quick', [0]), context());
+    expect(await runner.getStatus(deployment('quick', [0]), never)).toEqual([before]);
+    expect(runner.serverNameOf('quick', 0)).toBe('former_quick_0');
+    expect(await runner.adoptable(never)).toEqual({ deployments: [deployment('quick', [0])] });
+    await runner.stop(deployment('quick', []), [0], context());
+    expect(await former.getStatus(deployment('quick', [0]), never)).toMatchObject([{ phase: 'absent' }]);
+    await runner.start(deployment('quick', [0]), context());
+    expect(await runner.getStatus(deployment('quick', [0]), never)).toMatchObject([
+      { serverName: 'tiny_quick_0', port: rig.firstPort + 10 },
+    ]);
+  });
+
+  it('of an earlier configuration, beside one under its name of now, nobody needs it', async () => {
+    const former = runnerWith({ container_name: 'former' });
+    await former.start(deployment('quick', [0]), context());
+    await new TinyRunner(tinyConfig({ ports: rig.ports }), apart()).start(
+      deployment('quick', [0]),
+      context(),
+    );
     const runner = runnerWith();
     const needed = [{ modelName: 'quick', gpuIds: [0] }];
     const [found] = await runner.findUnneeded(needed, never);
@@ -244,5 +268,27 @@ describe('a server per placement', () => {
     if (!found) throw new Error('not found');
     expect(await runner.removeUnneeded(found, () => needed, 'polite', never)).toBe(true);
     expect(await former.getStatus(deployment('quick', [0]), never)).toMatchObject([{ phase: 'absent' }]);
+    expect(await runner.getStatus(deployment('quick', [0]), never)).toMatchObject([{ phase: 'ready' }]);
+  });
+
+  /** A host that does not tell of the servers there are already. */
+  function apart(): RunnerHost {
+    const host = rig.host();
+    const launcher = host.launchers.get('process');
+    launcher.list = () => Promise.resolve([]);
+    return host;
+  }
+
+  it('that the configuration does not have any more is looked after, under its name of then', async () => {
+    const former = runnerWith({ container_name: 'former' });
+    await former.start(deployment('quick', [0]), context());
+    const runner = runnerWith({ supported_models: [] });
+    expect(await runner.getStatus(deployment('quick', [0]), never)).toMatchObject([
+      { phase: 'ready', serverName: 'former_quick_0' },
+    ]);
+    expect(await runner.findUnneeded([{ modelName: 'quick', gpuIds: [0] }], never)).toEqual([]);
+    await runner.stop(deployment('quick', []), [0], context());
+    expect(await runner.getStatus(deployment('quick', [0]), never)).toMatchObject([{ phase: 'absent' }]);
+    expect(await processesOf(rig.directory)).toEqual([]);
   });
 });
