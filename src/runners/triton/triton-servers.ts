@@ -12,7 +12,7 @@ import { modelGpuConfig } from './triton-options.js';
 import { TritonServer, type TritonServerRole } from './triton-server.js';
 
 /** Time, ms, of the shared server to say whether it serves a model. */
-const ASK_TIMEOUT_MS = 2000;
+const ASK_TIMEOUT_MS = 1000;
 
 /** A server as a launcher lists it. */
 export interface ListedTriton {
