@@ -140,14 +140,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       this.shutdown,
       this.gpuOccupants,
     );
-    this.learner = new MemoryLearner(
-      this.supervisor,
-      gpus,
-      this.learned,
-      this.clock,
-      config,
-      logger,
-    );
+    this.learner = new MemoryLearner(this.supervisor, gpus, this.learned, this.clock, config, logger);
     this.orphans = new OrphanWatch(this.catalog, this.supervisor, this.clock, config, logger);
   }
 
