@@ -137,7 +137,7 @@ export class Placement {
 
   /** RUNNING, and what speaks against it: its requests fail, or do not get on. */
   get degraded(): string | undefined {
-    return this.current.kind === 'running' ? this.current.degraded : undefined;
+    return this.current.kind === 'running' && !this.current.sleeping ? this.current.degraded : undefined;
   }
 
   /** A stop was accepted, and the backend may work off its requests first. */

@@ -46,6 +46,11 @@ export class PlacementServer extends LaunchedServer {
     return this.identity.stopGraceSeconds;
   }
 
+  /** As it ran when it was last found. */
+  get lastSeen(): RunningServer | undefined {
+    return this.seen;
+  }
+
   /** `undefined` when it does not run, or what runs under its name is for something else. @throws EngineUnavailableError */
   async find(signal: AbortSignal): Promise<RunningServer | undefined> {
     this.seen = this.identity.running(await this.launcher.inspect(this.name, signal));

@@ -1,6 +1,7 @@
 import { DeadlineError, type TimeLimit, within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { StopFailedError } from '../../launchers/launcher.js';
+import type { TroubleKind } from '../progress.js';
 import { BackendTimeoutError, ModelLoadError } from '../errors.js';
 import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.js';
 import type { GpuVisibility } from './gpu-visibility.js';
@@ -9,6 +10,9 @@ import type { ModelRepository } from './model-repository.js';
 import { optionsOf } from './triton-options.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
 import { unloadFully } from './unload.js';
+
+/** Time, ms, of an unload to end where the model's requests do not. */
+const STALLED_UNLOAD_MS = 5000;
 
 /** Loads models into servers that run, and unloads them. */
 export class TritonLoader {
@@ -101,6 +105,26 @@ export class TritonLoader {
       context.signal.throwIfAborted(); // nothing else keeps the stop from going on
     } finally {
       this.workingOff.delete(model);
+    }
+  }
+
+  /**
+   * Says whether the model is unloaded, in the time that its trouble leaves: what is stalled has requests that an unload
+   * would wait for.
+   */
+  async tryUnload(
+    { client }: RunningTriton,
+    model: string,
+    kind: TroubleKind,
+    { signal }: Pick<RunnerContext, 'signal'>,
+  ): Promise<boolean> {
+    const ms = kind === 'stalled' ? STALLED_UNLOAD_MS : this.timeoutSeconds * 1000;
+    try {
+      await within({ ms, signal }, (limit) => unloadFully(client, model, limit));
+      return true;
+    } catch {
+      signal.throwIfAborted();
+      return false; // it hangs, or has died: its server is ended then
     }
   }
 

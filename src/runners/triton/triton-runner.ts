@@ -1,3 +1,4 @@
+import { livenessIn } from '../../config/sections/common.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import type { RunnerHost } from '../runner-host.js';
@@ -12,6 +13,7 @@ import {
   type StopContext,
   type Workload,
 } from '../runner.js';
+import type { ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
@@ -96,6 +98,31 @@ export class TritonRunner extends Runner {
     if (deployment.gpuIds.length > 0) return null;
     const running = await this.serverOf(deployment).find(signal);
     return running ? running.metrics.workload(deployment.modelName, signal) : null;
+  }
+
+  override livenessOf(modelName: string): ModelLiveness {
+    return livenessIn(modelGpuConfig(this.config, modelName).liveness);
+  }
+
+  override async progress({ modelName }: Deployment, signal: AbortSignal): Promise<ProgressReading | null> {
+    return (await this.servers.of(modelName).lastSeen?.metrics.progress(modelName, signal)) ?? null;
+  }
+
+  /** A model is unloaded; where Triton does not come to its end, or nothing else is on the server, that is ended. */
+  override async endStuck(
+    deployment: Deployment,
+    kind: TroubleKind,
+    context: RunnerContext,
+  ): Promise<'model' | 'server'> {
+    const { modelName } = deployment;
+    const server = this.serverOf(deployment);
+    const running = await server.find(context.signal);
+    const isUnloaded =
+      running !== undefined &&
+      (await this.turns.run(modelName, context.signal, () =>
+        this.loader.tryUnload(running, modelName, kind, context),
+      ));
+    return isUnloaded ? 'model' : super.endStuck(deployment, kind, context);
   }
 
   override gpuNeeds(modelName: string): GpuNeeds {

@@ -52,7 +52,9 @@ export class TritonServer extends LaunchedServer {
   async find(signal: AbortSignal): Promise<RunningTriton | undefined> {
     const info = await this.launcher.inspect(this.name, signal);
     const ports = info && portsOf(info.labels);
-    this.seen = info?.running && ports ? this.running(info, ports) : undefined;
+    // One that is still there keeps what is shared of it.
+    if (this.seen && this.seen.info.id === info?.id && info.running) this.seen = { ...this.seen, info };
+    else this.seen = info?.running && ports ? this.running(info, ports) : undefined;
     return this.seen;
   }
 
