@@ -11,6 +11,8 @@ export interface ProgressReading {
   readonly succeeded: number;
   /** Requests that failed in the backend: none that the client is to blame for, and none that was only turned away. */
   readonly failed: number;
+  /** What else is known that may be the cause, in words. */
+  readonly note?: string | undefined;
 }
 
 /** `failing`: requests fail and none succeeds. `stalled`: requests are open, and nothing gets done. */

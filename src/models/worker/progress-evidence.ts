@@ -58,11 +58,11 @@ export function troubleIn(
 ): Trouble | undefined {
   if (failures && failures.count >= MIN_FAILURES && now - failures.firstMs >= progressMs) {
     const words = `no request has succeeded for ${inSeconds(now - failures.firstMs)}, and ${failures.count} have failed in the backend`;
-    return { kind: 'failing', words };
+    return { kind: 'failing', words: withNote(words, last) };
   }
   if (last.open > 0 && openSinceMs !== undefined && now - openSinceMs >= stallMs) {
     const words = `nothing was done for ${inSeconds(now - openSinceMs)}, and ${last.open === 1 ? 'a request waits' : `${last.open} requests wait`}`;
-    return { kind: 'stalled', words };
+    return { kind: 'stalled', words: withNote(words, last) };
   }
   return undefined;
 }
@@ -104,6 +104,10 @@ function failuresWith(
   const more = failed - last.failed;
   if (more === 0) return failures;
   return { count: (failures?.count ?? 0) + more, firstMs: failures?.firstMs ?? now, lastMs: now };
+}
+
+function withNote(words: string, { note }: ProgressReading): string {
+  return note === undefined ? words : `${words}; ${note}`;
 }
 
 function inSeconds(ms: number): string {

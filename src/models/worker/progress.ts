@@ -194,6 +194,7 @@ export class Progress {
   private withCanaries(counted: ProgressReading): ProgressReading {
     const { open, done, succeeded, failed } = this.canaries;
     return {
+      ...counted,
       open: counted.open + open,
       done: typeof counted.done === 'number' ? counted.done + done : `${counted.done} ${done}`,
       succeeded: counted.succeeded + succeeded,

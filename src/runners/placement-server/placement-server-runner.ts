@@ -239,7 +239,8 @@ export abstract class PlacementServerRunner<
 
   override async progress(deployment: Deployment, signal: AbortSignal): Promise<ProgressReading | null> {
     const placement = this.lastSeen(deployment);
-    return (placement && (await this.serverProgress?.(placement, signal))) ?? null;
+    const counted = placement && (await this.serverProgress?.(placement, signal));
+    return counted ? { ...counted, note: this.server(deployment, placement.gpuId).note } : null;
   }
 
   override serverNameOf(modelName: string, gpuId: number): string {
@@ -283,7 +284,7 @@ export abstract class PlacementServerRunner<
   /** The server of a unit, as it ran when it was last found. */
   protected lastSeen(deployment: Deployment): ServedPlacement<Options> | undefined {
     const [gpuId = 0] = deployment.gpuIds;
-    return this.server(deployment, gpuId).lastSeen?.placement as ServedPlacement<Options> | undefined;
+    return this.server(deployment, gpuId).lastSeen as ServedPlacement<Options> | undefined;
   }
 
   private server({ modelName }: Deployment, gpuId: number): PlacementServer {

@@ -47,8 +47,13 @@ export class PlacementServer extends LaunchedServer {
   }
 
   /** As it ran when it was last found. */
-  get lastSeen(): RunningServer | undefined {
-    return this.seen;
+  get lastSeen(): ServedPlacement | undefined {
+    return this.seen?.placement;
+  }
+
+  /** What its memory limit has done to it lately, in words. */
+  get note(): string | undefined {
+    return this.seen && this.memoryNote(this.seen.info.id);
   }
 
   /** `undefined` when it does not run, or what runs under its name is for something else. @throws EngineUnavailableError */

@@ -51,12 +51,14 @@ export class TritonLoader {
         // "failed to poll from model repository" is all that Triton answers to some faults: its log has the cause.
         const facts = { ...error.facts, log: await server.lastLines() };
         context.signal.throwIfAborted();
-        throw new ModelLoadError(error.message, facts, { cause: error });
+        const memory = server.memoryNote(running.info.id);
+        const words = memory === undefined ? error.message : `${error.message} (${memory})`;
+        throw new ModelLoadError(words, facts, { cause: error });
       }
       context.signal.throwIfAborted();
       if (error instanceof DeadlineError) {
         throw new BackendTimeoutError(
-          `Triton did not load ${deployment.modelName} within ${this.timeoutSeconds} s (runners.triton.api_timeout_seconds).`,
+          `Triton did not load ${deployment.modelName} within ${this.timeoutSeconds} s (runners.triton.api_timeout_seconds).${withSpace(server.memoryNote(running.info.id))}`,
           { log: await server.lastLines() },
           { cause: error },
         );
@@ -176,4 +178,8 @@ export class TritonLoader {
       optionsOf(deployment.options).instances_per_gpu,
     );
   }
+}
+
+function withSpace(note: string | undefined): string {
+  return note === undefined ? '' : ` ${note}.`;
 }

@@ -105,7 +105,10 @@ export class TritonRunner extends Runner {
   }
 
   override async progress({ modelName }: Deployment, signal: AbortSignal): Promise<ProgressReading | null> {
-    return (await this.servers.of(modelName).lastSeen?.metrics.progress(modelName, signal)) ?? null;
+    const server = this.servers.of(modelName);
+    const { lastSeen: running } = server;
+    const counted = (await running?.metrics.progress(modelName, signal)) ?? null;
+    return counted && running ? { ...counted, note: server.memoryNote(running.info.id) } : null;
   }
 
   /** A model is unloaded; where Triton does not come to its end, or nothing else is on the server, that is ended. */
