@@ -64,7 +64,7 @@ describe('F31: a model answers, and gets nothing done', () => {
   it('as its Python process is dead: it is degraded, then loaded anew in the server that stays, and serves', async () => {
     await boot({
       models: { MAM: { load_seconds: 0.1, stub_dies_after: 4 }, FastFitAll: { load_seconds: 0.1 } },
-      triton: { model_gpu_configs: { default: { instances_per_gpu: 1 } } },
+      triton: { model_gpu_configs: { MAM: { instances_per_gpu: 1 } } },
     });
     await service.start('MAM', 0);
     await service.start('FastFitAll', 1);
@@ -82,7 +82,7 @@ describe('F31: a model answers, and gets nothing done', () => {
     expect(await service.loadsOf('MAM')).toBe(2);
     expect(await service.loadsOf('FastFitAll')).toBe(1);
     expect(await service.serverPids()).toEqual(pids);
-    expect(linesWith('degraded', 'MAM')[0]).toContain('"level":40');
+    expect(linesWith('degraded', 'MAM')[0]).toContain('"level":"warn"');
     expect(linesWith('healing', 'MAM')[0]).toContain('its model was ended, and is started anew');
     await service.untilRunning('MAM@0', 'FastFitAll@1');
   });
@@ -90,7 +90,7 @@ describe('F31: a model answers, and gets nothing done', () => {
   it('as an execution never returns: it is degraded, and its server is started anew, as the model cannot go', async () => {
     await boot({
       models: { MAM: { load_seconds: 0.1, hang_infer_after: 2 }, FastFitAll: { load_seconds: 0.1 } },
-      triton: { model_gpu_configs: { default: { instances_per_gpu: 1 } } },
+      triton: { model_gpu_configs: { MAM: { instances_per_gpu: 1 } } },
     });
     await service.start('MAM', 0);
     await service.start('FastFitAll', 1);

@@ -1,7 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processesOf } from '../support/processes.js';
-import { boot, completion, service, started, useVllm } from '../support/vllm-service.js';
+import { boot, completion, placementOf, service, started, useVllm } from '../support/vllm-service.js';
 
 jest.setTimeout(60_000);
 useVllm();
@@ -34,7 +34,7 @@ async function replaced(pid: number): Promise<number> {
     const pids = await service.serverPids();
     return pids.length === 1 && pids[0] !== pid && (await statusOf('llama'))?.status === 'RUNNING';
   }, 20_000);
-  return (await started('llama', 0)).port;
+  return (await placementOf('llama')).port;
 }
 
 describe('F31: vLLM answers, and gets nothing done', () => {

@@ -25,7 +25,7 @@ async function boot(maxAttempts: number): Promise<string> {
 }
 
 const isInLog = (words: string): boolean =>
-  house.service.log.split('\n').some((line) => line.includes('"level":40') && line.includes(words));
+  house.service.log.split('\n').some((line) => line.includes('"level":"warn"') && line.includes(words));
 
 describe('F32: a container hits its memory limit', () => {
   it('and dies: the log says so with the limit, and it is the cause of the ERROR', async () => {
@@ -44,9 +44,8 @@ describe('F32: a container hits its memory limit', () => {
     await house.service.until(() => Promise.resolve(isInLog(WORDS)));
     await house.service.start('FastFitAll', 1);
     const { message } = await house.service.untilError('FastFitAll');
-    expect(message).toBe(
-      `Triton could not load FastFitAll: failed to start the stub (triton_server was ${WORDS})`,
-    );
+    expect(message).toMatch(/^Triton could not load FastFitAll: .*failed to start the stub/);
+    expect(message).toContain(`(triton_server was ${WORDS})`);
     expect(await house.service.placements()).toEqual(['MAM@0:RUNNING']);
   });
 });

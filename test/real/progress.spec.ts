@@ -78,7 +78,7 @@ withEngine('F31: real Triton answers, and gets nothing done', () => {
 
   it('as its Python process is frozen with requests: degraded, the server started anew, and it serves', async () => {
     service = await createRealTriton(
-      { model_gpu_configs: { default: { instances_per_gpu: 1 } } },
+      { model_gpu_configs: { MAM: { instances_per_gpu: 1 } } },
       { ...SOON, restart: { initial_delay_ms: 100 } },
     );
     await service.boot();

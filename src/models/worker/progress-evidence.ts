@@ -20,7 +20,8 @@ export interface ProgressEvidence {
   readonly movedMs: number;
   /** Requests are, or were a moment ago, open since, and nothing was done meanwhile. */
   readonly openSinceMs: number | undefined;
-  readonly lastOpenMs: number;
+  /** None is open since. */
+  readonly idleSinceMs: number | undefined;
   /** Since the last request that succeeded. */
   readonly failures: { readonly count: number; readonly firstMs: number; readonly lastMs: number } | undefined;
 }
@@ -88,11 +89,13 @@ function openSince(
   { open }: ProgressReading,
   { stallMs }: ProgressLimits,
   now: number,
-): Pick<ProgressEvidence, 'openSinceMs' | 'lastOpenMs'> {
-  const lastOpenMs = before?.lastOpenMs ?? now;
-  const goesOn = before?.openSinceMs !== undefined && now - lastOpenMs <= stallMs * GAP_SHARE;
-  if (open > 0) return { openSinceMs: goesOn ? before.openSinceMs : now, lastOpenMs: now };
-  return { openSinceMs: goesOn ? before.openSinceMs : undefined, lastOpenMs };
+): Pick<ProgressEvidence, 'openSinceMs' | 'idleSinceMs'> {
+  const idleSinceMs = before?.idleSinceMs ?? (open === 0 ? now : undefined);
+  const isForgotten = idleSinceMs !== undefined && now - idleSinceMs > stallMs * GAP_SHARE;
+  const openSinceMs = isForgotten ? undefined : before?.openSinceMs;
+  return open > 0
+    ? { openSinceMs: openSinceMs ?? now, idleSinceMs: undefined }
+    : { openSinceMs, idleSinceMs };
 }
 
 function failuresWith(

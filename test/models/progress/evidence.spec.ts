@@ -90,6 +90,13 @@ describe('requests that are open', () => {
     expect(after(seconds(13, (second) => reading({ open: second % 3 === 0 ? 0 : 1 })))).toMatch(/^stalled/);
   });
 
+  it('are trouble however rarely anybody looks', () => {
+    expect(after([reading({ open: 1 })])).toBeUndefined();
+    const rare = withReading(undefined, reading({ open: 1 }), LIMITS, 0);
+    const later = withReading(rare, reading({ open: 1 }), LIMITS, 9000);
+    expect(troubleIn(withReading(later, reading({ open: 1 }), LIMITS, 18_000), LIMITS, 18_000)).toBeDefined();
+  });
+
   it('are none after a time in which nobody asked', () => {
     const idle = seconds(60, (second) => reading({ open: second < 2 ? 1 : 0 }));
     expect(after([...idle, ...seconds(8, () => reading({ open: 1 }))])).toBeUndefined();
