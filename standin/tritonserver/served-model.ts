@@ -109,9 +109,10 @@ export class ServedModel {
     if (this.begun > alive) throw new TritonError('INTERNAL', `Stub process '${this.name}_0_0' is not healthy.`);
   }
 
-  /** Resolves when its last request is answered and its memory would be free. */
+  /** Resolves when its last request is answered and its memory would be free: never, with a dead process. */
   async unload(): Promise<void> {
     await this.pool.idle();
+    if (this.begun > (this.settings.stub_dies_after ?? Infinity)) await new Promise<never>(() => undefined);
     if (this.settings.hang_unload) await new Promise<never>(() => undefined);
     await this.pace.pause(this.settings.unload_seconds * 1000, `unload ${this.name}`);
   }

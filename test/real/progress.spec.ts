@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { containersOf, docker, removeContainersOf } from '../support/docker.js';
 import { createRealTriton } from '../support/real-triton.js';
 import { createRealVllm, vllmIsThere } from '../support/real-vllm.js';
@@ -39,7 +40,7 @@ withEngine('F31: real Triton answers, and gets nothing done', () => {
     await removeContainersOf(service.instanceName);
   });
 
-  const answer = async (model: string): Promise<number> => (await service.infer(model, [1, 2])).status;
+  const answer = async (model: string): Promise<number> => (await service.infer(model, [1, 2, 3, 4])).status;
 
   /** Host pids of the Python processes that compute for a model. */
   async function stubsOf(model: string): Promise<number[]> {
@@ -76,16 +77,19 @@ withEngine('F31: real Triton answers, and gets nothing done', () => {
     expect(await answer('FastFitAll')).toBe(200);
   });
 
-  it('as its Python process is frozen with requests: degraded, the server started anew, and it serves', async () => {
+  it('as an execution never returns: degraded, the server started anew, and it serves', async () => {
     service = await createRealTriton(
       { model_gpu_configs: { MAM: { instances_per_gpu: 1 } } },
       { ...SOON, restart: { initial_delay_ms: 100 } },
     );
+    const file = join(service.repository, 'MAM/1/model.py');
+    const hangs = 'if values[0] == 666: __import__("time").sleep(3600)';
+    const code = await readFile(file, 'utf8');
+    await writeFile(file, code.replace(/( +)output = /, `$1${hangs}\n$1output = `));
     await service.boot();
     await service.start('MAM', 0);
     await service.untilRunning('MAM@0');
-    for (const pid of await stubsOf('MAM')) process.kill(pid, 'SIGSTOP');
-    const hung = [1, 2].map(() => answer('MAM').catch(() => 0));
+    const hung = [1, 2].map(() => service.infer('MAM', [666, 2, 3, 4]).catch(() => undefined));
     expect(await untilDegraded('MAM')).toMatch(/^nothing was done for \d+ s, and a request waits$/);
     await service.until(async () => (await statusOf('MAM'))?.status !== 'RUNNING', 30_000);
     await service.untilRunning('MAM@0');

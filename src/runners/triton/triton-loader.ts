@@ -11,8 +11,8 @@ import { optionsOf } from './triton-options.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
 import { unloadFully } from './unload.js';
 
-/** Time, ms, of an unload to end where the model's requests do not. */
-const STALLED_UNLOAD_MS = 5000;
+/** Time, ms, of the unload of a model that gets nothing done. */
+const STUCK_UNLOAD_MS = 5000;
 
 /** Loads models into servers that run, and unloads them. */
 export class TritonLoader {
@@ -111,22 +111,33 @@ export class TritonLoader {
   }
 
   /**
-   * Says whether the model is unloaded, in the time that its trouble leaves: what is stalled has requests that an unload
-   * would wait for.
+   * Unloads a model that gets nothing done, and says whether its server can go on. An unload waits for what executes, and for
+   * Python processes that are dead (tried on Triton's own binary): that of a model whose requests only fail is left to itself,
+   * and the model is loaded beside it. What hangs would keep its memory.
    */
-  async tryUnload(
-    { client }: RunningTriton,
-    model: string,
+  async unstick(
+    server: TritonServer,
+    running: RunningTriton,
+    deployment: Deployment,
     kind: TroubleKind,
-    { signal }: Pick<RunnerContext, 'signal'>,
+    context: RunnerContext,
   ): Promise<boolean> {
-    const ms = kind === 'stalled' ? STALLED_UNLOAD_MS : this.timeoutSeconds * 1000;
+    const { signal } = context;
     try {
-      await within({ ms, signal }, (limit) => unloadFully(client, model, limit));
+      await within({ ms: STUCK_UNLOAD_MS, signal }, (limit) =>
+        unloadFully(running.client, deployment.modelName, limit),
+      );
       return true;
     } catch {
       signal.throwIfAborted();
-      return false; // it hangs, or has died: its server is ended then
+      if (kind === 'stalled') return false;
+    }
+    try {
+      await this.load(server, running, deployment, context);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      return error instanceof ModelLoadError; // the next start says so, too
     }
   }
 

@@ -111,7 +111,7 @@ export class TritonRunner extends Runner {
     return counted && running ? { ...counted, note: server.memoryNote(running.info.id) } : null;
   }
 
-  /** A model is unloaded; where Triton does not come to its end, or nothing else is on the server, that is ended. */
+  /** The model, unless Triton does not come to the end of what executes. */
   override async endStuck(
     deployment: Deployment,
     kind: TroubleKind,
@@ -120,12 +120,12 @@ export class TritonRunner extends Runner {
     const { modelName } = deployment;
     const server = this.serverOf(deployment);
     const running = await server.find(context.signal);
-    const isUnloaded =
+    const serverGoesOn =
       running !== undefined &&
       (await this.turns.run(modelName, context.signal, () =>
-        this.loader.tryUnload(running, modelName, kind, context),
+        this.loader.unstick(server, running, deployment, kind, context),
       ));
-    return isUnloaded ? 'model' : super.endStuck(deployment, kind, context);
+    return serverGoesOn ? 'model' : super.endStuck(deployment, kind, context);
   }
 
   override gpuNeeds(modelName: string): GpuNeeds {
