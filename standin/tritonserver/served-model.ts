@@ -106,7 +106,8 @@ export class ServedModel {
     const { stub_dies_after: alive = Infinity, hang_infer_after: prompt = Infinity } = this.settings;
     this.begun += 1;
     if (this.begun > prompt) await new Promise<never>(() => undefined);
-    if (this.begun > alive) throw new TritonError('INTERNAL', `Stub process '${this.name}_0_0' is not healthy.`);
+    if (this.begun > alive)
+      throw new TritonError('INTERNAL', `Stub process '${this.name}_0_0' is not healthy.`);
   }
 
   /** Resolves when its last request is answered and its memory would be free: never, with a dead process. */

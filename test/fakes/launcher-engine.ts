@@ -123,7 +123,16 @@ export function json(response: ServerResponse, status: number, body: unknown): v
 }
 
 function inspection(container: FakeContainer): unknown {
-  const { id, name, labels, running, exitCode, pid = 4_000_000, memoryLimit = 0, oomKilled = false } = container;
+  const {
+    id,
+    name,
+    labels,
+    running,
+    exitCode,
+    pid = 4_000_000,
+    memoryLimit = 0,
+    oomKilled = false,
+  } = container;
   return {
     Id: id,
     Name: `/${name}`,

@@ -72,7 +72,9 @@ export class StandinEngine {
   /** A container hits its memory limit: the kernel has ended a process of it, by this not the main one. */
   runOutOfMemory(id: string): void {
     const Attributes = { ...this.fake.containers.get(id)?.labels, name: this.fake.containers.get(id)?.name };
-    this.fake.send(`${JSON.stringify({ Type: 'container', Action: 'oom', Actor: { ID: id, Attributes } })}\n`);
+    this.fake.send(
+      `${JSON.stringify({ Type: 'container', Action: 'oom', Actor: { ID: id, Attributes } })}\n`,
+    );
   }
 
   private answer(request: IncomingMessage, response: ServerResponse): boolean {

@@ -58,7 +58,9 @@ function keepAsking(model: string, values = [1, 2, 3, 4]): Map<number, number> {
 }
 
 const linesWith = (event: string, model: string): string[] =>
-  service.log.split('\n').filter((line) => line.includes(`"event":"${event}"`) && line.includes(`"${model}"`));
+  service.log
+    .split('\n')
+    .filter((line) => line.includes(`"event":"${event}"`) && line.includes(`"${model}"`));
 
 describe('F31: a model answers, and gets nothing done', () => {
   it('as its Python process is dead: it is degraded, then loaded anew in the server that stays, and serves', async () => {
@@ -74,11 +76,13 @@ describe('F31: a model answers, and gets nothing done', () => {
     await service.until(async () => (await degradedOf('MAM')) !== undefined);
     expect(await statusOf('MAM')).toMatchObject({
       status: 'RUNNING',
-      degraded: expect.stringMatching(/^no request has succeeded for \d+ s, and \d+ have failed in the backend$/),
+      degraded: expect.stringMatching(
+        /^no request has succeeded for \d+ s, and \d+ have failed in the backend$/,
+      ),
     });
     expect(await degradedOf('FastFitAll')).toBeUndefined();
     const before = answers.get(200) ?? 0;
-    await service.until(async () => (answers.get(200) ?? 0) > before);
+    await service.until(() => Promise.resolve((answers.get(200) ?? 0) > before));
     expect(await service.loadsOf('MAM')).toBe(2);
     expect(await service.loadsOf('FastFitAll')).toBe(1);
     expect(await service.serverPids()).toEqual(pids);

@@ -133,7 +133,9 @@ describe('the planner', () => {
     fc.assert(
       fc.property(anyInput, (input) => {
         const calm = [...input.wanted].filter(([, phase]) => phase === 'ready' || phase === 'unknown');
-        expect(plan({ ...input, isStuck: false, toRelease: [], wanted: new Map(calm) })).toEqual({ kind: 'none' });
+        expect(plan({ ...input, isStuck: false, toRelease: [], wanted: new Map(calm) })).toEqual({
+          kind: 'none',
+        });
       }),
     );
   });

@@ -45,11 +45,14 @@ withEngine('F31: real Triton answers, and gets nothing done', () => {
   /** Host pids of the Python processes that compute for a model. */
   async function stubsOf(model: string): Promise<number[]> {
     const [container] = await containersOf(service.instanceName);
-    const { Processes: rows, Titles: titles } = await docker.getContainer(container?.Id ?? '').top();
+    const { Processes: rows, Titles: titles } = (await docker.getContainer(container?.Id ?? '').top()) as {
+      Processes: string[][];
+      Titles: string[];
+    };
     const pidAt = titles.indexOf('PID');
     return rows
-      .filter((row: string[]) => row.some((cell) => cell.includes(`python_backend_stub /models/${model}/`)))
-      .map((row: string[]) => Number(row[pidAt]));
+      .filter((row) => row.some((cell) => cell.includes(`python_backend_stub /models/${model}/`)))
+      .map((row) => Number(row[pidAt]));
   }
 
   it('as its Python processes are killed: degraded, loaded anew in the same server, and it serves', async () => {

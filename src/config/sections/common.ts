@@ -34,7 +34,9 @@ export const modelLiveness = z
       .min(0.5)
       .max(86_400)
       .optional()
-      .describe('The longest that one request may take: nothing done for this long, while requests wait, is a hang.'),
+      .describe(
+        'The longest that one request may take: nothing done for this long, while requests wait, is a hang.',
+      ),
   })
   .optional();
 

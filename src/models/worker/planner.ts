@@ -57,7 +57,12 @@ export function plan(input: PlanInput): Step {
     const recycleIn = input.silenceDeadline - now;
     if (recycleIn <= 0) return { kind: 'recycle' };
     delays.push(recycleIn);
-  } else if (input.isStuck && delays.length === 0 && phases.length > 0 && phases.every((phase) => phase === 'ready')) {
+  } else if (
+    input.isStuck &&
+    delays.length === 0 &&
+    phases.length > 0 &&
+    phases.every((phase) => phase === 'ready')
+  ) {
     return { kind: 'heal' };
   }
   return delays.length > 0 ? { kind: 'wait', delayMs: Math.min(...delays) } : { kind: 'none' };

@@ -23,7 +23,8 @@ export interface ProgressEvidence {
   /** None is open since. */
   readonly idleSinceMs: number | undefined;
   /** Since the last request that succeeded. */
-  readonly failures: { readonly count: number; readonly firstMs: number; readonly lastMs: number } | undefined;
+  readonly failures:
+    { readonly count: number; readonly firstMs: number; readonly lastMs: number } | undefined;
 }
 
 /** What speaks against a unit that serves by its backend's word. */
@@ -40,7 +41,12 @@ export function withReading(
   now: number,
 ): ProgressEvidence {
   if (!before || beganAnew(before.last, reading)) {
-    return { last: reading, movedMs: now, failures: undefined, ...openSince(undefined, reading, limits, now) };
+    return {
+      last: reading,
+      movedMs: now,
+      failures: undefined,
+      ...openSince(undefined, reading, limits, now),
+    };
   }
   const hasMoved = reading.done !== before.last.done;
   return {

@@ -55,7 +55,8 @@ export class Progress {
     const limitMs = this.trouble.kind === 'stalled' ? stallMs : progressMs;
     const stays = this.now - this.degradedMs >= Math.min(limitMs, STAYS_MS);
     // Of what nobody has asked again, nobody knows whether it still fails.
-    const isFresh = this.trouble.kind === 'stalled' || (this.evidence?.failures?.lastMs ?? 0) > this.degradedMs;
+    const isFresh =
+      this.trouble.kind === 'stalled' || (this.evidence?.failures?.lastMs ?? 0) > this.degradedMs;
     return stays && isFresh ? this.trouble : undefined;
   }
 
@@ -123,7 +124,8 @@ export class Progress {
   }
 
   private get limits(): ProgressLimits {
-    const { progressSeconds = this.services.config.liveness.progress_seconds, deadlineSeconds } = this.liveness;
+    const { progressSeconds = this.services.config.liveness.progress_seconds, deadlineSeconds } =
+      this.liveness;
     return { progressMs: progressSeconds * 1000, stallMs: (deadlineSeconds ?? progressSeconds) * 1000 };
   }
 
@@ -171,7 +173,8 @@ export class Progress {
   private sendCanary(): void {
     const { evidence, now, limits } = this;
     const restMs = limits.progressMs * CANARY_SHARE;
-    if (!evidence || evidence.last.open > 0 || now < this.canaryNotBefore || now - evidence.movedMs < restMs) return;
+    if (!evidence || evidence.last.open > 0 || now < this.canaryNotBefore || now - evidence.movedMs < restMs)
+      return;
     const canary = this.runner.canaryOf(this.unit.toServe());
     if (!canary) return;
     this.canaryNotBefore = now + restMs;

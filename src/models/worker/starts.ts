@@ -90,7 +90,10 @@ export class Starts {
         const context = await this.steps.runnerContext(signal, 'release');
         const what = await this.runner.endStuck(wanted, kind, context);
         const facts = { event: 'healing', model_name: this.unit.modelName, gpu_ids: wanted.gpuIds, fault };
-        this.services.logger.warn(facts, `${this.unit.modelName}: its ${what} was ended, and is started anew`);
+        this.services.logger.warn(
+          facts,
+          `${this.unit.modelName}: its ${what} was ended, and is started anew`,
+        );
         wasEnded = true;
       },
       onSuccess: () => {

@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { byteSize, drainSeconds, gpuMemoryMb, gpuPolicy, modelLiveness, safeName } from '../../config/sections/common.js';
+import {
+  byteSize,
+  drainSeconds,
+  gpuMemoryMb,
+  gpuPolicy,
+  modelLiveness,
+  safeName,
+} from '../../config/sections/common.js';
 import {
   placementServerKeys,
   serverEnv,

@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { drainSeconds, gpuMemoryMb, gpuPolicy, hostPath, modelLiveness, safeName, whenValid } from '../../config/sections/common.js';
+import {
+  drainSeconds,
+  gpuMemoryMb,
+  gpuPolicy,
+  hostPath,
+  modelLiveness,
+  safeName,
+  whenValid,
+} from '../../config/sections/common.js';
 import { placementServerKeys } from '../placement-server/placement-server-section.js';
 import { variableFaults } from '../decided.js';
 import { flagFaults, VLLM_DECIDED_VARIABLES, vllmCommandFaults } from './vllm-flags.js';

@@ -74,7 +74,9 @@ describe('requests that are open', () => {
   });
 
   it('are none while anything is done: tokens of one long request are enough', () => {
-    expect(after(seconds(600, (second) => reading({ open: 3, done: Math.floor(second / 9) })))).toBeUndefined();
+    expect(
+      after(seconds(600, (second) => reading({ open: 3, done: Math.floor(second / 9) }))),
+    ).toBeUndefined();
     expect(
       after(seconds(600, (second) => reading({ open: 1, done: `id ${Math.floor(second / 9)}` }))),
     ).toBeUndefined();
@@ -82,8 +84,18 @@ describe('requests that are open', () => {
 
   it('may take the longest that one may take, where that is said', () => {
     const limits = { progressMs: 10_000, stallMs: 100_000 };
-    expect(after(seconds(99, () => reading({ open: 2 })), limits)).toBeUndefined();
-    expect(after(seconds(100, () => reading({ open: 2 })), limits)).toMatch(/^stalled/);
+    expect(
+      after(
+        seconds(99, () => reading({ open: 2 })),
+        limits,
+      ),
+    ).toBeUndefined();
+    expect(
+      after(
+        seconds(100, () => reading({ open: 2 })),
+        limits,
+      ),
+    ).toMatch(/^stalled/);
   });
 
   it('are trouble though clients give up and others ask: a short gap ends nothing', () => {

@@ -40,7 +40,8 @@ describe('what the metrics say of a model', () => {
 });
 
 describe('what the metrics say of the progress of a model', () => {
-  const text = (reasons: string): string => `${TEXT}nv_inference_exec_count{model="MAM",version="1"} 3\n${reasons}`;
+  const text = (reasons: string): string =>
+    `${TEXT}nv_inference_exec_count{model="MAM",version="1"} 3\n${reasons}`;
   const failures = (reason: string, count: number): string =>
     `nv_inference_request_failure{model="MAM",reason="${reason}",version="2"} ${count}\n`;
 
