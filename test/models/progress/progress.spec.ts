@@ -236,7 +236,9 @@ describe('the canary', () => {
     await seconds(LIMIT_MS * 2, () => {
       for (const each of canaries) each.answer('failed');
     });
-    expect(linesAt('degraded')[0]).toMatchObject({ reason: expect.stringMatching(/ 2 have failed/) as unknown });
+    expect(linesAt('degraded')[0]).toMatchObject({
+      reason: expect.stringMatching(/ 2 have failed/) as unknown,
+    });
     expect(house.runner.calls).toEqual(['force A [0,1]', 'start A [0,1]']);
   });
 
