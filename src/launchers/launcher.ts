@@ -141,6 +141,11 @@ export abstract class Launcher {
     return undefined;
   }
 
+  /** In words, where the run with this id has hit a limit of its memory lately, whether or not it has ended of that. */
+  outOfMemory(_id: string): string | undefined {
+    return undefined;
+  }
+
   /** Ends streams and timers. Servers go on. */
   abstract close(): Promise<void>;
 }

@@ -121,6 +121,12 @@ export abstract class LaunchedServer {
     return this.lostAs(ending.isFinal ? ServerUnfitError : ServerLostError, what, ending, cause);
   }
 
+  /** What the limit of its memory has lately done to a run of it, in words; `undefined`: nothing that is known. */
+  memoryNote(runId: string): string | undefined {
+    const words = this.launcher.outOfMemory(runId);
+    return words === undefined ? undefined : `${this.name} was ${words}`;
+  }
+
   /** How it ended, in one sentence: exit code and last words where there are any. */
   async ending(runId?: string): Promise<Ending> {
     const info = runId === undefined ? await this.inspectOrNothing() : await this.inspectEnded(runId);

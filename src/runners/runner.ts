@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Canary, ModelLiveness, ProgressReading, TroubleKind } from './progress.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from './sleep.js';
 import type { Needed, RemovalManner, Unneeded } from './unneeded.js';
 
@@ -211,6 +212,38 @@ export abstract class Runner {
    * @throws StopFailedError
    */
   abstract recycle(deployment: Deployment, context: RunnerContext): Promise<boolean>;
+
+  /** How long the requests of a model may take, by the configuration. */
+  livenessOf(_modelName: string): ModelLiveness {
+    return {};
+  }
+
+  /**
+   * What the backend counts of the requests of a unit that serves; cheap, and asked now and then. `null`: it does not count.
+   * @throws whatever keeps the backend from answering
+   */
+  progress(_deployment: Deployment, _signal: AbortSignal): Promise<ProgressReading | null> {
+    return Promise.resolve(null);
+  }
+
+  /** For a unit that nobody asks anything: a request that shows whether it would answer. */
+  canaryOf(_deployment: Deployment): Canary | undefined {
+    return undefined;
+  }
+
+  /**
+   * Ends what does not get on, by the smallest means: the model, where its server can go on without it, or the server, by
+   * force. What served there is brought back like anything lost. Says which of them it was.
+   * @throws StopFailedError
+   */
+  async endStuck(
+    deployment: Deployment,
+    _kind: TroubleKind,
+    context: RunnerContext,
+  ): Promise<'model' | 'server'> {
+    await this.stopByForce({ ...deployment, gpuIds: [] }, deployment.gpuIds, context);
+    return 'server';
+  }
 
   /** Longest time, ms, that a sleep or a wake takes before it is an error; `null`: models of this backend cannot sleep. */
   readonly sleepTimeoutMs: number | null = null;

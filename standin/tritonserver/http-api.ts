@@ -83,7 +83,11 @@ export function inferenceApi(lifecycle: ModelLifecycle, strictReadiness: boolean
         const model = serving(parameters);
         const version = parameters.version ?? model.versions.at(-1) ?? '';
         const request = parseInference(parseJson(body), model.config);
-        const result = await model.execute(() => infer(request, model.config, version, model.settings));
+        const { calls } = model.settings;
+        const result = await model.execute(() => {
+          if (calls !== undefined && !lifecycle.isReady(calls)) throw notReady(model.name, calls);
+          return infer(request, model.config, version, model.settings);
+        });
         return { status: 200, body: result };
       },
     },
@@ -135,6 +139,12 @@ export function metricsApi(lifecycle: ModelLifecycle): RequestListener {
       answer: () => ({ status: 200, body: metricsText(lifecycle.served), type }),
     },
   ]);
+}
+
+/** As Triton says it of a Python model that calls another. */
+function notReady(model: string, called: string): TritonError {
+  const words = `Failed to process the request(s) for model '${model}_0_0', message: TritonModelException: Model ${called} is not ready.`;
+  return new TritonError('INTERNAL', words);
 }
 
 function listener(routes: readonly Route[]): RequestListener {

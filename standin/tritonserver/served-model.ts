@@ -4,6 +4,7 @@ import type { ModelConfig } from './model-config.js';
 import type { Pace } from './pace.js';
 import type { PolledModel } from './repository.js';
 import type { StandinSettings } from './standin-settings.js';
+import { TritonError } from './triton-error.js';
 
 /** What a served model has done so far, times in nanoseconds. */
 export interface ModelStatistics {
@@ -27,6 +28,8 @@ export class ServedModel {
     lastInference: 0,
   };
   private readonly pool: InstancePool;
+  /** Requests that an instance has begun with. */
+  private begun = 0;
 
   constructor(
     private polled: PolledModel,
@@ -83,6 +86,7 @@ export class ServedModel {
     return this.pool.run(async () => {
       const started = process.hrtime.bigint();
       try {
+        await this.misbehave();
         await this.pace.pause(this.settings.infer_ms, `infer ${this.name}`);
         const result = compute();
         this.statistics.success += 1;
@@ -98,9 +102,18 @@ export class ServedModel {
     });
   }
 
-  /** Resolves when its last request is answered and its memory would be free. */
+  private async misbehave(): Promise<void> {
+    const { stub_dies_after: alive = Infinity, hang_infer_after: prompt = Infinity } = this.settings;
+    this.begun += 1;
+    if (this.begun > prompt) await new Promise<never>(() => undefined);
+    if (this.begun > alive)
+      throw new TritonError('INTERNAL', `Stub process '${this.name}_0_0' is not healthy.`);
+  }
+
+  /** Resolves when its last request is answered and its memory would be free: never, with a dead process. */
   async unload(): Promise<void> {
     await this.pool.idle();
+    if (this.begun > (this.settings.stub_dies_after ?? Infinity)) await new Promise<never>(() => undefined);
     if (this.settings.hang_unload) await new Promise<never>(() => undefined);
     await this.pace.pause(this.settings.unload_seconds * 1000, `unload ${this.name}`);
   }

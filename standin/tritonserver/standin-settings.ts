@@ -17,6 +17,12 @@ export interface StandinSettings {
   hang_load?: boolean;
   /** The whole server ends with this exit code after `load_seconds`. */
   crash_on_load?: number;
+  /** The process that computes dies after so many requests: all others fail, until the model is loaded anew. */
+  stub_dies_after?: number;
+  /** Requests after so many are never done, and keep their instance. */
+  hang_infer_after?: number;
+  /** Each request asks this model, too, and fails where that is not ready. */
+  calls?: string;
   /** The unload never ends. */
   hang_unload?: boolean;
   /** SIGTERM has no effect on the server while this model is loaded. */
@@ -42,6 +48,9 @@ const CHECKS: Readonly<Record<keyof StandinSettings, Check>> = {
     Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 255
       ? undefined
       : 'must be an exit code, 0 to 255',
+  stub_dies_after: number(0, 1e6),
+  hang_infer_after: number(0, 1e6),
+  calls: (value) => (typeof value === 'string' && value ? undefined : 'must be the name of a model'),
   hang_unload: flag,
   exit_ignore_sigterm: flag,
 };

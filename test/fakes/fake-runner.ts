@@ -12,6 +12,7 @@ import {
   type StopContext,
   type Workload,
 } from '../../src/runners/runner.js';
+import type { Canary, ModelLiveness, ProgressReading } from '../../src/runners/progress.js';
 import type { SleepContext, SleepLevel } from '../../src/runners/sleep.js';
 import { FAKE_PID, RunnerScript } from './runner-script.js';
 
@@ -77,6 +78,21 @@ export class FakeRunner extends RunnerScript {
     if (this.work === 'hangs') return new Promise(() => undefined);
     if (this.work instanceof Error) throw this.work;
     return this.work;
+  }
+
+  override livenessOf(): ModelLiveness {
+    return this.liveness;
+  }
+
+  override async progress(): Promise<ProgressReading | null> {
+    this.progressCalls += 1;
+    if (this.counted === 'hangs') return new Promise(() => undefined);
+    if (this.counted instanceof Error) throw this.counted;
+    return this.counted;
+  }
+
+  override canaryOf(): Canary | undefined {
+    return this.canary;
   }
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {

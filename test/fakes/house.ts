@@ -212,7 +212,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   placement(
     modelName: string,
     gpuId: number,
-  ): { status: string; error?: string; progress?: string; sleeping?: true } | undefined {
+  ): { status: string; error?: string; progress?: string; sleeping?: true; degraded?: string } | undefined {
     const found = this.supervisor
       .deployments()
       .find((deployment) => deployment.modelName === modelName)
@@ -224,6 +224,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
         ...(found.error && { error: `${found.error.code}: ${found.error.message}` }),
         ...(found.progress !== undefined && { progress: found.progress }),
         ...(found.sleeping && { sleeping: true as const }),
+        ...(found.degraded !== undefined && { degraded: found.degraded }),
       }
     );
   }

@@ -12,6 +12,9 @@ export interface FakeContainer {
   exitCode: number;
   /** Host pid of its main process; one beyond `pid_max` unless given. */
   pid?: number;
+  /** Bytes; none unless given. */
+  readonly memoryLimit?: number;
+  oomKilled?: boolean;
   /** Ports of the host, on 127.0.0.1. */
   readonly publishes?: readonly number[];
 }
@@ -119,15 +122,26 @@ export function json(response: ServerResponse, status: number, body: unknown): v
   response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
 }
 
-function inspection({ id, name, labels, running, exitCode, pid = 4_000_000 }: FakeContainer): unknown {
+function inspection(container: FakeContainer): unknown {
+  const {
+    id,
+    name,
+    labels,
+    running,
+    exitCode,
+    pid = 4_000_000,
+    memoryLimit = 0,
+    oomKilled = false,
+  } = container;
   return {
     Id: id,
     Name: `/${name}`,
     Config: { Labels: labels },
+    HostConfig: { Memory: memoryLimit },
     State: {
       Status: running ? 'running' : 'exited',
       Running: running,
-      OOMKilled: false,
+      OOMKilled: oomKilled,
       Pid: running ? pid : 0,
       ExitCode: exitCode,
       Error: '',

@@ -7,6 +7,7 @@ import {
   type RunnerContext,
   type Workload,
 } from '../../src/runners/runner.js';
+import type { Canary, ModelLiveness, ProgressReading } from '../../src/runners/progress.js';
 import { HeldCall, type Verb } from './held-call.js';
 
 /** Main process of the server on GPU 0: beyond `pid_max`, so that no process of the host can be taken for it. */
@@ -70,6 +71,11 @@ export abstract class RunnerScript extends Runner {
   /** What the backend says of its requests; an Error: it cannot say, `'hangs'`: it does not answer. */
   work: Workload | null | Error | 'hangs' = null;
   workloadCalls = 0;
+  /** What the backend counts of its requests; an Error: it cannot say, `'hangs'`: it does not answer. */
+  counted: ProgressReading | null | Error | 'hangs' = null;
+  progressCalls = 0;
+  canary: Canary | undefined;
+  liveness: ModelLiveness = {};
   /** Patience, ms, of every `stop`. */
   readonly patience: number[] = [];
 

@@ -13,7 +13,10 @@ interface CreateBody {
   readonly Image: string;
   readonly Cmd: readonly string[];
   readonly Labels: Record<string, string>;
-  readonly HostConfig: { readonly Mounts: readonly { Source: string; Target: string }[] };
+  readonly HostConfig: {
+    readonly Memory?: number;
+    readonly Mounts: readonly { Source: string; Target: string }[];
+  };
 }
 
 interface Created {
@@ -66,6 +69,14 @@ export class StandinEngine {
     await ended;
   }
 
+  /** A container hits its memory limit: the kernel has ended a process of it, by this not the main one. */
+  runOutOfMemory(id: string): void {
+    const Attributes = { ...this.fake.containers.get(id)?.labels, name: this.fake.containers.get(id)?.name };
+    this.fake.send(
+      `${JSON.stringify({ Type: 'container', Action: 'oom', Actor: { ID: id, Attributes } })}\n`,
+    );
+  }
+
   private answer(request: IncomingMessage, response: ServerResponse): boolean {
     const url = new URL(request.url ?? '/', 'http://engine');
     const [, kind = '', name = '', verb = ''] = url.pathname.split('/');
@@ -111,7 +122,8 @@ export class StandinEngine {
     const args = body.Cmd.slice(1).map((arg) =>
       arg.replace(`=${REPOSITORY_IN_CONTAINER}`, `=${repository ?? ''}`),
     );
-    const container = { id, name, labels: body.Labels, running: false, exitCode: 0 };
+    const { Memory: memoryLimit = 0 } = body.HostConfig;
+    const container = { id, name, labels: body.Labels, running: false, exitCode: 0, memoryLimit };
     this.created.set(id, { container, args });
     this.fake.put(container);
     return id;

@@ -1,14 +1,19 @@
 import { OWNER_LABEL, type ServerExit } from '../../src/launchers/launcher.js';
-import { engine, labels, launcher, owner, until, useFakeEngine } from './docker-launcher-rig.js';
+import { Logger } from '@nestjs/common';
+import { jest } from '@jest/globals';
+import { engine, labels, launcher, never, owner, until, useFakeEngine } from './docker-launcher-rig.js';
 
 describe('the docker launcher and an Engine that misbehaves', () => {
   useFakeEngine();
 
   describe('whose events break off', () => {
     let exits: ServerExit[];
+    let warnings: unknown[];
 
     beforeEach(async () => {
       exits = [];
+      warnings = [];
+      jest.spyOn(Logger.prototype, 'warn').mockImplementation((words: unknown) => void warnings.push(words));
       for (const id of ['a', 'b', 'c'])
         engine.put({ id, name: `server-${id}`, labels, running: true, exitCode: 0 });
       launcher.onExit((exit) => exits.push(exit));
@@ -54,6 +59,47 @@ describe('the docker launcher and an Engine that misbehaves', () => {
         { id: 'c', name: 'server-c', exitCode: null },
         { id: 'd', name: 'server-d', exitCode: 4 },
       ]);
+    });
+
+    it('reports that one ran out of memory with its limit, also when it ends a while later', async () => {
+      const [limited, free] = ['e', 'f'];
+      engine.put({
+        ...{ id: limited, name: 'server-e', labels, running: true, exitCode: 0 },
+        memoryLimit: 512 * 2 ** 20,
+      });
+      engine.put({ id: free, name: 'server-f', labels, running: true, exitCode: 0 });
+      await launcher.list({}, never);
+      const oom = (id: string): void => {
+        const Actor = { ID: id, Attributes: { ...labels, name: `server-${id}` } };
+        engine.send(`${JSON.stringify({ Type: 'container', Action: 'oom', Actor })}\n`);
+      };
+      oom(limited);
+      oom(free);
+      await until(() => launcher.outOfMemory(free) !== undefined);
+      expect(launcher.outOfMemory(limited)).toBe('out of memory: memory_limit is 512 MiB');
+      expect(launcher.outOfMemory('a')).toBeUndefined();
+      expect(warnings).toEqual([
+        'server-e is out of memory: memory_limit is 512 MiB; the kernel has ended a process of it',
+        'server-f is out of memory; the kernel has ended a process of it',
+      ]);
+      expect(await launcher.inspect('server-e', never)).not.toHaveProperty('reason');
+      engine.end(limited, 1, true);
+      await until(() => exits.length === 1);
+      expect(exits[0]).toMatchObject({ exitCode: 1, reason: 'out of memory: memory_limit is 512 MiB' });
+      expect(await launcher.inspect('server-e', never)).toMatchObject({
+        reason: 'out of memory: memory_limit is 512 MiB',
+      });
+    });
+
+    it('tells by an inspection, too, with the limit that was hit', async () => {
+      engine.put({
+        ...{ id: 'g', name: 'server-g', labels, running: false, exitCode: 137 },
+        ...{ memoryLimit: 1.5 * 2 ** 30, oomKilled: true },
+      });
+      expect(await launcher.inspect('server-g', never)).toMatchObject({
+        exitCode: 137,
+        reason: 'out of memory: memory_limit is 1.5 GiB',
+      });
     });
 
     it('lets go of the stream when it is closed', async () => {

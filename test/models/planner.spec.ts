@@ -10,6 +10,7 @@ const QUIET: PlanInput = {
   exhausted: false,
   waitDeadline: 5000,
   silenceDeadline: 4000,
+  isStuck: false,
   now: 1000,
 };
 
@@ -28,6 +29,16 @@ const TABLE: [string, Partial<PlanInput>, Step][] = [
     'a silent server is not ended before a release had its turn',
     { ...wanted('silent'), toRelease: [3], now: 4000 },
     { kind: 'release', gpuIds: [3] },
+  ],
+  ['all is ready, and nothing gets done', { ...wanted('ready', 'ready'), isStuck: true }, { kind: 'heal' }],
+  ['what is stuck is in part not there', { ...wanted('ready', 'absent'), isStuck: true }, { kind: 'start' }],
+  ['what is stuck is silent by now', { ...wanted('silent'), isStuck: true }, { kind: 'wait', delayMs: 3000 }],
+  ['nobody can tell of what is stuck', { ...wanted('ready', 'unknown'), isStuck: true }, { kind: 'none' }],
+  ['nothing is wanted, and it was stuck', { isStuck: true }, { kind: 'none' }],
+  [
+    'what is stuck waits for a release',
+    { ...wanted('ready'), isStuck: true, toRelease: [3], releaseNotBefore: 1500 },
+    { kind: 'wait', delayMs: 500 },
   ],
   ['something is absent', wanted('ready', 'absent'), { kind: 'start' }],
   ['something is absent beside what starts', wanted('starting', 'absent'), { kind: 'start' }],
@@ -76,6 +87,7 @@ const anyInput: fc.Arbitrary<PlanInput> = fc.record({
   exhausted: fc.boolean(),
   waitDeadline: time,
   silenceDeadline: time,
+  isStuck: fc.boolean(),
   now: time,
 });
 
@@ -121,7 +133,9 @@ describe('the planner', () => {
     fc.assert(
       fc.property(anyInput, (input) => {
         const calm = [...input.wanted].filter(([, phase]) => phase === 'ready' || phase === 'unknown');
-        expect(plan({ ...input, toRelease: [], wanted: new Map(calm) })).toEqual({ kind: 'none' });
+        expect(plan({ ...input, isStuck: false, toRelease: [], wanted: new Map(calm) })).toEqual({
+          kind: 'none',
+        });
       }),
     );
   });

@@ -249,7 +249,7 @@ describeReal('the docker launcher against a real Engine', () => {
     expect(await exit).toMatchObject({ name: spec.name, exitCode: 137 });
     expect(await launcher.inspect(spec.name, never)).toMatchObject({
       running: false,
-      reason: 'out of memory',
+      reason: expect.stringMatching(/^out of memory: memory_limit is \d+ MiB$/) as unknown,
     });
   });
 

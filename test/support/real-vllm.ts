@@ -22,8 +22,8 @@ const WITHOUT_SLEEP_FLAG =
   'for each; do shift; [ "$each" = --enable-sleep-mode ] || set -- "$@" "$each"; done; exec "$0" "$@"';
 
 /** The service over vLLM's own CPU server with a tiny model, `tiny`, served as `tiny-llama`. Not booted yet. */
-export function createRealVllm(): Promise<TestService> {
-  return create({ command: [REAL_VLLM], device: 'cpu' });
+export function createRealVllm(config: Record<string, unknown> = {}): Promise<TestService> {
+  return create({ command: [REAL_VLLM], device: 'cpu' }, {}, config);
 }
 
 /**
@@ -37,7 +37,11 @@ export function createSleepyVllm(): Promise<TestService> {
   );
 }
 
-function create(section: Record<string, unknown>, tiny: Record<string, unknown> = {}): Promise<TestService> {
+function create(
+  section: Record<string, unknown>,
+  tiny: Record<string, unknown> = {},
+  config: Record<string, unknown> = {},
+): Promise<TestService> {
   return TestService.create({
     process: true,
     vllm: (ports) => ({
@@ -59,6 +63,6 @@ function create(section: Record<string, unknown>, tiny: Record<string, unknown> 
         impossible: { model: join(DIRECTORY, 'tiny-llama'), max_model_len: 100_000 },
       },
     }),
-    config: { restart: { initial_delay_ms: 100, max_attempts: 1 } },
+    config: { restart: { initial_delay_ms: 100, max_attempts: 1 }, ...config },
   });
 }

@@ -20,6 +20,34 @@ export const gpuPolicy = z.enum(['shared', 'exclusive']);
 /** Time requests get to be worked off before a stop, seconds. */
 export const drainSeconds = z.int().min(0).max(3600).optional();
 
+/** How long the requests of one model may take. */
+export const modelLiveness = z
+  .strictObject({
+    progress_seconds: z
+      .number()
+      .min(0)
+      .max(86_400)
+      .optional()
+      .describe('In place of liveness.progress_seconds, for this model; 0: nobody looks.'),
+    deadline_seconds: z
+      .number()
+      .min(0.5)
+      .max(86_400)
+      .optional()
+      .describe(
+        'The longest that one request may take: nothing done for this long, while requests wait, is a hang.',
+      ),
+  })
+  .optional();
+
+/** The same, for `Runner.livenessOf`. */
+export function livenessIn(keys: z.infer<typeof modelLiveness>): {
+  readonly progressSeconds: number | undefined;
+  readonly deadlineSeconds: number | undefined;
+} {
+  return { progressSeconds: keys?.progress_seconds, deadlineSeconds: keys?.deadline_seconds };
+}
+
 /** What one placement takes of its GPU's memory, MiB. */
 export const gpuMemoryMb = z.int().min(1).max(16_777_216).optional();
 

@@ -115,6 +115,13 @@ export const livenessSection = z.strictObject({
     .min(0.5)
     .max(86_400)
     .describe('A server that does not answer for this long is ended by force and started anew.'),
+  progress_seconds: z
+    .number()
+    .min(0)
+    .max(86_400)
+    .describe(
+      'A model whose requests all fail, or are open and not worked on, for this long is degraded; where that stays, it is loaded or started anew. 0: nobody looks.',
+    ),
 });
 
 export const restartSection = z.strictObject({

@@ -2,12 +2,18 @@ import type { ContainerInspectInfo } from 'dockerode';
 import { type LaunchSpec, NameTakenError, OWNER_LABEL, type ServerInfo } from '../launcher.js';
 import { carries } from '../server-name.js';
 import type { Engine } from './engine.js';
+import { outOfMemory } from './memory-limits.js';
 
 const OUR_LABELS = 'model-inference-client.';
 
 /** Why a container ended, where that can be told. */
-export function reasonOf(end: { oom: boolean; exitCode: number | null; error?: string }): string | undefined {
-  if (end.oom) return 'out of memory';
+export function reasonOf(end: {
+  /** In words, where that ended it. */
+  readonly oom: string | undefined;
+  readonly exitCode: number | null;
+  readonly error?: string;
+}): string | undefined {
+  if (end.oom !== undefined) return end.oom;
   if (end.error !== undefined && end.error !== '') return end.error;
   // By the convention of shells, which docker-init follows: it is what fails to run the command, not the Engine.
   if (end.exitCode === 127) return 'command not found';
@@ -23,7 +29,8 @@ export function serverInfoOf(container: ContainerInspectInfo): ServerInfo {
   const startedAt = new Date(state.StartedAt);
   const started = startedAt.getUTCFullYear() > 1;
   const exitCode = running || !started ? null : state.ExitCode;
-  const reason = running ? undefined : reasonOf({ oom: state.OOMKilled, exitCode, error: state.Error });
+  const oom = state.OOMKilled ? outOfMemory(container.HostConfig.Memory ?? 0) : undefined;
+  const reason = running ? undefined : reasonOf({ oom, exitCode, error: state.Error });
   return {
     id: container.Id,
     name: container.Name.replace(/^\//, ''),

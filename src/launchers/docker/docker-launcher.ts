@@ -62,7 +62,7 @@ export class DockerLauncher extends Launcher {
     requireServerName(spec.name);
     return this.locks.run(spec.name, signal, async () => {
       const { live, dead } = await this.containers.occupantOf(spec, signal);
-      if (live) return this.told(serverInfoOf(live));
+      if (live) return this.exits.told(live);
       const image = imageOf(spec);
       let facts = await findImage(this.engine, spec, signal);
       if (!facts) {
@@ -73,7 +73,7 @@ export class DockerLauncher extends Launcher {
       await requirePorts(this.engine, spec, signal);
       const id = await this.starts.run(spec, image, facts?.variables ?? [], signal);
       const started = await this.containers.findOurs(spec.name, signal);
-      if (started?.Id === id) return this.told(serverInfoOf(started));
+      if (started?.Id === id) return this.exits.told(started);
       throw new LaunchFailedError(`Container ${spec.name} was removed right after its start`, {
         name: spec.name,
       });
@@ -83,12 +83,12 @@ export class DockerLauncher extends Launcher {
   async inspect(name: string, signal: AbortSignal): Promise<ServerInfo | undefined> {
     if (!isServerName(name)) return undefined;
     const found = await this.containers.findOurs(name, signal);
-    return found && this.told(serverInfoOf(found));
+    return found && this.exits.told(found);
   }
 
   async list(labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<readonly ServerInfo[]> {
     const found = await this.containers.list(labels, signal);
-    return found.map((container) => this.told(serverInfoOf(container)));
+    return found.map((container) => this.exits.told(container));
   }
 
   async serverOf(pid: number, signal: AbortSignal): Promise<string | undefined> {
@@ -139,13 +139,12 @@ export class DockerLauncher extends Launcher {
     return this.listeners.exitOf(id);
   }
 
+  override outOfMemory(id: string): string | undefined {
+    return this.exits.memory.wordsOf(id);
+  }
+
   async close(): Promise<void> {
     this.listeners.clear();
     await this.exits.close();
-  }
-
-  private told(info: ServerInfo): ServerInfo {
-    this.exits.seen(info);
-    return info;
   }
 }

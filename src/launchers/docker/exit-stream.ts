@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import type { ContainerInspectInfo } from 'dockerode';
 import { z } from 'zod';
 import { messageOf } from '../../common/errors.js';
 import type { ExitListeners } from '../exit-listeners.js';
@@ -7,6 +8,7 @@ import { pause } from '../../common/pause.js';
 import { type Containers, reasonOf, serverInfoOf } from './containers.js';
 import type { Engine } from './engine.js';
 import { jsonLines } from './json-lines.js';
+import { MemoryLimits } from './memory-limits.js';
 
 const containerEvent = z.object({
   Action: z.enum(['die', 'oom']),
@@ -29,7 +31,7 @@ export class ExitStream {
   /** Ids and names of what is known to run. */
   private readonly running = new Map<string, string>();
   private readonly reported = new Set<string>();
-  private readonly outOfMemory = new Set<string>();
+  readonly memory = new MemoryLimits();
   private loop: Promise<void> | undefined;
 
   constructor(
@@ -50,8 +52,16 @@ export class ExitStream {
     await this.loop;
   }
 
-  /** Tells of a server seen running, or dead, so that its exit is not missed. */
-  seen(info: ServerInfo): void {
+  /** What the Engine says of a container, and what its events have said of it; its exit is not missed from then on. */
+  told(container: ContainerInspectInfo): ServerInfo {
+    this.memory.saw(container.Id, container.HostConfig.Memory ?? 0);
+    const info = serverInfoOf(container);
+    this.seen(info);
+    const oom = info.running ? undefined : this.memory.wordsOf(info.id);
+    return oom === undefined ? info : { ...info, reason: oom };
+  }
+
+  private seen(info: ServerInfo): void {
     if (info.running) {
       if (!this.reported.has(info.id)) this.running.set(info.id, info.name);
     } else if (this.running.has(info.id)) {
@@ -115,21 +125,27 @@ export class ExitStream {
       if (!event.success) continue;
       const { ID: id, Attributes: attributes } = event.data.Actor;
       if (event.data.Action === 'oom') {
-        this.outOfMemory.add(id);
+        this.outOfMemory(id, attributes.name ?? this.running.get(id) ?? id);
         continue;
       }
       const code = Number.parseInt(attributes.exitCode ?? '', 10);
       const exitCode = Number.isNaN(code) ? null : code;
-      const reason = reasonOf({ oom: this.outOfMemory.has(id), exitCode });
+      const reason = reasonOf({ oom: this.memory.wordsOf(id), exitCode });
       const name = attributes.name ?? this.running.get(id) ?? id;
       this.report({ id, name, exitCode, ...(reason !== undefined && { reason }) });
     }
   }
 
+  /** The container may go on: what of it was ended, the Engine does not say. */
+  private outOfMemory(id: string, name: string): void {
+    this.memory.hit(id);
+    this.logger.warn(`${name} is ${this.memory.wordsOf(id) ?? ''}; the kernel has ended a process of it`);
+  }
+
   private async compare(signal: AbortSignal): Promise<void> {
     const before = new Map(this.running);
-    const now = (await this.containers.list({}, signal)).map(serverInfoOf);
-    for (const info of now) this.seen(info);
+    const found = await this.containers.list({}, signal);
+    const now = found.map((container) => this.told(container));
     const there = new Set(now.map((info) => info.id));
     for (const [id, name] of before) {
       if (!there.has(id)) this.report({ id, name, exitCode: null });
@@ -138,7 +154,6 @@ export class ExitStream {
 
   private report({ id, name, exitCode, reason }: ServerExit): void {
     this.running.delete(id);
-    this.outOfMemory.delete(id);
     if (this.reported.has(id)) return;
     this.reported.add(id);
     const [oldest] = this.reported;

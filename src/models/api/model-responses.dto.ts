@@ -54,6 +54,13 @@ export class PlacementItem {
     type: 'boolean',
   })
   sleeping?: true;
+
+  @ApiPropertyOptional({
+    description:
+      'Where status is RUNNING, and requests fail or do not get on: the reason. What stays so is loaded or started anew by itself. 推理异常的原因',
+    example: 'no request has succeeded for 300 s, and 12 have failed in the backend',
+  })
+  degraded?: string;
 }
 
 /** The seed's `ModelStatusItem`: one placement on one of its GPUs. */

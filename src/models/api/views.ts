@@ -68,6 +68,7 @@ function toItem({ gpuId, placement }: OccupiedGpu): Omit<PlacementItem, never> {
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
     ...(placement.sleeping && { sleeping: true }),
+    ...(placement.degraded !== undefined && { degraded: placement.degraded }),
   };
 }
 

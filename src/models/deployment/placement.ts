@@ -49,6 +49,8 @@ export type PlacementState =
       readonly kind: 'running';
       /** The backend says that it sleeps. */
       readonly sleeping: boolean;
+      /** Why it does not seem to answer requests, though its server is well. */
+      readonly degraded?: string | undefined;
     }
   | { readonly kind: 'failed'; readonly error: PlacementError | undefined; readonly isUnclean: boolean }
   | {
@@ -133,6 +135,11 @@ export class Placement {
     return 'sleeping' in this.current && this.current.sleeping;
   }
 
+  /** RUNNING, and what speaks against it: its requests fail, or do not get on. */
+  get degraded(): string | undefined {
+    return this.current.kind === 'running' && !this.current.sleeping ? this.current.degraded : undefined;
+  }
+
   /** A stop was accepted, and the backend may work off its requests first. */
   get isDraining(): boolean {
     return this.current.kind === 'draining';
@@ -200,7 +207,11 @@ export class Placement {
   }
 
   sleeps(sleeping: boolean): void {
-    if (this.current.kind === 'running') this.current = { kind: 'running', sleeping };
+    if (this.current.kind === 'running') this.current = { ...this.current, sleeping };
+  }
+
+  degrade(degraded: string | undefined): void {
+    if (this.current.kind === 'running') this.current = { ...this.current, degraded };
   }
 
   /** A stop was accepted. */

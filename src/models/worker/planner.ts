@@ -16,6 +16,8 @@ export interface PlanInput {
   readonly waitDeadline: number;
   /** When the patience with a server ends that does not answer. */
   readonly silenceDeadline: number;
+  /** Its requests fail or do not get on, and that stays. */
+  readonly isStuck: boolean;
   readonly now: number;
 }
 
@@ -24,6 +26,8 @@ export type Step =
   | { readonly kind: 'start' }
   /** The server has not answered for too long: it is ended by force, and started like any that died. */
   | { readonly kind: 'recycle' }
+  /** All answers and nothing gets done: it is ended by the smallest means, and started like any that died. */
+  | { readonly kind: 'heal' }
   /** What does not serve by now never will: it was tried often enough, or the backend has had its time. */
   | { readonly kind: 'give-up'; readonly cause: 'exhausted' | 'late' }
   /** Nothing before `delayMs` have passed. */
@@ -53,6 +57,13 @@ export function plan(input: PlanInput): Step {
     const recycleIn = input.silenceDeadline - now;
     if (recycleIn <= 0) return { kind: 'recycle' };
     delays.push(recycleIn);
+  } else if (
+    input.isStuck &&
+    delays.length === 0 &&
+    phases.length > 0 &&
+    phases.every((phase) => phase === 'ready')
+  ) {
+    return { kind: 'heal' };
   }
   return delays.length > 0 ? { kind: 'wait', delayMs: Math.min(...delays) } : { kind: 'none' };
 }

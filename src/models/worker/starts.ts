@@ -1,6 +1,7 @@
 import { DeadlineError } from '../../common/deadline.js';
 import { messageOf, retryPolicyOf } from '../../common/errors.js';
 import { BackendTimeoutError, ServerLostError } from '../../runners/errors.js';
+import type { TroubleKind } from '../../runners/progress.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
 import { ModelNotInCatalogError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
@@ -85,6 +86,35 @@ export class Starts {
       },
     });
     this.restarts.hasAnswered(); // either way it has its deadline once more
+  }
+
+  /** Ends what does not get on; it is started anew then. Says whether it was ended. */
+  async heal(kind: TroubleKind, fault: string): Promise<boolean> {
+    let wasEnded = false;
+    const wanted = this.unit.wanted();
+    await this.steps.run('heal', {
+      limitMs: this.runner.startTimeoutMs,
+      call: async (signal) => {
+        const context = await this.steps.runnerContext(signal, 'release');
+        const what = await this.runner.endStuck(wanted, kind, context);
+        const facts = { event: 'healing', model_name: this.unit.modelName, gpu_ids: wanted.gpuIds, fault };
+        this.services.logger.warn(
+          facts,
+          `${this.unit.modelName}: its ${what} was ended, and is started anew`,
+        );
+        wasEnded = true;
+      },
+      onSuccess: () => {
+        this.recycled(fault);
+      },
+      onFailure: (error) => {
+        this.services.logger.error(
+          { err: error, model_name: this.unit.modelName },
+          'What does not get on could not be ended',
+        );
+      },
+    });
+    return wasEnded;
   }
 
   /** It was tried often enough, or the backend has had its time. */

@@ -9,7 +9,7 @@ import type { WorkerServices } from './worker-services.js';
 const STEP_GRACE_MS = 5000;
 
 /** `wait`: for the turn of a start. `prove`: for memory to come back. The others are calls of the runner. */
-export type StepKind = 'start' | 'recycle' | 'release' | 'sleep' | 'wait' | 'prove';
+export type StepKind = 'start' | 'recycle' | 'heal' | 'release' | 'sleep' | 'wait' | 'prove';
 
 /** A call of the runner, or a wait for one, with a deadline, ms, and what follows from its end. */
 export interface RunnerCall {
@@ -27,6 +27,7 @@ export interface RunnerCall {
 export class Steps {
   private step: { readonly kind: StepKind; readonly work: Interruptible } | undefined;
   private count = 0;
+  private calm = new AbortController();
 
   constructor(
     private readonly unit: UnitState,
@@ -49,9 +50,16 @@ export class Steps {
     return this.count;
   }
 
+  /** Aborts with the next command or step. */
+  get undisturbed(): AbortSignal {
+    return this.calm.signal;
+  }
+
   /** The world is about to change: what is being observed says nothing any more. */
   outdate(): void {
     this.count += 1;
+    this.calm.abort(new Error('something else is wanted'));
+    this.calm = new AbortController();
   }
 
   /** Has the step under way give up its turn. */

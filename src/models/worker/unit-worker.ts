@@ -3,6 +3,7 @@ import { ShuttingDownError } from '../deployment/errors.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import { plan, type Step } from './planner.js';
+import { Progress } from './progress.js';
 import { Prober } from './prober.js';
 import { Releases, type StopManner } from './releases.js';
 import { Restarts } from './restarts.js';
@@ -33,6 +34,7 @@ export class UnitWorker {
   private readonly restarts: Restarts;
   private readonly starts: Starts;
   private readonly sightings: Sightings;
+  private readonly progress: Progress;
 
   constructor(
     readonly unit: UnitState,
@@ -47,6 +49,9 @@ export class UnitWorker {
     this.sightings = new Sightings(unit, services.journal, this.restarts, this.steps);
     this.releases = new Releases(unit, runner, records, this.steps, services, () => {
       this.drainEnded();
+    });
+    this.progress = new Progress(unit, runner, this.steps, services, () => {
+      this.wake();
     });
     this.sleeps = new Sleeps(unit, runner, this.steps, services, () => {
       this.wake();
@@ -74,6 +79,7 @@ export class UnitWorker {
   startAccepted(): void {
     this.steps.outdate();
     this.restarts.accepted();
+    this.progress.reset();
     this.releases.retryNow();
     this.wake();
   }
@@ -102,6 +108,7 @@ export class UnitWorker {
 
   /** What the health poller calls: a look at the backend, also while a step is under way. Never waits. */
   probe(): void {
+    if (!this.closed) this.progress.look();
     if (this.steps.current === undefined) {
       this.wake();
       return;
@@ -153,6 +160,7 @@ export class UnitWorker {
       wanted: phases,
       releaseNotBefore: this.releases.notBefore,
       ...this.restarts.limits,
+      isStuck: this.progress.stuck !== undefined,
       now: this.now,
     });
     if (!FIRST.has(step.kind) && (await this.sleeps.perform())) return true;
@@ -172,6 +180,9 @@ export class UnitWorker {
       case 'recycle':
         await this.starts.recycle();
         return true;
+      case 'heal':
+        await this.heal();
+        return true;
       case 'give-up':
         await this.starts.giveUp(
           step.cause,
@@ -186,6 +197,13 @@ export class UnitWorker {
       default:
         return step satisfies never;
     }
+  }
+
+  private async heal(): Promise<void> {
+    const { stuck } = this.progress;
+    if (!stuck) return;
+    if (await this.starts.heal(stuck.kind, stuck.words)) this.progress.healed();
+    else this.progress.notHealed();
   }
 
   private wakeIn(delayMs: number): void {

@@ -15,6 +15,9 @@ const systemStats = z.object({
     .min(1),
 });
 
+/** By the id of the prompt; the last one alone is asked for. */
+const history = z.record(z.string(), z.unknown());
+
 const promptInfo = z.object({ exec_info: z.object({ queue_remaining: z.int().min(0) }) });
 
 /** The device a ComfyUI computes on, as it says itself. */
@@ -38,6 +41,11 @@ export class ComfyuiClient {
   /** Prompts that wait or are worked on. */
   async queueRemaining(signal: AbortSignal): Promise<number> {
     return (await this.get('/prompt', promptInfo, signal)).exec_info.queue_remaining;
+  }
+
+  /** Id of the prompt that was done last; empty before the first. */
+  async lastDone(signal: AbortSignal): Promise<string> {
+    return Object.keys(await this.get('/history?max_items=1', history, signal)).at(-1) ?? '';
   }
 
   /** Gives memory back after the present prompt; does not wait for that. */

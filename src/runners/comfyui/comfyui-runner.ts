@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises';
 import type { z } from 'zod';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
 import type { InstalledFlags } from '../argparse-help.js';
+import { livenessIn } from '../../config/sections/common.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
   BeforeStop,
@@ -10,6 +11,7 @@ import type {
   ServerProgram,
 } from '../placement-server/served-placement.js';
 import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../runner.js';
+import type { ModelLiveness, ProgressReading } from '../progress.js';
 import type { RunnerHost } from '../runner-host.js';
 import type { ComfyuiConfig } from './comfyui-section.js';
 import { ComfyuiClient } from './comfyui-client.js';
@@ -109,6 +111,21 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
     signal: AbortSignal,
   ): Promise<Workload> {
     return { open: await new ComfyuiClient(baseUrl).queueRemaining(signal), finished: 0 };
+  }
+
+  /** A prompt may take any time, and shows nothing until it is done. */
+  override livenessOf(modelName: string): ModelLiveness {
+    return { ...livenessIn(this.config.model_configs[modelName]?.liveness), isPatient: true };
+  }
+
+  /** A prompt that fails, fails by its workflow as far as anybody can tell. */
+  override async serverProgress(
+    { baseUrl }: ServedPlacement<ComfyuiOptions>,
+    signal: AbortSignal,
+  ): Promise<ProgressReading> {
+    const client = new ComfyuiClient(baseUrl);
+    const open = await client.queueRemaining(signal);
+    return { open, done: await client.lastDone(signal), succeeded: 0, failed: 0 };
   }
 
   /** What is left of the drain is for prompts that came since; whatever is there then is given up. */

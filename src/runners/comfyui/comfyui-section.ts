@@ -4,6 +4,7 @@ import {
   gpuMemoryMb,
   gpuPolicy,
   hostPath,
+  modelLiveness,
   safeName,
   whenValid,
 } from '../../config/sections/common.js';
@@ -41,6 +42,7 @@ const modelConfig = z.strictObject({
     'Memory one placement takes on its GPU, MiB; a start that does not fit is refused.',
   ),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPU to itself.'),
+  liveness: modelLiveness.describe('How long the prompts of the model may take.'),
 });
 
 const deviceAndArgs = z.object({

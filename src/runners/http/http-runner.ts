@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
-import { bytesOf } from '../../config/sections/common.js';
+import { bytesOf, livenessIn } from '../../config/sections/common.js';
 import type { Launcher } from '../../launchers/launcher.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { metricSum } from '../prometheus-text.js';
+import type { ModelLiveness, ProgressReading } from '../progress.js';
 import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
 import type { HttpConfig, HttpModel } from './http-section.js';
 import { HTTP_WITHHELD, httpModelOptions } from './http-decided.js';
@@ -91,11 +92,25 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   ): Promise<Workload | null> {
     const drain = this.find(modelName)?.drain;
     if (!drain) return null;
-    const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}${drain.path}`, signal });
-    if (status !== 200) throw new UnusableAnswerError(`GET ${drain.path} answered ${status}`);
+    const body = await metricsText(`${baseUrl}${drain.path}`, signal);
     const open = metricSum(body, drain.metrics);
     if (open === undefined) return null;
     return { open, finished: metricSum(body, drain.finished_metrics ?? []) ?? 0 };
+  }
+
+  override livenessOf(modelName: string): ModelLiveness {
+    return { ...livenessIn(this.find(modelName)?.liveness), isPatient: true };
+  }
+
+  override async serverProgress(
+    { modelName, baseUrl }: ServedPlacement,
+    signal: AbortSignal,
+  ): Promise<ProgressReading | null> {
+    const { drain } = this.modelOf(modelName);
+    if (!drain?.finished_metrics) return null;
+    const body = await metricsText(`${baseUrl}${drain.path}`, signal);
+    const [open, done] = [metricSum(body, drain.metrics), metricSum(body, drain.finished_metrics)];
+    return open === undefined || done === undefined ? null : { open, done, succeeded: done, failed: 0 };
   }
 
   private find(modelName: string): HttpModel | undefined {
@@ -109,6 +124,12 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     if (!model) throw new UnusableAnswerError(`${modelName} is no longer in runners.http.models`);
     return model;
   }
+}
+
+async function metricsText(url: string, signal: AbortSignal): Promise<string> {
+  const { status, body } = await callHttp({ method: 'GET', url, signal });
+  if (status !== 200) throw new UnusableAnswerError(`GET ${new URL(url).pathname} answered ${status}`);
+  return body;
 }
 
 /** What of the expected keys the JSON does not say. @throws UnusableAnswerError when it is none */

@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { byteSize, drainSeconds, gpuMemoryMb, gpuPolicy, safeName } from '../../config/sections/common.js';
+import {
+  byteSize,
+  drainSeconds,
+  gpuMemoryMb,
+  gpuPolicy,
+  modelLiveness,
+  safeName,
+} from '../../config/sections/common.js';
 import {
   placementServerKeys,
   serverEnv,
@@ -47,6 +54,9 @@ const httpModel = z.strictObject({
   drain_seconds: drainSeconds.describe('Time requests get before a stop that does not say itself.'),
   gpu_memory_mb: gpuMemoryMb.describe('Memory of one placement, MiB.'),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPU to itself.'),
+  liveness: modelLiveness.describe(
+    'How long the requests of the model may take; looked at where drain names metrics and finished_metrics.',
+  ),
   options: httpOptions.default({}).describe('What StartRequest.config may hold.'),
 });
 

@@ -11,6 +11,7 @@ import {
   type StopContext,
   type Workload,
 } from '../runner.js';
+import type { ProgressReading } from '../progress.js';
 import type { RunnerHost } from '../runner-host.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from '../sleep.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
@@ -90,6 +91,9 @@ export abstract class PlacementServerRunner<
   serverWorkload(_placement: ServedPlacement<Options>, _signal: AbortSignal): Promise<Workload | null> {
     return Promise.resolve(null);
   }
+
+  /** What its counters say of its requests. `null`: nothing. @throws what keeps it from answering */
+  serverProgress?(placement: ServedPlacement<Options>, signal: AbortSignal): Promise<ProgressReading | null>;
 
   /** Before the polite signal: to clear queues, to give memory back. That it fails or is late keeps no stop. */
   beforeStop(_placement: ServedPlacement<Options>, _context: BeforeStop): Promise<void> {
@@ -233,6 +237,12 @@ export abstract class PlacementServerRunner<
     };
   }
 
+  override async progress(deployment: Deployment, signal: AbortSignal): Promise<ProgressReading | null> {
+    const placement = this.lastSeen(deployment);
+    const counted = placement && (await this.serverProgress?.(placement, signal));
+    return counted ? { ...counted, note: this.server(deployment, placement.gpuId).note } : null;
+  }
+
   override serverNameOf(modelName: string, gpuId: number): string {
     return this.servers.nameOf(modelName, gpuId);
   }
@@ -262,6 +272,12 @@ export abstract class PlacementServerRunner<
   private get servers(): PlacementServers {
     this.madeServers ??= new PlacementServers(this.config, this.host, this);
     return this.madeServers;
+  }
+
+  /** The server of a unit, as it ran when it was last found. */
+  protected lastSeen(deployment: Deployment): ServedPlacement<Options> | undefined {
+    const [gpuId = 0] = deployment.gpuIds;
+    return this.server(deployment, gpuId).lastSeen as ServedPlacement<Options> | undefined;
   }
 
   private server({ modelName }: Deployment, gpuId: number): PlacementServer {

@@ -46,6 +46,16 @@ export class PlacementServer extends LaunchedServer {
     return this.identity.stopGraceSeconds;
   }
 
+  /** As it ran when it was last found. */
+  get lastSeen(): ServedPlacement | undefined {
+    return this.seen?.placement;
+  }
+
+  /** What its memory limit has done to it lately, in words. */
+  get note(): string | undefined {
+    return this.seen && this.memoryNote(this.seen.info.id);
+  }
+
   /** `undefined` when it does not run, or what runs under its name is for something else. @throws EngineUnavailableError */
   async find(signal: AbortSignal): Promise<RunningServer | undefined> {
     this.seen = this.identity.running(await this.inspect(signal));

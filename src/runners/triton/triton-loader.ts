@@ -1,6 +1,7 @@
 import { DeadlineError, type TimeLimit, within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { StopFailedError } from '../../launchers/launcher.js';
+import type { TroubleKind } from '../progress.js';
 import { BackendTimeoutError, ModelLoadError } from '../errors.js';
 import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.js';
 import type { GpuVisibility } from './gpu-visibility.js';
@@ -9,6 +10,9 @@ import type { ModelRepository } from './model-repository.js';
 import { optionsOf } from './triton-options.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
 import { unloadFully } from './unload.js';
+
+/** Time, ms, of the unload of a model that gets nothing done. */
+const STUCK_UNLOAD_MS = 5000;
 
 /** Loads models into servers that run, and unloads them. */
 export class TritonLoader {
@@ -47,12 +51,14 @@ export class TritonLoader {
         // "failed to poll from model repository" is all that Triton answers to some faults: its log has the cause.
         const facts = { ...error.facts, log: await server.lastLines() };
         context.signal.throwIfAborted();
-        throw new ModelLoadError(error.message, facts, { cause: error });
+        const memory = server.memoryNote(running.info.id);
+        const words = memory === undefined ? error.message : `${error.message} (${memory})`;
+        throw new ModelLoadError(words, facts, { cause: error });
       }
       context.signal.throwIfAborted();
       if (error instanceof DeadlineError) {
         throw new BackendTimeoutError(
-          `Triton did not load ${deployment.modelName} within ${this.timeoutSeconds} s (runners.triton.api_timeout_seconds).`,
+          `Triton did not load ${deployment.modelName} within ${this.timeoutSeconds} s (runners.triton.api_timeout_seconds).${withSpace(server.memoryNote(running.info.id))}`,
           { log: await server.lastLines() },
           { cause: error },
         );
@@ -104,6 +110,37 @@ export class TritonLoader {
     }
   }
 
+  /**
+   * Unloads a model that gets nothing done, and says whether its server can go on. An unload waits for what executes, and for
+   * Python processes that are dead (tried on Triton's own binary): that of a model whose requests only fail is left to itself,
+   * and the model is loaded beside it. What hangs would keep its memory.
+   */
+  async unstick(
+    server: TritonServer,
+    running: RunningTriton,
+    deployment: Deployment,
+    kind: TroubleKind,
+    context: RunnerContext,
+  ): Promise<boolean> {
+    const { signal } = context;
+    try {
+      await within({ ms: STUCK_UNLOAD_MS, signal }, (limit) =>
+        unloadFully(running.client, deployment.modelName, limit),
+      );
+      return true;
+    } catch {
+      signal.throwIfAborted();
+      if (kind === 'stalled') return false;
+    }
+    try {
+      await this.load(server, running, deployment, context);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      return error instanceof ModelLoadError; // the next start says so, too
+    }
+  }
+
   /** Resolves, too, when the server died: it has let go of the model. @throws StopFailedError */
   async unload(
     server: TritonServer,
@@ -152,4 +189,8 @@ export class TritonLoader {
       optionsOf(deployment.options).instances_per_gpu,
     );
   }
+}
+
+function withSpace(note: string | undefined): string {
+  return note === undefined ? '' : ` ${note}.`;
 }

@@ -20,6 +20,7 @@ interface CompleteGpuConfig {
   /** `null`: the configuration does not say. */
   readonly gpu_memory_mb: number | null;
   readonly gpu_policy: GpuPolicy;
+  readonly liveness: TritonConfig['model_gpu_configs'][string]['liveness'];
 }
 
 /** A model's entry in `model_gpu_configs`, over the entry `default`. */
@@ -32,6 +33,7 @@ export function modelGpuConfig(config: TritonConfig, model: string): CompleteGpu
     drain_seconds: own?.drain_seconds ?? defaults?.drain_seconds ?? 0,
     gpu_memory_mb: own?.gpu_memory_mb ?? defaults?.gpu_memory_mb ?? null,
     gpu_policy: own?.gpu_policy ?? defaults?.gpu_policy ?? 'shared',
+    liveness: own?.liveness ?? defaults?.liveness,
   };
 }
 

@@ -1,3 +1,4 @@
+import { livenessIn } from '../../config/sections/common.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import type { RunnerHost } from '../runner-host.js';
 import {
@@ -11,6 +12,7 @@ import {
   type StopContext,
   type Workload,
 } from '../runner.js';
+import type { ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
@@ -96,6 +98,34 @@ export class TritonRunner extends Runner {
     const server = await this.servers.locate(deployment.modelName, signal);
     const running = await server.find(signal);
     return running ? running.metrics.workload(deployment.modelName, signal) : null;
+  }
+
+  override livenessOf(modelName: string): ModelLiveness {
+    return livenessIn(modelGpuConfig(this.config, modelName).liveness);
+  }
+
+  override async progress({ modelName }: Deployment, signal: AbortSignal): Promise<ProgressReading | null> {
+    const server = this.servers.of(modelName);
+    const { lastSeen: running } = server;
+    const counted = (await running?.metrics.progress(modelName, signal)) ?? null;
+    return counted && running ? { ...counted, note: server.memoryNote(running.info.id) } : null;
+  }
+
+  /** The model, unless Triton does not come to the end of what executes. */
+  override async endStuck(
+    deployment: Deployment,
+    kind: TroubleKind,
+    context: RunnerContext,
+  ): Promise<'model' | 'server'> {
+    const { modelName } = deployment;
+    const server = this.servers.of(modelName);
+    const running = await server.find(context.signal);
+    const serverGoesOn =
+      running !== undefined &&
+      (await this.turns.run(modelName, context.signal, () =>
+        this.loader.unstick(server, running, deployment, kind, context),
+      ));
+    return serverGoesOn ? 'model' : super.endStuck(deployment, kind, context);
   }
 
   override gpuNeeds(modelName: string): GpuNeeds {

@@ -8,6 +8,7 @@ import {
   drainSeconds,
   gpuMemoryMb,
   gpuPolicy,
+  modelLiveness,
   safeName,
   tcpPort,
   whenValid,
@@ -23,6 +24,7 @@ const modelGpuConfig = z.strictObject({
     'Memory one placement takes on its GPU, MiB; a start that does not fit is refused.',
   ),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPU to itself.'),
+  liveness: modelLiveness.describe('How long the requests of the model may take.'),
 });
 
 /** `gpus` as the seed has it (`all`), one list of NVML indices or UUIDs (`device=0,2`), or `none`. */

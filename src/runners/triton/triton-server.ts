@@ -53,7 +53,9 @@ export class TritonServer extends LaunchedServer {
   async find(signal: AbortSignal): Promise<RunningTriton | undefined> {
     const info = await this.inspect(signal);
     const ports = info && this.whereabouts.isIt(info.labels) ? portsOf(info.labels) : undefined;
-    this.seen = info?.running && ports ? this.running(info, ports) : undefined;
+    // One that is still there keeps what is shared of it.
+    if (this.seen && this.seen.info.id === info?.id && info.running && ports) this.seen = { ...this.seen, info };
+    else this.seen = info?.running && ports ? this.running(info, ports) : undefined;
     return this.seen;
   }
 

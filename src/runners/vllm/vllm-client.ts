@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { ModelLoadError } from '../errors.js';
+import type { CanaryAnswer, ProgressReading } from '../progress.js';
 import type { Workload } from '../runner.js';
 import type { SleepLevel } from '../sleep.js';
 import type { ProbeResult } from '../placement-server/served-placement.js';
@@ -8,6 +9,10 @@ import { type MetricSample, metricSamples } from '../prometheus-text.js';
 
 const OPEN = ['vllm:num_requests_running', 'vllm:num_requests_waiting'];
 const FINISHED = ['vllm:request_success_total'];
+/** Grow with every step of the engine that gave something. */
+const TOKENS = ['vllm:prompt_tokens_total', 'vllm:generation_tokens_total'];
+/** By status, of all paths; those that ask for a model's work are posted. */
+const ANSWERS = 'http_requests_total';
 const SLEEP_STATE = 'vllm:engine_sleep_state';
 
 const modelList = z.object({ data: z.array(z.object({ id: z.string() })) });
@@ -62,6 +67,45 @@ export async function vllmWorkload(
 }
 
 /**
+ * The requests that run and wait, the tokens of all engines, and the answers of the HTTP server. `null`: it counts none.
+ * @throws a system error, the signal's reason, UnusableAnswerError
+ */
+export async function vllmProgress(
+  baseUrl: string,
+  servedModel: string,
+  signal: AbortSignal,
+): Promise<ProgressReading | null> {
+  const text = await metricsText(baseUrl, signal);
+  const own = ownSamples(text, servedModel, [...OPEN, ...FINISHED, ...TOKENS]);
+  if (!own.some(({ name }) => OPEN.includes(name))) return null;
+  const answers = metricSamples(text, [ANSWERS]).filter(({ labels }) => labels.includes('method="POST"'));
+  const answered = (status: string): number => sum(answers.filter(({ labels }) => labels.includes(status)));
+  const done = sum(own.filter(({ name }) => !OPEN.includes(name)));
+  const failed = answered('status="5xx"');
+  return {
+    open: sum(own.filter(({ name }) => OPEN.includes(name))),
+    done: done + failed,
+    succeeded: sum(own.filter(({ name }) => FINISHED.includes(name))),
+    failed,
+  };
+}
+
+/**
+ * Asks for one token. An answer without work (a model that completes no text) says nothing.
+ * @throws a system error, the signal's reason
+ */
+export async function vllmCanary(
+  baseUrl: string,
+  servedModel: string,
+  signal: AbortSignal,
+): Promise<CanaryAnswer> {
+  const body = { model: servedModel, prompt: 'a', max_tokens: 1 };
+  const { status } = await callHttp({ method: 'POST', url: `${baseUrl}/v1/completions`, body, signal });
+  if (status === 200) return 'succeeded';
+  return status >= 500 && status !== 501 ? 'failed' : 'unclear';
+}
+
+/**
  * At which level it sleeps, by its metrics; `undefined` of an early version, which does not say.
  * @throws a system error, the signal's reason, UnusableAnswerError
  */
@@ -88,10 +132,22 @@ async function ownMetrics(
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<MetricSample[]> {
+  return ownSamples(await metricsText(baseUrl, signal), servedModel, names);
+}
+
+async function metricsText(baseUrl: string, signal: AbortSignal): Promise<string> {
   const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}/metrics`, signal });
   if (status !== 200) throw new UnusableAnswerError(`GET /metrics answered ${status}`);
+  return body;
+}
+
+function ownSamples(text: string, servedModel: string, names: readonly string[]): MetricSample[] {
   const own = `model_name="${escaped(servedModel)}"`;
-  return metricSamples(body, names).filter(({ labels }) => labels.includes(own));
+  return metricSamples(text, names).filter(({ labels }) => labels.includes(own));
+}
+
+function sum(samples: readonly MetricSample[]): number {
+  return samples.reduce((total, { value }) => total + value, 0);
 }
 
 /** As a value of a label is written. */

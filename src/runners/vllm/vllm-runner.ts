@@ -1,13 +1,15 @@
 import { UnusableAnswerError } from '../../common/http/http-client.js';
+import { livenessIn } from '../../config/sections/common.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { GpuNotUsableError } from '../errors.js';
 import type { Deployment, GpuNeeds, RunnerContext, Workload } from '../runner.js';
+import type { Canary, ModelLiveness, ProgressReading } from '../progress.js';
 import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
 import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
-import { vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { VLLM_DECIDED_VARIABLES } from './vllm-flags.js';
+import { vllmCanary, vllmProgress, vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
 import { servedName, vllmProgram } from './vllm-program.js';
 import { fallAsleep, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-sleep.js';
@@ -92,6 +94,24 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     signal: AbortSignal,
   ): Promise<Workload | null> {
     return vllmWorkload(baseUrl, servedName(modelName, this.find(modelName)), signal);
+  }
+
+  override livenessOf(modelName: string): ModelLiveness {
+    return livenessIn(this.find(modelName)?.liveness);
+  }
+
+  override serverProgress(
+    { modelName, baseUrl }: ServedPlacement<VllmOptions>,
+    signal: AbortSignal,
+  ): Promise<ProgressReading | null> {
+    return vllmProgress(baseUrl, servedName(modelName, this.find(modelName)), signal);
+  }
+
+  override canaryOf(deployment: Deployment): Canary | undefined {
+    const placement = this.config.canary ? this.lastSeen(deployment) : undefined;
+    if (!placement) return undefined;
+    const { modelName, baseUrl } = placement;
+    return (signal) => vllmCanary(baseUrl, servedName(modelName, this.find(modelName)), signal);
   }
 
   override explainExit(lastLines: readonly string[]): string | undefined {

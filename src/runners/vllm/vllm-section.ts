@@ -4,6 +4,7 @@ import {
   gpuMemoryMb,
   gpuPolicy,
   hostPath,
+  modelLiveness,
   safeName,
   whenValid,
 } from '../../config/sections/common.js';
@@ -52,6 +53,7 @@ const vllmModel = z.strictObject({
     .default(false)
     .describe("The model can sleep and wake; opens vLLM's development endpoints on its port."),
   gpu_policy: gpuPolicy.optional().describe('exclusive: the model has its GPUs to itself.'),
+  liveness: modelLiveness.describe('How long the requests of the model may take.'),
 });
 
 export type VllmModel = z.infer<typeof vllmModel>;
@@ -81,6 +83,12 @@ export const vllmSection = z
       .max(3600)
       .default(300)
       .describe('Longest time a sleep or a wake takes, requests that it waits for included.'),
+    canary: z
+      .boolean()
+      .default(true)
+      .describe(
+        'A server that nobody asks is asked for one token, at the most twice in liveness.progress_seconds.',
+      ),
     models: z.record(safeName, vllmModel).describe('The models of this backend, and how each is served.'),
   })
   .superRefine(({ command, env }, context) => {

@@ -196,6 +196,7 @@ const routes = {
   'GET /prompt': () => ({ exec_info: { queue_remaining: pending.length + (running ? 1 : 0) } }),
   'GET /queue': () => ({ queue_running: running ? [item(running)] : [], queue_pending: pending.map(item) }),
   'GET /history': () => history,
+  'GET /history?max_items=1': () => Object.fromEntries(Object.entries(history).slice(-1)),
   'GET /visible': () => ({ gpus: visible ?? null, order: process.env.CUDA_DEVICE_ORDER ?? null }),
   'POST /prompt': ({ prompt }) => {
     const hasOutput = Object.values(prompt ?? {}).some((node) => node.class_type === 'SaveImage');

@@ -10,10 +10,12 @@
 //   deaf=1      it does not heed SIGTERM
 //   sleep=500   /sleep fails; hang: it is never done; blocked: the engine answers nothing meanwhile, for 2 s
 //   reload=500  reload_weights fails the first time
+//   broken_after=3  further completions are 500, and /health stays 200
 //   level=hidden  its metrics do not say at which level it sleeps
 // With --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1 it sleeps: the engine takes no step then, and what comes in waits.
 // Awake without its weights (level 2, no reload_weights), it talks rubbish.
-// A completion takes max_tokens × 10 ms. $STANDIN_JOURNAL: a file to which it appends what it does.
+// A completion takes max_tokens × 10 ms. Its engine is asked for each 100 ms of it: frozen (SIGSTOP), it gives none, and what
+// was never begun is in no gauge; /health stays 200. $STANDIN_JOURNAL: a file to which it appends what it does.
 import { Buffer } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
@@ -27,6 +29,7 @@ if (process.argv[2] === 'engine') {
   process.title = 'VLLM::EngineCore';
   process.on('SIGTERM', () => setTimeout(() => process.exit(0), 50));
   setInterval(() => {}, 1000);
+  process.on('message', (step) => process.connected && process.send(step));
 } else setImmediate(main);
 
 async function main() {
@@ -54,7 +57,20 @@ async function main() {
     if (process.env.STANDIN_JOURNAL) appendFileSync(process.env.STANDIN_JOURNAL, `${what} ${served}\n`);
   };
   journal('loading');
-  const engine = spawn(process.execPath, [process.argv[1], 'engine'], { stdio: 'inherit' });
+  const counts = { running: 0, waiting: 0, done: 0, tokens: 0, failed: 0, steps: 0 };
+  const engine = spawn(process.execPath, [process.argv[1], 'engine'], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  });
+  const steps = new Map();
+  engine.on('message', (step) => steps.get(step)?.());
+  const engineStep = async () => {
+    const step = (counts.steps += 1);
+    await new Promise((resolve) => {
+      steps.set(step, resolve);
+      if (engine.connected) engine.send(step, () => {});
+    });
+    steps.delete(step);
+  };
 
   process.on('SIGTERM', async () => {
     if (behaviour.get('deaf') === '1') return;
@@ -74,7 +90,6 @@ async function main() {
   }
   journal('ready');
 
-  const counts = { running: 0, waiting: 0, done: 0 };
   const sleeper =
     flags['enable-sleep-mode'] && process.env.VLLM_SERVER_DEV_MODE === '1'
       ? new Sleeper(behaviour)
@@ -105,8 +120,17 @@ async function main() {
         counts.waiting += 1;
         while (sleeper?.isAsleep) await sleep(5);
         counts.waiting -= 1;
+        if (counts.done >= Number(behaviour.get('broken_after') ?? Infinity)) {
+          counts.failed += 1;
+          return answer(response, 500, { error: { message: 'CUDA error: unspecified launch failure' } });
+        }
+        await engineStep();
         counts.running += 1;
-        await sleep((body.max_tokens ?? 16) * 10);
+        for (let left = body.max_tokens ?? 16; left > 0; left -= 10) {
+          await sleep(Math.min(left, 10) * 10);
+          await engineStep();
+          counts.tokens += Math.min(left, 10);
+        }
         counts.running -= 1;
         counts.done += 1;
         const text = sleeper?.hasWeights === false ? '!!!!!' : 'a b c';
@@ -192,7 +216,7 @@ function sleepStates(served, { level }) {
   );
 }
 
-function metrics(served, { running, waiting, done }, sleeper) {
+function metrics(served, { running, waiting, done, tokens, failed }, sleeper) {
   const labels = `{engine="0",model_name="${served}"}`;
   const total = `{engine="0",finished_reason="length",model_name="${served}"}`;
   return [
@@ -203,6 +227,9 @@ function metrics(served, { running, waiting, done }, sleeper) {
     ...(sleeper && sleeper.behaviour.get('level') !== 'hidden' ? sleepStates(served, sleeper) : []),
     `vllm:num_requests_waiting_by_reason{engine="0",model_name="${served}",reason="capacity"} 7.0`,
     `vllm:request_success_total${total} ${done}.0`,
+    `vllm:generation_tokens_total${labels} ${tokens}.0`,
+    `http_requests_total{handler="/v1/completions",method="POST",status="2xx"} ${done}.0`,
+    `http_requests_total{handler="/v1/completions",method="POST",status="5xx"} ${failed}.0`,
     `vllm:request_success_created${total} 1.795595340064193e+09`,
     '',
   ].join('\n');

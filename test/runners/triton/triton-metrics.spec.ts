@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { TritonMetrics, workloadIn } from '../../../src/runners/triton/triton-metrics.js';
+import { progressIn, TritonMetrics, workloadIn } from '../../../src/runners/triton/triton-metrics.js';
 
 /** As Triton 25.04 prints it. */
 const TEXT = `# HELP nv_inference_request_success Number of successful inference requests, all batch sizes
@@ -36,6 +36,32 @@ describe('what the metrics say of a model', () => {
     ['a line without an end', `nv_inference_pending_request_count{model="MAM"${'x'.repeat(1e6)}`, 'MAM'],
   ])('is nothing in %s', (_, text, model) => {
     expect(workloadIn(text, model)).toBeNull();
+  });
+});
+
+describe('what the metrics say of the progress of a model', () => {
+  const text = (reasons: string): string =>
+    `${TEXT}nv_inference_exec_count{model="MAM",version="1"} 3\n${reasons}`;
+  const failures = (reason: string, count: number): string =>
+    `nv_inference_request_failure{model="MAM",reason="${reason}",version="2"} ${count}\n`;
+
+  it('is what was done well, and what failed in the backend', () => {
+    const metrics = text(failures('BACKEND', 5));
+    expect(progressIn(metrics, 'MAM')).toEqual({
+      open: 5,
+      done: 1_000_004 + 6 + 3,
+      succeeded: 1_000_004,
+      failed: 6,
+    });
+  });
+
+  it('is not what was turned away, or given up by its client', () => {
+    const metrics = text(failures('REJECTED', 50) + failures('CANCELED', 50));
+    expect(progressIn(metrics, 'MAM')).toMatchObject({ done: 1_000_004 + 1 + 3, failed: 1 });
+  });
+
+  it('is nothing of a model that it does not count', () => {
+    expect(progressIn(TEXT, 'M')).toBeNull();
   });
 });
 
@@ -83,6 +109,17 @@ describe('the metrics port', () => {
   ])('with %s has no answer', async (_, listener, words) => {
     const metrics = await answering(listener);
     await expect(metrics.workload('MAM', AbortSignal.timeout(5000))).rejects.toThrow(words);
+  });
+
+  it('is read once for all models that look at the same time', async () => {
+    let reads = 0;
+    const metrics = await answering((_, response) => {
+      reads += 1;
+      response.end(TEXT);
+    });
+    const looks = ['MAM', 'MAM2', 'M'].map((model) => metrics.progress(model, AbortSignal.timeout(5000)));
+    expect((await Promise.all(looks)).map((reading) => reading?.open)).toEqual([5, 9, undefined]);
+    expect(reads).toBe(1);
   });
 
   it('that hangs is left at the deadline', async () => {
