@@ -63,7 +63,8 @@ export class Deployments {
         'The state holds options that the backend no longer takes: the defaults are used',
       );
     }
-    this.create(runner, DeploymentState.restore(desired, options.success ? options.data : defaults, runner));
+    const known = options.success ? options.data : defaults;
+    this.create(runner, DeploymentState.restore(desired, known, runner, this.clock.now()));
   }
 
   /**

@@ -95,7 +95,11 @@ export class TritonServer extends LaunchedServer {
    */
   async ensureLive(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
     return this.exclusively(context.signal, async () => {
-      const running = (await this.find(context.signal)) ?? (await this.launch(gpus, context));
+      const lastSeen = this.seen;
+      const found = await this.find(context.signal);
+      // Other models ask later how the server ended that they were on: its last lines go with the launch.
+      if (!found && lastSeen && !this.endingOf(lastSeen.info.id)) await this.ending();
+      const running = found ?? (await this.launch(gpus, context));
       await this.untilLive(running, context);
       return running;
     });
