@@ -24,9 +24,7 @@ export const BODY_ERRORS = {
 export const INVALID_BODY = ['VALIDATION_FAILED', 'INVALID_JSON', 'UNSUPPORTED_CONTENT_TYPE'] as const;
 
 /** Documents the error answers of a route: status → when, and with which codes. */
-export function ApiErrors(
-  errors: Readonly<Record<number, ErrorAnswer>>,
-): MethodDecorator & ClassDecorator {
+export function ApiErrors(errors: Readonly<Record<number, ErrorAnswer>>): MethodDecorator & ClassDecorator {
   return applyDecorators(
     ...Object.entries(errors).map(([status, [description, ...codes]]) =>
       ApiResponse({

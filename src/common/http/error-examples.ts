@@ -44,8 +44,7 @@ export const ERROR_EXAMPLES = {
     'ComfyUI is not configured: set runners.comfyui.comfyui_path and runners.comfyui.python.',
   SERVER_RECORDS_GONE:
     '/var/lib/model-inference-client/processes was there and is not any more: put it back, or start this service again.',
-  PREFLIGHT_TIMEOUT:
-    'The checks of a start of MAM were not done within 5 s. Nothing was changed: try again.',
+  PREFLIGHT_TIMEOUT: 'The checks of a start of MAM were not done within 5 s. Nothing was changed: try again.',
   STOP_TIMEOUT:
     'MAM on GPU 0 was not stopped within 62 s; the stop goes on. Its status tells when it is done.',
   STOP_FAILED: 'Triton did not unload MAM from GPU 0 within 120 s: no answer.',

@@ -133,7 +133,11 @@ export class ModelsController {
       'STATE_WRITE_FAILED',
       'INTERNAL_ERROR',
     ],
-    503: ['This service takes no commands just now: try again. 暂不可用', 'ADOPTION_PENDING', 'SHUTTING_DOWN'],
+    503: [
+      'This service takes no commands just now: try again. 暂不可用',
+      'ADOPTION_PENDING',
+      'SHUTTING_DOWN',
+    ],
   })
   async stop(@Body() request: StopRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
     const { model_name: modelName, gpu_id: gpuId, drain_seconds: drainSeconds, force } = request;
@@ -169,7 +173,11 @@ export class ModelsController {
   @ApiParam({ name: 'model_name', description: 'Model. 模型名称', example: 'MAM' })
   @ApiOkResponse({ type: [ModelStatusItem] })
   @ApiErrors({
-    400: ['There is no such status, or the path makes no sense. 请求参数无效', 'VALIDATION_FAILED', 'BAD_REQUEST'],
+    400: [
+      'There is no such status, or the path makes no sense. 请求参数无效',
+      'VALIDATION_FAILED',
+      'BAD_REQUEST',
+    ],
     404: [
       'The model is not supported, or has no placement. 模型未找到',
       'MODEL_NOT_RUNNING',
