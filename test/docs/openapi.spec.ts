@@ -103,6 +103,7 @@ describe('the error answers of the document', () => {
 
   it('are as an error answer is', () => {
     const bodies = answers.flatMap(({ examples }) => examples.map(([, { value }]) => value));
+    expect(bodies.length).toBeGreaterThan(40);
     expect(bodies.flatMap((body) => problemsOf('ErrorResponse', body))).toEqual([]);
   });
 });
@@ -148,8 +149,6 @@ describe('the body of a start', () => {
     const schema = `${name.charAt(0).toUpperCase()}${name.slice(1)}StartOptions`;
     expect(problemsOf(schema, {})).toEqual([]);
     expect(problemsOf(schema, { colour: 'red' })).toEqual(['/ must NOT have additional properties']);
-    const withEach = Object.fromEntries(keys.map((key) => [key, undefined]));
-    expect(problemsOf(schema, JSON.parse(JSON.stringify(withEach)))).toEqual([]);
     for (const key of keys) {
       expect(problemsOf(schema, { [key]: { wrong: true } }).join()).toContain(`/${key} must be`);
     }

@@ -63,6 +63,8 @@ export class Deployments {
         'The state holds options that the backend no longer takes: the defaults are used',
       );
     }
+    // Nobody waits for it: the status tells the UUIDs once the GPUs have been read.
+    void this.services.gpus.inventory().catch(() => undefined);
     const known = options.success ? options.data : defaults;
     this.create(runner, DeploymentState.restore(desired, known, runner, this.clock.now()));
   }
