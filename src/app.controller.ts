@@ -21,8 +21,13 @@ export class AppController {
   constructor(@Inject(CONFIG) private readonly config: Config) {}
 
   @Get()
-  @ApiOperation({ summary: 'Health check of the root 根端点健康检查' })
+  @ApiOperation({
+    operationId: 'getWelcome',
+    summary: 'Health check of the root 根端点健康检查',
+    description: 'Answers as long as the process does. 进程存活即返回。',
+  })
   @ApiOkResponse({
+    description: 'The process answers.',
     type: Welcome,
     headers: { Server: { description: 'Name and version of this service', schema: { type: 'string' } } },
   })

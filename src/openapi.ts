@@ -4,24 +4,33 @@ import { z } from 'zod';
 import type { Backend } from './runners/backend.js';
 import { backends } from './runners/backends.js';
 
+/** The parts of the API, in the order in which the document has them. */
+const TAGS = {
+  health: 'Whether this service is there and takes commands. 健康检查',
+  gpus: 'The GPUs of this host. GPU管理',
+  processes: 'The processes of this host. 进程管理',
+  models: 'The models on these GPUs. 模型管理',
+};
+
 /** The OpenAPI document of the API. `openapi.json` in the repository is this, and the check fails when it differs. */
 export function createOpenApiDocument(app: INestApplication): OpenAPIObject {
-  const description =
-    'Starts, stops and watches model servers on the GPUs of this host. 在多GPU环境下启动、停止和监控模型实例的统一API。';
-  const document = SwaggerModule.createDocument(
-    app,
-    new DocumentBuilder()
-      .setTitle('Model Inference Client API')
-      .setDescription(description)
-      .setVersion('1')
-      .addTag('health')
-      .addTag('gpus')
-      .addTag('processes')
-      .addTag('models')
-      .build(),
-  );
+  const builder = new DocumentBuilder()
+    .setTitle('Model Inference Client API')
+    .setDescription(
+      'Starts, stops and watches model servers on the GPUs of this host. 在多GPU环境下启动、停止和监控模型实例的统一API。',
+    )
+    .setVersion('1')
+    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+    .addServer('/', 'This service. 本服务');
+  for (const [name, description] of Object.entries(TAGS)) builder.addTag(name, description);
+  const document = SwaggerModule.createDocument(app, builder.build());
   describeStartOptions(document, backends);
-  return document;
+  return {
+    ...document,
+    paths: inOrderOfTags(document.paths),
+    // Whoever reaches it may use it: what keeps others out stands before this service.
+    security: [],
+  };
 }
 
 /** Serves `/docs` and `/openapi.json`; the document is made when it is first asked for. */
@@ -33,16 +42,33 @@ export function serveDocs(app: INestApplication): void {
   });
 }
 
+function inOrderOfTags(paths: OpenAPIObject['paths']): OpenAPIObject['paths'] {
+  const names = Object.keys(TAGS);
+  const placeOf = (path: OpenAPIObject['paths'][string]): number => {
+    const { get, post, delete: end } = path;
+    return names.indexOf((get ?? post ?? end)?.tags?.[0] ?? '');
+  };
+  return Object.fromEntries(Object.entries(paths).sort(([, a], [, b]) => placeOf(a) - placeOf(b)));
+}
+
 type Options = Pick<Backend, 'name' | 'options'>;
 
-/** `StartRequest.config` gets the options of every backend. @throws Error where the document has no such schema */
+/**
+ * `StartRequest.config` is the options of one of the backends: the schema of each, for `any` of them rather than exactly one,
+ * since what is empty, or has what several take, fits several. @throws Error where the document has no such schema
+ */
 export function describeStartOptions(document: OpenAPIObject, rows: readonly Options[]): void {
-  const request = document.components?.schemas?.StartRequest;
+  const schemas = document.components?.schemas;
+  const request = schemas?.StartRequest;
   const config = request && 'properties' in request ? request.properties.config : undefined;
-  if (!config || '$ref' in config) throw new Error('The document has no StartRequest.config');
+  if (!schemas || !config || '$ref' in config) throw new Error('The document has no StartRequest.config');
+  delete config.additionalProperties;
   config.description = [config.description, ...rows.map(inWords)].join(' ');
-  config.additionalProperties = rows.some(({ options }) => options === undefined);
-  Object.assign(config, { properties: propertiesOf(rows) });
+  config.anyOf = rows.map((row) => {
+    const name = `${row.name.charAt(0).toUpperCase()}${row.name.slice(1)}StartOptions`;
+    Object.assign(schemas, { [name]: schemaOf(row) });
+    return { $ref: `#/components/schemas/${name}` };
+  });
 }
 
 function inWords({ name, options }: Options): string {
@@ -51,14 +77,16 @@ function inWords({ name, options }: Options): string {
   return `${name}: ${keys.join(', ') || 'none'}.`;
 }
 
-/** The schema of each option; where several backends have one of that name, any of theirs. */
-function propertiesOf(rows: readonly Options[]): Record<string, unknown> {
-  const schemas: Record<string, unknown[]> = {};
-  for (const { options = z.object() } of rows) {
-    const { properties = {} } = z.toJSONSchema(options, { io: 'input', target: 'openapi-3.0' });
-    for (const [key, schema] of Object.entries(properties)) (schemas[key] ??= []).push(schema);
+/** What a start leaves out is the model's default. `null` says nothing, as the absence of `config` does. */
+function schemaOf({ name, options }: Options): object {
+  if (!options) {
+    return {
+      type: 'object',
+      nullable: true,
+      description: `\`config\` of a ${name} model: the options of its own entry in the configuration, by name. 模型自身配置项中定义的选项`,
+      additionalProperties: { anyOf: [{ type: 'string' }, { type: 'number' }, { type: 'boolean' }] },
+    };
   }
-  return Object.fromEntries(
-    Object.entries(schemas).map(([key, all]) => [key, all.length === 1 ? all[0] : { anyOf: all }]),
-  );
+  const schema = z.toJSONSchema(options.partial(), { io: 'input', target: 'openapi-3.0' });
+  return { ...schema, nullable: true, description: `\`config\` of a ${name} model. 启动选项` };
 }

@@ -9,7 +9,7 @@ import { GpusService } from './gpus.service.js';
 import { ProcessOwners } from './process-owners.js';
 import { nearestAncestor } from '../host/process-parent.js';
 
-@ApiTags('GPU 和进程管理')
+@ApiTags('gpus')
 @Controller('api/v1/gpus')
 export class GpusController {
   constructor(
@@ -20,13 +20,18 @@ export class GpusController {
 
   @Get()
   @ApiOperation({
+    operationId: 'listGpus',
     summary: 'State of every GPU 获取所有GPU的状态信息',
     description: 'State of all GPUs of this host, by id.',
   })
   @ApiOkResponse({ type: [GpuInfo] })
   @ApiErrors({
-    500: '获取GPU信息失败 The GPUs cannot be read: driver not loaded, no permission, or no answer in time.',
-    501: "未安装NVML NVIDIA's management library is not on this host.",
+    500: [
+      '获取GPU信息失败 The GPUs cannot be read: driver not loaded, no permission, or no answer in time.',
+      'GPU_READ_FAILED',
+      'INTERNAL_ERROR',
+    ],
+    501: ["未安装NVML NVIDIA's management library is not on this host.", 'NVML_NOT_INSTALLED'],
   })
   async list(): Promise<GpuInfo[]> {
     const samples = await this.gpus.list();

@@ -48,6 +48,11 @@ export class GpusService implements OnApplicationShutdown {
     return this.refresh();
   }
 
+  /** The GPUs that exist, by the last reading; none: nothing was ever read. */
+  get lastSeen(): readonly GpuIdentity[] {
+    return this.known ?? [];
+  }
+
   /**
    * The GPUs that exist: at once from the last reading, however old, once there was one. A stale one is renewed in the
    * background, so that a start never waits for the driver.

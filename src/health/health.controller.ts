@@ -22,8 +22,12 @@ export class HealthController {
   /** The process answers. */
   @Get('live')
   @HealthCheck({ swaggerDocumentation: false })
-  @ApiHealthResponses()
-  @ApiOperation({ summary: 'The process answers 存活检查' })
+  @ApiHealthResponses({})
+  @ApiOperation({
+    operationId: 'getLiveness',
+    summary: 'The process answers 存活检查',
+    description: 'Asks no backend: a model that fails is no reason to restart this service. 不检查任何后端。',
+  })
   live(): Promise<HealthCheckResult> {
     return this.health.check([]);
   }
@@ -31,8 +35,13 @@ export class HealthController {
   /** Commands are taken: the state of the last run has been read, and this service is not ending. */
   @Get('ready')
   @HealthCheck({ swaggerDocumentation: false })
-  @ApiHealthResponses()
-  @ApiOperation({ summary: 'Commands are taken 就绪检查' })
+  @ApiHealthResponses({ supervisor: { status: 'up' } })
+  @ApiOperation({
+    operationId: 'getReadiness',
+    summary: 'Commands are taken 就绪检查',
+    description:
+      'The state of the last run has been read, and this service is not ending. 已读取上次状态且未在关闭。',
+  })
   ready(): Promise<HealthCheckResult> {
     return this.health.check([
       () => {

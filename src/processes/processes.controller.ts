@@ -25,6 +25,7 @@ export class ProcessesController {
 
   @Delete(':pid')
   @ApiOperation({
+    operationId: 'endProcess',
     summary: 'End a process by its pid 通过PID终止进程',
     description:
       'SIGTERM, a grace, then SIGKILL; answers when the process is gone (one that only waits to be reaped by its parent is gone). `processes.scope` says which processes may be ended. A process of a server of this service is a stop by force of that whole server: its placements go to ERROR (`ENDED_OVER_API`) and are not restarted. `dry_run=true` says what would be hit, and does nothing. 先发送 SIGTERM，等待宽限期后发送 SIGKILL，进程结束后返回。若进程属于本服务的模型服务器，则整个服务器被强制终止，其部署位置变为 ERROR 且不会自动重启。',
@@ -42,12 +43,37 @@ export class ProcessesController {
   })
   @ApiOkResponse({ type: KillProcessResponse })
   @ApiErrors({
-    400: 'Not a pid, or dry_run is neither true nor false. 请求参数无效',
-    403: 'No permission to end it, a process that is never ended, or one outside processes.scope. 权限不足',
-    404: 'There is no such process. 进程不存在',
-    500: 'It is still there after SIGKILL, its server could not be ended, or another error. 其他错误',
-    501: "processes.scope is gpu, and NVIDIA's library is not installed. 无法读取GPU信息",
-    503: 'The Docker Engine does not answer, so that nobody can tell whose it is; nothing is ended. 无法判断进程归属',
+    400: [
+      'Not a pid, or dry_run is neither true nor false. 请求参数无效',
+      'PID_INVALID',
+      'DRY_RUN_INVALID',
+      'BAD_REQUEST',
+    ],
+    403: [
+      'No permission to end it, a process that is never ended, or one outside processes.scope. 权限不足',
+      'PROCESS_FORBIDDEN',
+      'PROCESS_OUT_OF_SCOPE',
+      'PROCESS_PERMISSION',
+    ],
+    404: ['There is no such process. 进程不存在', 'PROCESS_NOT_FOUND'],
+    500: [
+      'It is still there after SIGKILL, its server could not be ended, or another error. 其他错误',
+      'PROCESS_NOT_KILLED',
+      'STOP_FAILED',
+      'STOP_TIMEOUT',
+      'GPU_READ_FAILED',
+      'STATE_WRITE_FAILED',
+      'INTERNAL_ERROR',
+    ],
+    501: [
+      "processes.scope is gpu, and NVIDIA's library is not installed. 无法读取GPU信息",
+      'NVML_NOT_INSTALLED',
+    ],
+    503: [
+      'The Docker Engine does not answer, so that nobody can tell whose it is, or this service is ending; nothing is ended. 无法判断进程归属',
+      'PROCESS_OWNER_UNKNOWN',
+      'SHUTTING_DOWN',
+    ],
   })
   async end(
     @Param('pid') pidText: string,

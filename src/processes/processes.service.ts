@@ -106,7 +106,7 @@ export class ProcessesService {
 
   private async endServer(serverName: string, { from, request }: Requester): Promise<EndedProcess> {
     const by = `${from ?? 'somebody'} (request ${String(request)})`;
-    const placements = await this.servers.endServer(serverName, by);
+    const placements = await this.servers.endServer(serverName, by, String(request));
     return { endedBy: 'end of its server', serverName, placements };
   }
 

@@ -26,17 +26,20 @@ export interface UpWait {
 }
 
 /** How a server ended. */
-interface Ending {
+export interface Ending {
   readonly sentence: string;
   readonly exitCode: number | null;
   readonly isFinal: boolean;
   readonly log: readonly string[];
+  /** Nothing has ended: it is not there, or was never launched. */
+  readonly isUnknown?: true;
 }
 
 /** One server that a launcher runs: launch and stop take turns, and how it ended is told in words. */
 export abstract class LaunchedServer {
   /** Launch and stop, one after another. */
   private readonly lock = new Mutex();
+  private lastEnding: { readonly runId: string; readonly ending: Ending } | undefined;
 
   constructor(readonly whereabouts: Whereabouts) {}
 
@@ -132,16 +135,26 @@ export abstract class LaunchedServer {
     const info = runId === undefined ? await this.inspectOrNothing() : await this.inspectEnded(runId);
     const earlier = runId === undefined || info?.id === runId ? undefined : this.launcher.exitOf(runId);
     if (earlier) return { ...this.endOf(earlier), isFinal: false, log: [] };
-    if (!info) return { sentence: `${this.name} does not run`, exitCode: null, isFinal: false, log: [] };
+    if (!info) {
+      const sentence = `${this.name} does not run`;
+      return { sentence, exitCode: null, isFinal: false, log: [], isUnknown: true };
+    }
     const lines = await this.lastLines(Math.max(LOG_TAIL, this.linesToExplain));
     const log = lines.slice(-LOG_TAIL);
     const { sentence, exitCode } = this.endOf(info);
-    return {
+    const ending = {
       sentence: `${sentence}${this.lastWords(lines)}`,
       exitCode,
       isFinal: endedByItself(info) && this.isFinal(lines),
       log,
     };
+    if (!info.running) this.lastEnding = { runId: info.id, ending };
+    return ending;
+  }
+
+  /** How the run with this id ended, if it was the last that was seen to: by now, it may have been replaced by another. */
+  endingOf(runId: string): Ending | undefined {
+    return this.lastEnding?.runId === runId ? this.lastEnding.ending : undefined;
   }
 
   private endOf({
@@ -276,4 +289,13 @@ export abstract class LaunchedServer {
 function endedByItself({ exitCode }: ServerInfo): boolean {
   if (exitCode === null || exitCode <= 0) return false;
   return exitCode <= SIGNALS.above || exitCode > SIGNALS.last;
+}
+
+/** What a placement is whose server ended so. */
+export function absentAfter({ sentence, log, isUnknown }: Ending): {
+  phase: 'absent';
+  reason: string;
+  lastLines?: readonly string[];
+} {
+  return { phase: 'absent', reason: sentence, ...(isUnknown !== true && { lastLines: log }) };
 }

@@ -67,6 +67,8 @@ export interface PlacementObservation {
   readonly serverName: string | null;
   /** Of what is `ready`: the backend says whether it sleeps; left out where it does not say. */
   readonly sleeping?: boolean;
+  /** Of what is `absent` because its server has ended: the server's last lines, perhaps none; left out where none has. */
+  readonly lastLines?: readonly string[];
 }
 
 /** What a runner may know and use while it works on a deployment. */

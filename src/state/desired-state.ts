@@ -5,9 +5,26 @@ export const placementErrorSchema = z.object({
   code: z.string(),
   message: z.string(),
   log: z.array(z.string()).optional(),
+  /** When it came up; left out by earlier versions. */
+  at: z.iso.datetime().optional(),
 });
 
 export type PlacementError = z.infer<typeof placementErrorSchema>;
+
+/** How a placement that served was lost, with the last lines of its server where there were any. */
+const crashSchema = z.object({ at: z.iso.datetime(), message: z.string(), log: z.array(z.string()) });
+
+export type Crash = z.infer<typeof crashSchema>;
+
+/** What has become of a placement, as far as this service knew; nothing is done by it. */
+const placementHistorySchema = z.object({
+  status: z.enum(['STARTING', 'RUNNING', 'STOPPED', 'ERROR']),
+  since: z.iso.datetime(),
+  restarts: z.int().min(0),
+  last_crash: crashSchema.optional(),
+});
+
+export type PlacementHistoryRecord = z.infer<typeof placementHistorySchema>;
 
 /**
  * What was accepted of one placement.
@@ -21,6 +38,8 @@ const desiredPlacementSchema = z.object({
   gpu_ids: z.array(z.int().min(0)).min(2).optional(),
   wanted: z.enum(['serve', 'release', 'failed']),
   error: placementErrorSchema.optional(),
+  /** Left out: nothing has become of it yet. */
+  history: placementHistorySchema.optional(),
 });
 
 /** What the configuration said of the model when it was started, for when it says nothing any more. */

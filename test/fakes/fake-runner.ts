@@ -211,6 +211,7 @@ export class FakeRunner extends RunnerScript {
         pid: serves || this.serverStays ? this.pidOn(gpuId) : null,
         port: serves ? 8000 + gpuId : null,
         serverName: serves ? this.serverNameOf(deployment.modelName, gpuId) : null,
+        ...(!serves && this.lastLines && { lastLines: this.lastLines }),
         ...(!this.hidesSleep && serves && { sleeping: this.asleep.has(`${deployment.modelName} ${gpuId}`) }),
       };
     });

@@ -53,6 +53,8 @@ export abstract class RunnerScript extends Runner {
   adoptionCalls = 0;
   /** What models are served with, where it is not the default. */
   readonly servedOptions = new Map<string, DeploymentOptions>();
+  /** What the server of what is absent has written last, where it was seen to end. */
+  lastLines: readonly string[] | undefined;
   /** What happens between the call of a removal and its turn. */
   beforeRemoval: () => Promise<void> = () => Promise.resolve();
   /** Models whose server does not end by itself. */

@@ -22,6 +22,8 @@ interface CreateBody {
 interface Created {
   readonly container: FakeContainer;
   readonly args: readonly string[];
+  /** What it has written. */
+  readonly output: string[];
 }
 
 /** A Docker Engine whose containers are processes that run the stand-in for Triton, whatever their image. */
@@ -90,7 +92,8 @@ export class StandinEngine {
     void this.act(request, name, verb, url.searchParams)
       .catch((error: unknown): [number, unknown] => [500, { message: String(error) }])
       .then(([status, body]) => {
-        if (body === undefined) response.writeHead(status).end();
+        if (typeof body === 'string') response.writeHead(status).end(body);
+        else if (body === undefined) response.writeHead(status).end();
         else json(response, status, body);
       });
     return true;
@@ -107,7 +110,7 @@ export class StandinEngine {
       return [201, { Id: id }];
     }
     if (!this.fake.containers.has(name)) return [404, { message: `No such container: ${name}` }];
-    if (verb === 'logs') return [200];
+    if (verb === 'logs') return [200, this.created.get(name)?.output.join('') ?? ''];
     if (verb === 'start') return this.launch(name);
     await this.kill(name); // stop, kill, and removal by force
     if (request.method === 'DELETE') this.fake.containers.delete(name);
@@ -124,7 +127,7 @@ export class StandinEngine {
     );
     const { Memory: memoryLimit = 0 } = body.HostConfig;
     const container = { id, name, labels: body.Labels, running: false, exitCode: 0, memoryLimit };
-    this.created.set(id, { container, args });
+    this.created.set(id, { container, args, output: [] });
     this.fake.put(container);
     return id;
   }
@@ -134,7 +137,11 @@ export class StandinEngine {
     if (words !== undefined) return [500, { message: words }];
     const created = this.created.get(id);
     if (!created) return [404, { message: `No such container: ${id}` }];
-    const child = spawn(process.execPath, [STANDIN, ...created.args], { stdio: 'ignore' });
+    const child = spawn(process.execPath, [STANDIN, ...created.args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => created.output.push(text));
     this.children.set(id, child);
     child.once('exit', (code) => {
       this.children.delete(id);

@@ -37,7 +37,18 @@ describe('a stop', () => {
       port: null,
       created_at: '2024-01-01T00:00:00.000Z',
       updated_at: '2024-01-01T00:00:00.000Z',
-      placements: [{ gpu_id: 1, status: 'STOPPED', pid: null, port: null }],
+      placements: [
+        {
+          gpu_id: 1,
+          status: 'STOPPED',
+          gpu_uuid: null,
+          pid: null,
+          port: null,
+          options: { instances: 2 },
+          since: '2024-01-01T00:00:00.000Z',
+          restarts: 0,
+        },
+      ],
     });
   });
 
@@ -110,7 +121,18 @@ describe('what is shown of a model', () => {
         model_type: 'fake',
         gpu_id: 3,
         status: 'ERROR',
-        error: { code: 'MODEL_LOAD_FAILED', message: 'broken', log: ['line'] },
+        error: {
+          code: 'MODEL_LOAD_FAILED',
+          message: 'broken',
+          log: ['line'],
+          at: '2024-01-01T00:00:00.000Z',
+        },
+        gpu_uuid: null,
+        pid: null,
+        port: null,
+        options: { instances: 2 },
+        since: '2024-01-01T00:00:00.000Z',
+        restarts: 0,
       },
     ]);
   });

@@ -93,13 +93,15 @@ describe('after a restart of the service', () => {
   });
 
   it('an ERROR is still one, with its cause; it is cleaned up and not tried', async () => {
-    const error = { code: 'MODEL_LOAD_FAILED', message: 'no model.py', log: ['last'] };
-    const state = [desired('A', [{ gpu_id: 0, wanted: 'failed', error }])];
+    const at = '2023-12-31T00:30:00.000Z';
+    const error = { code: 'MODEL_LOAD_FAILED', message: 'no model.py', log: ['last'], at };
+    const history = { status: 'ERROR' as const, since: at, restarts: 2 };
+    const state = [desired('A', [{ gpu_id: 0, wanted: 'failed', error, history }])];
     const house = await House.withMemory({ state }).boot();
     await pass(100_000);
     expect(house.placement('A', 0)).toEqual({ status: 'ERROR', error: 'MODEL_LOAD_FAILED: no model.py' });
     expect(house.runner.calls).toEqual(['stop A [0]']);
-    expect(house.store.saved.get('A')?.placements).toEqual([{ gpu_id: 0, wanted: 'failed', error }]);
+    expect(house.store.saved.get('A')?.placements).toEqual([{ gpu_id: 0, wanted: 'failed', error, history }]);
   });
 
   it('a clean-up that fails does not keep the model from other GPUs', async () => {
@@ -174,25 +176,36 @@ describe('after a restart of the service', () => {
   });
 });
 
+const CAME_UP = '2023-12-31T00:30:00.000Z';
+const CRASH = { at: CAME_UP, message: 'server-A ended with exit code 137', log: ['last'] };
+
+/** What is written of a placement that the last run has left so. */
+function history(status: 'STARTING' | 'RUNNING' | 'ERROR', restarts = 0) {
+  return { status, since: CAME_UP, restarts, ...(restarts > 0 && { last_crash: CRASH }) };
+}
+
+const FAILED = { wanted: 'failed' as const, history: history('ERROR') };
+const X = { code: 'X', message: 'x', at: CAME_UP };
+
 describe('the desired state of a deployment', () => {
   it.each([
     [
       [
-        { gpu_id: 1, wanted: 'serve' as const },
-        { gpu_id: 2, wanted: 'failed' as const, error: { code: 'X', message: 'x' } },
+        { gpu_id: 1, wanted: 'serve' as const, history: history('STARTING') },
+        { gpu_id: 2, ...FAILED, error: X },
       ],
     ],
-    [[{ gpu_id: 2, wanted: 'failed' as const }]],
-    [[{ gpu_id: 1, gpu_ids: [1, 0, 2], wanted: 'serve' as const }]],
+    [[{ gpu_id: 2, ...FAILED }]],
+    [[{ gpu_id: 1, gpu_ids: [1, 0, 2], wanted: 'serve' as const, history: history('RUNNING', 3) }]],
     [
       [
         { gpu_id: 0, wanted: 'release' as const },
-        { gpu_id: 0, wanted: 'failed' as const, error: { code: 'X', message: 'x' } },
+        { gpu_id: 0, ...FAILED, error: X },
       ],
     ],
   ])('comes back from the disk as it went: %j', (placements) => {
     const deployment = desired('A', placements);
-    const state = DeploymentState.restore(deployment, deployment.options, new FakeRunner());
+    const state = DeploymentState.restore(deployment, deployment.options, new FakeRunner(), new Date());
     expect(state.toDesired()).toEqual(deployment);
   });
 });

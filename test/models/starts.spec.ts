@@ -5,6 +5,8 @@ import { house, outcome, start, stop, useHouse } from './house-rig.js';
 
 useHouse();
 
+const NOW = '2024-01-01T00:00:00.000Z';
+
 describe('a start', () => {
   it('is STARTING when it is accepted, and RUNNING when the backend says so', async () => {
     house.runner.hold('start');
@@ -82,7 +84,13 @@ describe('a start', () => {
       {
         gpu_id: 0,
         wanted: 'failed',
-        error: { code: 'MODEL_LOAD_FAILED', message: 'Triton could not load A: no model.py', log: ['last'] },
+        error: {
+          code: 'MODEL_LOAD_FAILED',
+          message: 'Triton could not load A: no model.py',
+          log: ['last'],
+          at: NOW,
+        },
+        history: { status: 'ERROR', since: NOW, restarts: 0 },
       },
     ]);
     expect(house.runner.calls).toEqual(['start A [0]', 'stop A [0]']);

@@ -26,7 +26,15 @@ describe('a placement that is being stopped', () => {
     house.runner.hold('stop');
     const stopping = house.supervisor.stop('A', 0);
     const call = await house.runner.nextCall('stop');
-    const placement = { gpu_id: 0, status: 'RUNNING', progress: 'stopping' };
+    const placement = {
+      gpu_id: 0,
+      status: 'RUNNING',
+      progress: 'stopping',
+      gpu_uuid: null,
+      options: { instances: 2 },
+      since: '2024-01-01T00:00:00.000Z',
+      restarts: 0,
+    };
     expect(await shown()).toEqual({ ...placement, pid, port: 8000 });
     call.succeed();
     await settled();

@@ -13,6 +13,7 @@ const BASE = 'placement-server';
 
 const names: string[] = backends.map(({ name }) => name);
 
+/** `StartRequest.config` of a document with these backends, and the schemas that it refers to. */
 function startOptions(...rows: Pick<Backend, 'name' | 'options'>[]): unknown {
   const document: OpenAPIObject = {
     openapi: '3.0.0',
@@ -21,8 +22,8 @@ function startOptions(...rows: Pick<Backend, 'name' | 'options'>[]): unknown {
     components: { schemas: { StartRequest: { properties: { config: { description: 'Options.' } } } } },
   };
   describeStartOptions(document, rows);
-  const request = document.components?.schemas?.StartRequest;
-  return request && 'properties' in request && request.properties.config;
+  const { StartRequest: request, ...others } = document.components?.schemas ?? {};
+  return { config: request && 'properties' in request && request.properties.config, ...others };
 }
 
 describe('the rows of the backends', () => {
@@ -56,33 +57,40 @@ describe('the rows of the backends', () => {
 describe('the options of a start in the document of the API', () => {
   const options = z.strictObject({ size: z.int().min(1).max(9), name: z.string().optional() });
 
-  it('are those of every backend', () => {
-    expect(
-      startOptions({ name: 'one', options }, { name: 'two', options: z.strictObject({ on: z.boolean() }) }),
-    ).toEqual({
-      description: 'Options. one: `size`, `name`. two: `on`.',
-      properties: {
-        size: { type: 'integer', minimum: 1, maximum: 9 },
-        name: { type: 'string' },
-        on: { type: 'boolean' },
+  it('are any of those of each backend, none of which has to be said', () => {
+    const two = z.strictObject({ size: z.enum(['small', 'big']).nullable() });
+    expect(startOptions({ name: 'one', options }, { name: 'two', options: two })).toEqual({
+      config: {
+        description: 'Options. one: `size`, `name`. two: `size`.',
+        anyOf: [
+          { $ref: '#/components/schemas/OneStartOptions' },
+          { $ref: '#/components/schemas/TwoStartOptions' },
+        ],
       },
-      additionalProperties: false,
-    });
-  });
-
-  it('have any of the schemas where several backends have one of that name', () => {
-    const other = z.strictObject({ size: z.enum(['small', 'big']).nullable() });
-    expect(startOptions({ name: 'one', options }, { name: 'two', options: other })).toMatchObject({
-      properties: {
-        size: { anyOf: [{ type: 'integer' }, { type: 'string', enum: ['small', 'big'], nullable: true }] },
+      OneStartOptions: {
+        type: 'object',
+        nullable: true,
+        description: expect.any(String) as string,
+        properties: { size: { type: 'integer', minimum: 1, maximum: 9 }, name: { type: 'string' } },
+        additionalProperties: false,
+      },
+      TwoStartOptions: {
+        type: 'object',
+        nullable: true,
+        description: expect.any(String) as string,
+        properties: { size: { type: 'string', enum: ['small', 'big'], nullable: true } },
+        additionalProperties: false,
       },
     });
   });
 
   it('are open where the models of a backend have their own', () => {
     expect(startOptions({ name: 'one', options }, { name: 'any' })).toMatchObject({
-      description: expect.stringContaining("any: the options of the model's own entry") as string,
-      additionalProperties: true,
+      config: { description: expect.stringContaining("any: the options of the model's own entry") as string },
+      AnyStartOptions: {
+        type: 'object',
+        additionalProperties: { anyOf: [{ type: 'string' }, { type: 'number' }, { type: 'boolean' }] },
+      },
     });
   });
 });

@@ -2,6 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject 
 import type { Request, Response } from 'express';
 import { DomainError, type ErrorKind } from '../errors.js';
 import { LOGGER, type Logger } from '../logging/logger.js';
+import { noteRefusal } from '../logging/request-log.js';
 
 /** The body of every error answer. */
 interface ErrorBody {
@@ -27,6 +28,9 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   415: 'UNSUPPORTED_MEDIA_TYPE',
 };
 
+/** Longest name of a model, characters, that a request's log line repeats. */
+const MAX_LOGGED_NAME = 128;
+
 /** The one place where an error becomes an HTTP answer. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -44,6 +48,7 @@ export class ErrorFilter implements ExceptionFilter {
     }
     // The client may have been answered, or be gone, before this error came up.
     if (response.headersSent || response.destroyed) return;
+    noteRefusal(response, { code: body.code, ...modelIn(request) });
     response.status(status).json(body);
   }
 
@@ -70,6 +75,16 @@ export class ErrorFilter implements ExceptionFilter {
       body: { detail: detailOf(error, status, request), code: CODE_OF_STATUS[status] ?? 'BAD_REQUEST' },
     };
   }
+}
+
+/** The model that a request names, in its body or its path; a request that came to no route has neither. */
+function modelIn(request: Partial<Pick<Request, 'params'>> & { readonly body?: unknown }): {
+  model_name?: string;
+} {
+  const { body, params } = request;
+  const inBody = body instanceof Object && 'model_name' in body ? body.model_name : undefined;
+  const named: unknown = inBody ?? params?.model_name;
+  return typeof named === 'string' ? { model_name: named.slice(0, MAX_LOGGED_NAME) } : {};
 }
 
 /** The status that Nest, Express or its body parser has given to an error. */

@@ -2,11 +2,26 @@ import { randomUUID } from 'node:crypto';
 import { pinoHttp, type HttpLogger } from 'pino-http';
 import type { Logger } from './logger.js';
 
+/** What the line of a request tells of its error answer, beside the status. */
+export interface Refusal {
+  readonly code: string;
+  /** The model that the request names. */
+  readonly model_name?: string;
+}
+
+const refusals = new WeakMap<object, Refusal>();
+
+/** The request of this response is answered with an error. */
+export function noteRefusal(response: object, refusal: Refusal): void {
+  refusals.set(response, refusal);
+}
+
 const REQUEST_ID = /^[A-Za-z0-9_.-]{1,64}$/;
 
 /**
  * One line per request, with an id that is taken from `X-Request-Id` where it is harmless, and sent back.
- * Reads that do not fail go to debug: pollers must not fill a disk.
+ * Reads that do not fail, or find nothing, go to debug: pollers must not fill a disk. An error answer's line has its code
+ * and the model it is about.
  */
 export function requestLog(logger: Logger): HttpLogger {
   return pinoHttp({
@@ -20,9 +35,11 @@ export function requestLog(logger: Logger): HttpLogger {
     customLogLevel: (request, response, error) => {
       if (response.statusCode === 501) return 'info';
       if (error || response.statusCode >= 500) return 'error';
-      if (request.method === 'GET') return 'debug';
-      return 'info';
+      // Whoever polls a model that does not run is told so each time.
+      const isRead = request.method === 'GET' && (response.statusCode < 400 || response.statusCode === 404);
+      return isRead ? 'debug' : 'info';
     },
+    customProps: (_request, response) => refusals.get(response) ?? {},
     customSuccessMessage: () => 'request',
     customErrorMessage: () => 'request failed',
     serializers: {

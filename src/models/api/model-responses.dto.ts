@@ -14,6 +14,28 @@ export class PlacementErrorInfo {
 
   @ApiPropertyOptional({ description: "The server's last log lines. 服务器最后的日志", type: [String] })
   log?: string[];
+
+  @ApiProperty({ description: 'When it came up, UTC. 发生时间', format: 'date-time' })
+  at!: string;
+}
+
+/** How a placement that served was lost. */
+export class CrashInfo {
+  @ApiProperty({ description: 'When it was seen, UTC. 发生时间', format: 'date-time' })
+  at!: string;
+
+  @ApiProperty({
+    description: 'How its server ended, or what else was found. 原因',
+    example: 'triton_server ended with exit code 137',
+  })
+  message!: string;
+
+  @ApiProperty({
+    description:
+      "The server's last lines before it was launched anew: 20 at the most, of 500 characters. 服务器最后的日志",
+    type: [String],
+  })
+  log!: string[];
 }
 
 /** A placement on one of its GPUs. */
@@ -61,6 +83,62 @@ export class PlacementItem {
     example: 'no request has succeeded for 300 s, and 12 have failed in the backend',
   })
   degraded?: string;
+
+  @ApiProperty({
+    description: 'UUID of this GPU; null while the GPUs have not been read. GPU唯一标识',
+    type: String,
+    nullable: true,
+    example: 'GPU-5f3c1d2e-8b7a-4c6d-9e0f-1a2b3c4d5e6f',
+  })
+  gpu_uuid!: string | null;
+
+  @ApiProperty({
+    description: "Host pid of the server's main process, while there is one. 进程ID",
+    example: 12345,
+    type: 'integer',
+    nullable: true,
+  })
+  pid!: number | null;
+
+  @ApiProperty({
+    description: 'HTTP port of the server, once there is one. 端口',
+    example: 8000,
+    type: 'integer',
+    nullable: true,
+  })
+  port!: number | null;
+
+  @ApiProperty({
+    description: 'What it was started with, defaults filled in; all GPUs of a model share it. 启动选项',
+    type: 'object',
+    additionalProperties: true,
+    example: { instances_per_gpu: 8 },
+  })
+  options!: Record<string, unknown>;
+
+  @ApiProperty({
+    description:
+      'When it came into its present status, UTC. It is the same after a restart of this service, where the placement served on. 进入当前状态的时间',
+    format: 'date-time',
+    example: '2024-01-01T00:00:00.000Z',
+  })
+  since!: string;
+
+  @ApiProperty({
+    description:
+      'How many times it was started anew by itself (its server launched, or in a shared server the model loaded) since its start was accepted: after each loss while it was RUNNING, and after each try in vain. 自动重启次数',
+    example: 0,
+    type: 'integer',
+    minimum: 0,
+  })
+  restarts!: number;
+
+  @ApiPropertyOptional({
+    description:
+      'The last time that it was lost while it was RUNNING, since its start was accepted. 最近一次崩溃',
+    type: CrashInfo,
+  })
+  last_crash?: CrashInfo;
 }
 
 /** The seed's `ModelStatusItem`: one placement on one of its GPUs. */
@@ -81,23 +159,7 @@ export class ModelStatusItem extends PlacementItem {
 }
 
 /** One GPU's share of a `ModelInstanceInfo`. */
-export class PlacementInfo extends PlacementItem {
-  @ApiProperty({
-    description: "Host pid of the server's main process, while there is one. 进程ID",
-    example: 12345,
-    type: 'integer',
-    nullable: true,
-  })
-  pid!: number | null;
-
-  @ApiProperty({
-    description: 'HTTP port of the server, once there is one. 端口',
-    example: 8000,
-    type: 'integer',
-    nullable: true,
-  })
-  port!: number | null;
-}
+export class PlacementInfo extends PlacementItem {}
 
 /** What a stop did to the memory of its GPU. */
 export class ReleasedMemoryInfo {

@@ -1,5 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { PlacementErrorInfo } from './model-responses.dto.js';
+import { toErrorInfo } from './views.js';
 import type { Orphan } from '../watch/backend-orphans.js';
 
 /** A server, or a model in one, that nobody wants. */
@@ -75,8 +76,6 @@ export function toOrphanInfo({ backend, what, since, removalDue, error }: Orphan
     models: what.models && [...what.models],
     since: since.toISOString(),
     removal_due: removalDue?.toISOString() ?? null,
-    ...(error && {
-      error: { code: error.code, message: error.message, ...(error.log && { log: error.log }) },
-    }),
+    ...(error && { error: toErrorInfo(error, since) }),
   };
 }

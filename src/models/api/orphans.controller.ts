@@ -10,6 +10,7 @@ export class OrphansController {
 
   @Get()
   @ApiOperation({
+    operationId: 'listOrphans',
     summary: 'Servers and models of this service that nobody wants 无人需要的服务器和模型',
     description:
       'Found at boot and then at orphans.interval_seconds; removed after orphans.grace_seconds, unless orphans.policy is report. A start that needs one of them keeps it. Never waits for a backend. 启动时及定期检查，宽限期后移除。',

@@ -1,11 +1,11 @@
 import type { DomainError } from '../../common/errors.js';
+import type { GpuIdentity } from '../../gpus/gpus.service.js';
 import type { PlacementError } from '../../state/desired-state.js';
 import type { DeploymentState, OccupiedGpu } from '../deployment/deployment-state.js';
 import type {
   ModelInstanceInfo,
   ModelStatusItem,
   PlacementErrorInfo,
-  PlacementInfo,
   PlacementItem,
   ReleasedMemoryInfo,
 } from './model-responses.dto.js';
@@ -19,8 +19,11 @@ import type { GpuRoomInfo, RefusalInfo, StartPlan } from './start-plan.dto.js';
 /** The order in which one placement's status stands for the whole model. */
 const PRECEDENCE: readonly PlacementStatus[] = ['STARTING', 'RUNNING', 'ERROR', 'STOPPED'];
 
-/** A deployment as the API shows it. */
-export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
+/**
+ * A deployment as the API shows it.
+ * @param gpus as last read
+ */
+export function toInstanceInfo(view: DeploymentView, gpus: readonly GpuIdentity[] = []): ModelInstanceInfo {
   const { deployment, placement, held, instancesPerGpu } = view;
   const active = held.filter((each) => each.placement.isActive).map(({ gpuId }) => gpuId);
   return {
@@ -34,18 +37,22 @@ export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
     port: placement?.port ?? null,
     created_at: deployment.createdAt.toISOString(),
     updated_at: deployment.updatedAt.toISOString(),
-    placements: held.map(toPlacementInfo),
+    placements: held.map((each) => toItem(deployment, each, gpus)),
     ...(placement?.status === 'STOPPED' && { gpu_memory: toMemoryInfo(placement.releasedMemory) }),
   };
 }
 
 /** A held GPU as the API's status lists show it. */
-export function toStatusItem(deployment: DeploymentState, held: OccupiedGpu): ModelStatusItem {
+export function toStatusItem(
+  deployment: DeploymentState,
+  held: OccupiedGpu,
+  gpus: readonly GpuIdentity[] = [],
+): ModelStatusItem {
   return {
     model_name: deployment.modelName,
     model_type: deployment.backend,
     ...inCatalog(deployment),
-    ...toItem(held),
+    ...toItem(deployment, held, gpus),
   };
 }
 
@@ -54,21 +61,28 @@ function inCatalog(deployment: DeploymentState): { in_catalog?: false } {
   return deployment.inCatalog ? {} : { in_catalog: false };
 }
 
-function toPlacementInfo(held: OccupiedGpu): PlacementInfo {
-  const { pid, port } = held.placement;
-  return { ...toItem(held), pid, port };
-}
-
 /** Plain data of the class: spreading it loses no prototype. */
-function toItem({ gpuId, placement }: OccupiedGpu): Omit<PlacementItem, never> {
+function toItem(
+  { options }: DeploymentState,
+  { gpuId, placement }: OccupiedGpu,
+  gpus: readonly GpuIdentity[],
+): Omit<PlacementItem, never> {
+  const { pid, port, history } = placement;
   return {
     gpu_id: gpuId,
     ...severalGpus(placement.gpuIds),
     status: placement.status,
-    ...(placement.error && { error: toErrorInfo(placement.error) }),
+    ...(placement.error && { error: toErrorInfo(placement.error, history.since) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
     ...(placement.sleeping && { sleeping: true }),
     ...(placement.degraded !== undefined && { degraded: placement.degraded }),
+    gpu_uuid: gpus.find(({ id }) => id === gpuId)?.uuid ?? null,
+    pid,
+    port,
+    options: { ...options },
+    since: history.since.toISOString(),
+    restarts: history.restarts,
+    ...(history.lastCrash && { last_crash: history.lastCrash }),
   };
 }
 
@@ -82,8 +96,9 @@ function toMemoryInfo(memory: ReleasedMemory | null): ReleasedMemoryInfo | null 
   return { released_mb: Math.round(memory.releasedMiB), held_mb: Math.round(memory.heldMiB) };
 }
 
-function toErrorInfo({ code, message, log }: PlacementError): PlacementErrorInfo {
-  return { code, message, ...(log && { log }) };
+/** @param since of an error whose time nobody has noted */
+export function toErrorInfo({ code, message, log, at }: PlacementError, since: Date): PlacementErrorInfo {
+  return { code, message, ...(log && { log }), at: at ?? since.toISOString() };
 }
 
 /** What a start would come to, as the API shows it. */

@@ -175,22 +175,26 @@ export class DeploymentState {
       ...(saysSomething(this.settings) && { settings: this.settings }),
       placements: [
         ...[...this.releasing.values()].map((placement) => desiredOf(placement, 'release')),
-        ...[...this.serving.values()].map((placement) =>
-          placement.status === 'ERROR'
-            ? { ...desiredOf(placement, 'failed'), ...(placement.error && { error: placement.error }) }
-            : desiredOf(placement, 'serve'),
-        ),
+        ...[...this.serving.values()].map((placement) => ({
+          ...desiredOf(placement, placement.status === 'ERROR' ? 'failed' : 'serve'),
+          ...(placement.error && { error: placement.error }),
+          history: placement.history.toRecord(placement.status),
+        })),
       ],
       created_at: this.createdAt.toISOString(),
       updated_at: this.updatedAt.toISOString(),
     };
   }
 
-  /** As it was left by the last run; what was wanted is STARTING until the backend has been asked. */
+  /**
+   * As it was left by the last run; what was wanted is STARTING until the backend has been asked.
+   * @param now when this run takes it up
+   */
   static restore(
     desired: DesiredDeployment,
     options: DeploymentOptions,
     runner: Runner,
+    now: Date,
     inCatalog = true,
   ): DeploymentState {
     const createdAt = new Date(desired.created_at);
@@ -198,13 +202,14 @@ export class DeploymentState {
     const former = inCatalog ? undefined : (desired.settings ?? NOTHING_KEPT);
     const state = new DeploymentState(modelName, backend, options, createdAt, runner, former);
     state.updatedAt = new Date(desired.updated_at);
-    for (const { gpu_id: gpuId, gpu_ids: gpuIds, wanted, error } of desired.placements) {
+    for (const { gpu_id: gpuId, gpu_ids: gpuIds, wanted, error, history } of desired.placements) {
       const placement = new Placement(gpuId, gpuIds ?? runner.gpusOf(gpuId, options), state.createdAt);
       placement.apply('start', state.updatedAt);
       if (wanted === 'failed') {
         placement.apply('failed', state.updatedAt, error);
         placement.cleanUp(true);
       }
+      if (history) placement.history.restore(history, placement.status, now);
       if (wanted === 'release') placement.leave();
       const { serving, releasing } = state.unitOn(gpuId);
       (wanted === 'release' ? releasing : serving).set(gpuId, placement);

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Subject } from 'rxjs';
 import { Clock } from '../../common/clock.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
-import type { PlacementError } from '../../state/desired-state.js';
+import type { Crash, PlacementError } from '../../state/desired-state.js';
 import type { DeploymentState } from './deployment-state.js';
 import type { Placement, PlacementTransition } from './placement.js';
 import type { PlacementEvent } from './placement-state.js';
@@ -29,6 +29,39 @@ export class PlacementJournal {
     reason: string,
     error?: PlacementError,
   ): void {
+    this.transition(deployment, placement, event, reason, { error });
+  }
+
+  /**
+   * What served, or did so when the last run of this service ended, is not there any more: said with the last lines of its
+   * server, which are kept with the placement.
+   */
+  crashed(
+    deployment: DeploymentState,
+    placement: Placement,
+    reason: string,
+    lastLines: readonly string[],
+  ): void {
+    const crash = placement.history.crashed(this.clock.now(), reason, lastLines);
+    if (placement.status === 'RUNNING') {
+      this.transition(deployment, placement, 'lost', reason, { crash });
+      return;
+    }
+    placement.history.mustComeBack();
+    this.logger.warn(
+      { ...factsOf(deployment, placement), reason, log: crash.log },
+      `${deployment.modelName} on GPU ${placement.gpuId} was lost while this service was away`,
+    );
+  }
+
+  private transition(
+    deployment: DeploymentState,
+    placement: Placement,
+    event: PlacementEvent,
+    reason: string,
+    { error, crash }: { readonly error?: PlacementError | undefined; readonly crash?: Crash },
+  ): void {
+    const request = event === 'lost' ? undefined : placement.history.cause;
     const at = this.clock.now();
     const from = placement.apply(event, at, error);
     deployment.updatedAt = at;
@@ -43,16 +76,15 @@ export class PlacementJournal {
       error,
       at,
     };
-    this.logger[placement.status === 'ERROR' ? 'error' : 'info'](
+    this.logger[placement.status === 'ERROR' ? 'error' : crash ? 'warn' : 'info'](
       {
-        event: 'placement',
-        model_name: transition.modelName,
-        model_type: transition.backend,
-        gpu_id: transition.gpuId,
+        ...factsOf(deployment, placement),
         from,
         to: transition.to,
         reason,
+        ...(request !== undefined && { request }),
         ...(error && { error }),
+        ...(crash && { log: crash.log }),
       },
       `${transition.modelName} on GPU ${transition.gpuId}: ${from} → ${transition.to}`,
     );
@@ -64,4 +96,11 @@ export class PlacementJournal {
   touched(): void {
     this.touches.next();
   }
+}
+
+function factsOf(
+  { modelName, backend }: DeploymentState,
+  { gpuId }: Placement,
+): { event: 'placement'; model_name: string; model_type: string; gpu_id: number } {
+  return { event: 'placement', model_name: modelName, model_type: backend, gpu_id: gpuId };
 }

@@ -1,5 +1,6 @@
 import { DomainError, messageOf } from '../../common/errors.js';
 import type { PlacementError } from '../../state/desired-state.js';
+import { PlacementHistory } from './placement-history.js';
 import { nextStatus, type PlacementEvent, type PlacementStatus } from './placement-state.js';
 
 /** A change of a placement: the one stream that logs, status, GPU occupants and metrics read from. */
@@ -83,6 +84,7 @@ export class Placement {
   private words: string | undefined;
   private lastPid: number | null = null;
   private memory: ReleasedMemory | null = null;
+  readonly history: PlacementHistory;
   updatedAt: Date;
 
   /**
@@ -95,6 +97,7 @@ export class Placement {
     readonly createdAt: Date,
   ) {
     this.updatedAt = createdAt;
+    this.history = new PlacementHistory(createdAt);
   }
 
   get state(): PlacementState {
@@ -251,8 +254,9 @@ export class Placement {
   apply(event: PlacementEvent, at: Date, error?: PlacementError): PlacementStatus {
     const from = this.status;
     const to = nextStatus(from, event);
-    this.current = this.next(to, error);
+    this.current = this.next(to, error && { ...error, at: error.at ?? at.toISOString() });
     this.updatedAt = at;
+    this.history.applied(event, from, to, at);
     if (to !== 'STARTING') this.words = undefined;
     if (to === 'ERROR' || to === 'STOPPED') this.forgetServer();
     return from;

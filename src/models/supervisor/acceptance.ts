@@ -16,6 +16,8 @@ export interface StopRequested {
   readonly drainSeconds?: number | undefined;
   /** The server is ended by force, at once; other models it serves are lost with it, and brought back. */
   readonly force?: boolean | undefined;
+  /** Id of the request, for the log. */
+  readonly request?: string | undefined;
 }
 
 /** Slack, ms, over the runner's own deadline before a waiting stop is answered. */
@@ -27,6 +29,8 @@ export interface StartPermitted {
   /** All that the placement is to hold. */
   readonly gpuIds: readonly number[];
   readonly options: DeploymentOptions;
+  /** Id of the request, for the log. */
+  readonly request?: string | undefined;
 }
 
 /**
@@ -42,7 +46,10 @@ export class Acceptance {
   ) {}
 
   /** @throws StateWriteError; nothing has changed then */
-  async start(workers: DeploymentWorkers, { gpuId, gpuIds, options }: StartPermitted): Promise<Placement> {
+  async start(
+    workers: DeploymentWorkers,
+    { gpuId, gpuIds, options, request }: StartPermitted,
+  ): Promise<Placement> {
     const { state } = workers;
     const now = this.clock.now();
     const failed = [...state.serving.values()].filter((placement) => placement.holdsAnyOf(gpuIds));
@@ -65,10 +72,14 @@ export class Acceptance {
     });
     if (state.isEmpty) state.createdAt = now;
     state.options = options;
-    for (const placement of superseded) this.supersede(state, placement, toFollow.includes(placement));
+    for (const placement of superseded) {
+      placement.history.cause = request;
+      this.supersede(state, placement, toFollow.includes(placement));
+    }
     const placement = again ?? new Placement(gpuId, gpuIds, now);
     const port = state.runner.expectedPort(state.modelName);
     placement.servedBy({ pid: null, port, serverName: null });
+    placement.history.cause = request;
     const worker = workers.on(gpuId);
     worker.unit.serving.set(gpuId, placement);
     this.journal.record(state, placement, 'start', 'a start was accepted');
@@ -94,6 +105,7 @@ export class Acceptance {
     const worker = workers.on(id);
     const { serving, releasing } = worker.unit;
     const isFirst = !releasing.has(id);
+    if (wanted || asked.force === true) placement.history.cause = asked.request;
     if (wanted) {
       await this.store.put(state.modelName, toRelease(state, wanted, this.clock.now()));
       serving.delete(id);

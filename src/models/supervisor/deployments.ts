@@ -75,7 +75,7 @@ export class Deployments {
       { desired },
       `${modelName} is wanted by the state, and in the configuration it is ${where}: what serves goes on until it is stopped, and is not brought back if it dies`,
     );
-    this.create(runner, DeploymentState.restore(desired, options, runner, false));
+    this.create(runner, DeploymentState.restore(desired, options, runner, this.clock.now(), false));
   }
 
   private restoreIn(runner: Runner, desired: DesiredDeployment): void {
@@ -87,7 +87,10 @@ export class Deployments {
         'The state holds options that the backend no longer takes: the defaults are used',
       );
     }
-    this.create(runner, DeploymentState.restore(desired, options.success ? options.data : defaults, runner));
+    // Nobody waits for it: the status tells the UUIDs once the GPUs have been read.
+    void this.services.gpus.inventory().catch(() => undefined);
+    const known = options.success ? options.data : defaults;
+    this.create(runner, DeploymentState.restore(desired, known, runner, this.clock.now()));
   }
 
   /**

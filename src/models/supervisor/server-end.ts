@@ -44,12 +44,13 @@ export class ServerEnd {
    * Ends the server by force. All its placements go to ERROR at once, on disk too, before anything is done to it, so that
    * nothing brings them back; what is being stopped there becomes STOPPED. Resolves when its processes are gone.
    * @param by who asked for it, for the error of the placements
+   * @param request id of the request, for the log
    * @returns the placements that went to ERROR
    * @throws StateWriteError before anything was done, to any of them; StopTimeoutError and the runner's errors when it was
    * accepted and is not done: it goes on in the background
    */
-  async run(serverName: string, by: string): Promise<PlacementName[]> {
-    const { hits, ends } = await this.locked(() => this.accept(serverName, by));
+  async run(serverName: string, by: string, request?: string): Promise<PlacementName[]> {
+    const { hits, ends } = await this.locked(() => this.accept(serverName, by, request));
     const failure = (await Promise.allSettled(ends)).find((end) => end.status === 'rejected');
     if (failure) throw failure.reason;
     return hits.flatMap(({ workers, failed }) => namesOf(workers, failed));
@@ -70,12 +71,12 @@ export class ServerEnd {
   private async accept(
     serverName: string,
     by: string,
+    request: string | undefined,
   ): Promise<{ hits: readonly Hit[]; ends: readonly Promise<Placement>[] }> {
     const hits = this.hitsOf(serverName);
-    const error = toPlacementError(
-      new EndedOverApiError(`ended over the API by ${by}. It is not restarted: start it again, or stop it.`),
-    );
     const now = this.clock.now().toISOString();
+    const words = `ended over the API by ${by}. It is not restarted: start it again, or stop it.`;
+    const error = { ...toPlacementError(new EndedOverApiError(words)), at: now };
     const changes = hits
       .filter(({ failed }) => failed.length > 0)
       .map((hit) => [hit.workers.state.modelName, withFailed(hit, error, now)] as const);
@@ -84,6 +85,7 @@ export class ServerEnd {
       for (const gpuId of failed) {
         const placement = workers.state.serving.get(gpuId);
         if (!placement) continue;
+        placement.history.cause = request;
         this.journal.record(workers.state, placement, 'failed', error.message, error);
         placement.cleanUp(true);
       }

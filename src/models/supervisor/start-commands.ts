@@ -18,6 +18,13 @@ export interface StartAnswer {
   readonly placement: Placement;
 }
 
+/** How a start came in. */
+interface StartOrder {
+  readonly assertOpen: () => void;
+  /** Id of the request. */
+  readonly request: string | undefined;
+}
+
 /** A start whose checks found nothing in the way; its room is held until `release`. */
 interface Permit {
   readonly options: DeploymentOptions;
@@ -43,7 +50,7 @@ export class StartCommands {
    * Accepts a start: from here on it comes true, or is an ERROR that says why. The checks that ask somebody are made before
    * the lock of the deployment is taken, so that an Engine that hangs holds up this start alone; what this service itself
    * may have changed meanwhile is checked again under the lock.
-   * @param assertOpen throws when no command is taken any more
+   * @param order how it came in; `assertOpen` throws when no command is taken any more
    * @throws what `assertOpen` throws, UnknownModelError, InvalidOptionsError, GpuNotFoundError, OptionsConflictError, PlacementOverlapError,
    * GpuMemoryShortError, GpuExclusiveError, BackendChangedError, StateWriteError, and what the runner's preflight finds; nothing has changed
    * then
@@ -52,21 +59,21 @@ export class StartCommands {
     modelName: string,
     gpuId: number,
     config: Record<string, unknown>,
-    assertOpen: () => void,
+    order: StartOrder,
   ): Promise<StartAnswer> {
     const wish = this.checks.read(modelName, gpuId, config);
     const { runner, options } = wish;
     return this.arrivals.during({ modelName, gpuIds: runner.gpusOf(gpuId, options) }, async () => {
       const asked = await this.checks.onGpus(wish);
       if (!this.deployments.find(modelName)) await this.adoption.settled(runner.backend);
-      return this.acceptStart(asked, this.deployments.of(runner, modelName), assertOpen);
+      return this.acceptStart(asked, this.deployments.of(runner, modelName), order);
     });
   }
 
   private async acceptStart(
     asked: StartAsked,
     workers: DeploymentWorkers,
-    assertOpen: () => void,
+    order: StartOrder,
   ): Promise<StartAnswer> {
     const { gpuId } = asked;
     for (;;) {
@@ -77,7 +84,7 @@ export class StartCommands {
       const permit = await this.permitUnlessAccepted(asked, state, options);
       if (!permit) continue;
       try {
-        const placement = await this.accept(asked, workers, permit, assertOpen);
+        const placement = await this.accept(asked, workers, permit, order);
         if (placement) return { state, placement };
       } finally {
         permit.release();
@@ -124,7 +131,7 @@ export class StartCommands {
     asked: StartAsked,
     workers: DeploymentWorkers,
     permit: Permit,
-    assertOpen: () => void,
+    { assertOpen, request }: StartOrder,
   ): Promise<Placement | undefined> {
     const { state, records } = workers;
     const { gpuId } = asked;
@@ -135,7 +142,7 @@ export class StartCommands {
       if (existing?.isActive) return existing;
       if (!sameOptions(options, permit.options)) return undefined;
       const gpuIds = this.checks.gpusFor(asked, state, options);
-      return this.acceptance.start(workers, { gpuId, gpuIds, options });
+      return this.acceptance.start(workers, { gpuId, gpuIds, options, request });
     });
   }
 

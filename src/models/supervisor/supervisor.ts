@@ -90,12 +90,21 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     });
   }
 
-  /** @throws ShuttingDownError and what `StartCommands.start` throws */
-  async start(modelName: string, gpuId: number, config: Record<string, unknown>): Promise<DeploymentView> {
+  /**
+   * @param request id of the request, for the log
+   * @throws ShuttingDownError and what `StartCommands.start` throws
+   */
+  async start(
+    modelName: string,
+    gpuId: number,
+    config: Record<string, unknown>,
+    request?: string,
+  ): Promise<DeploymentView> {
     this.assertOpen();
-    const { state, placement } = await this.starts.start(modelName, gpuId, config, () => {
+    const assertOpen = (): void => {
       this.assertOpen();
-    });
+    };
+    const { state, placement } = await this.starts.start(modelName, gpuId, config, { assertOpen, request });
     return this.view(state, placement);
   }
 
@@ -125,7 +134,12 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    * Has a placement sleep or wake, and waits until the backend has done it.
    * @throws UnknownModelError, NotPlacedError, and what `Sleeps.ask` throws
    */
-  async sleepOrWake(modelName: string, gpuId: number, wish: SleepWish): Promise<DeploymentView> {
+  async sleepOrWake(
+    modelName: string,
+    gpuId: number,
+    wish: SleepWish,
+    request?: string,
+  ): Promise<DeploymentView> {
     this.assertOpen();
     const workers = await this.placed(modelName, gpuId);
     const { state } = workers;
@@ -133,7 +147,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       this.assertOpen();
       const placement = state.servingOn(gpuId) ?? state.releasingOn(gpuId);
       if (!placement) throw notPlaced(modelName, gpuId);
-      return { placement, done: workers.on(placement.gpuId).sleeps.ask(placement, wish) };
+      return { placement, done: workers.on(placement.gpuId).sleeps.ask(placement, wish, request) };
     });
     await asked.done;
     return this.view(state, asked.placement);
@@ -149,9 +163,9 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
    * @returns `MAM@0` for each of these
    * @throws ShuttingDownError and what `ServerEnd.run` throws
    */
-  async endServer(serverName: string, by: string): Promise<string[]> {
+  async endServer(serverName: string, by: string, request?: string): Promise<string[]> {
     this.assertOpen();
-    return this.serverEnd.run(serverName, by);
+    return this.serverEnd.run(serverName, by, request);
   }
 
   /** Every deployment that has a placement. Never waits. */

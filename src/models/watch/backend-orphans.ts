@@ -143,7 +143,7 @@ export class BackendOrphans {
       if (isRemoved) this.context.logger.warn({ orphan: what }, 'An orphan was removed');
     } catch (error) {
       if (signal.aborted) return;
-      sighting.error = toPlacementError(error);
+      sighting.error = { ...toPlacementError(error), at: this.context.clock.now().toISOString() };
       this.context.logger.error({ err: error, orphan: what }, 'An orphan could not be removed; tried again');
     }
   }

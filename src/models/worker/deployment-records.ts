@@ -9,6 +9,7 @@ export class DeploymentRecords {
   /** Guards what is wanted, in memory and on disk: a command or the end of a step, one after another. */
   readonly lock = new Mutex();
   readonly waiters = new ReleaseWaiters();
+  private isNoteDue = false;
 
   constructor(
     private readonly state: DeploymentState,
@@ -67,6 +68,16 @@ export class DeploymentRecords {
         this.services.journal.record(this.state, placement, 'failed', failure.message, failure);
       }
       for (const gpuId of gpuIds) this.waiters.reject(gpuId, error);
+      await this.persist();
+    });
+  }
+
+  /** A status has changed by itself: the next run of the service is to know since when. Never waits. */
+  note(): void {
+    if (this.isNoteDue) return;
+    this.isNoteDue = true;
+    void this.lock.runExclusive(async () => {
+      this.isNoteDue = false;
       await this.persist();
     });
   }

@@ -2,6 +2,7 @@ import type { PlacementObservation } from '../../runners/runner.js';
 import type { Placement } from '../deployment/placement.js';
 import type { PlacementJournal } from '../deployment/placement-journal.js';
 import type { UnitState } from '../deployment/deployment-state.js';
+import type { DeploymentRecords } from './deployment-records.js';
 import type { Restarts } from './restarts.js';
 import type { Steps } from './steps.js';
 
@@ -12,6 +13,7 @@ export class Sightings {
     private readonly journal: PlacementJournal,
     private readonly restarts: Restarts,
     private readonly steps: Steps,
+    private readonly records: Pick<DeploymentRecords, 'note'>,
   ) {}
 
   /** @param sinceMs when the look began, monotonic */
@@ -29,6 +31,7 @@ export class Sightings {
       placement.servedBy(observation);
       if (observation.phase === 'ready') this.applyReady(placement, observation, sinceMs);
       else if (placement.status === 'RUNNING' && !this.steps.isActing) lost.push([placement, observation]);
+      else if (placement.history.hasServedBefore) this.applyLostBefore(placement, observation);
     }
     if (lost.length > 0) this.bringBack(lost);
   }
@@ -43,6 +46,7 @@ export class Sightings {
         'ready',
         'the backend says that the model is ready',
       );
+      this.records.note();
     }
     if (sleeping !== undefined) placement.sleeps(sleeping);
   }
@@ -53,11 +57,20 @@ export class Sightings {
     if (placement.status === 'RUNNING' && phase === 'unknown') {
       const words = `nobody can tell whether the model serves: ${reason ?? 'no answer'}`;
       this.journal.record(this.unit.deployment, placement, 'lost', words);
+      this.records.note();
     }
     // Whoever waits for a turn says for which.
     if (placement.status === 'STARTING' && this.steps.current === undefined) {
       placement.tell(`waiting for an answer: ${reason ?? 'none so far'}`);
     }
+  }
+
+  /** It served when the last run of this service ended, and its server has ended since. */
+  private applyLostBefore(placement: Placement, { phase, reason, lastLines }: PlacementObservation): void {
+    if (phase !== 'absent' || lastLines === undefined || this.steps.isActing) return;
+    const words = reason ?? 'its server has ended';
+    this.journal.crashed(this.unit.deployment, placement, words, lastLines);
+    this.records.note();
   }
 
   private bringBack(lost: readonly (readonly [Placement, PlacementObservation])[]): void {
@@ -67,11 +80,13 @@ export class Sightings {
       const gpuIds = lost.map(([{ gpuId }]) => gpuId);
       this.restarts.lost(absent[1].reason ?? 'the model is not there any more', gpuIds);
     }
-    for (const [placement, { phase, reason }] of lost) {
-      const words =
-        phase === 'absent' ? 'the model is not there any more' : 'the backend starts the model anew';
-      this.journal.record(this.unit.deployment, placement, 'lost', reason ?? words);
+    const { deployment } = this.unit;
+    for (const [placement, { phase, reason, lastLines = [] }] of lost) {
+      if (phase === 'absent')
+        this.journal.crashed(deployment, placement, reason ?? 'the model is not there any more', lastLines);
+      else this.journal.record(deployment, placement, 'lost', reason ?? 'the backend starts the model anew');
     }
+    this.records.note();
     // The turn that is waited for is for what was missing when the wait began.
     if (this.steps.current === 'wait') this.steps.interrupt();
   }

@@ -45,13 +45,14 @@ export class Sleeps {
 
   /**
    * Resolves when the backend has done it.
+   * @param request id of the request, for the log
    * @throws SleepNotSupportedError, PlacementNotRunningError, SleepTimeoutError and what the runner throws
    */
-  async ask(placement: Placement, wish: SleepWish): Promise<void> {
+  async ask(placement: Placement, wish: SleepWish, request?: string): Promise<void> {
     const limitMs = this.runner.sleepTimeoutMs;
     if (limitMs === null) throw new SleepNotSupportedError(this.runner.backend);
     if (!this.isServing(placement)) throw this.notRunning(placement);
-    const command = this.commandFor(placement, wish);
+    const command = this.commandFor(placement, wish, request);
     this.onAsked();
     command.callers += 1;
     try {
@@ -100,10 +101,10 @@ export class Sleeps {
   }
 
   /** Who asks for the same as the last before them shares it. */
-  private commandFor(placement: Placement, wish: SleepWish): Command {
+  private commandFor(placement: Placement, wish: SleepWish, request: string | undefined): Command {
     const last = this.queue.findLast((each) => each.placement === placement);
     if (last && sameWish(last.wish, wish)) return last;
-    const command = new Command(placement, wish);
+    const command = new Command(placement, wish, request);
     this.queue.push(command);
     return command;
   }
@@ -138,13 +139,13 @@ export class Sleeps {
   }
 
   private succeeded(command: Command): void {
-    const { placement, wish } = command;
+    const { placement, wish, request } = command;
     if (this.isServing(placement)) {
       placement.sleeps(wish.kind === 'sleep');
       placement.updatedAt = this.services.clock.now();
       this.unit.deployment.updatedAt = placement.updatedAt;
       this.services.logger.info(
-        { event: wish.kind, model_name: this.unit.modelName, gpu_id: placement.gpuId },
+        { event: wish.kind, model_name: this.unit.modelName, gpu_id: placement.gpuId, request },
         `${this.nameOf(placement)} ${wish.kind === 'sleep' ? 'sleeps' : 'is awake'}`,
       );
     }
@@ -200,6 +201,7 @@ class Command {
   constructor(
     readonly placement: Placement,
     readonly wish: SleepWish,
+    readonly request: string | undefined,
   ) {
     this.done = new Promise((resolve, reject) => {
       this.settle = { resolve, reject };

@@ -156,6 +156,7 @@ export class Starts {
   private async perform(placements: readonly Placement[], load: Load): Promise<void> {
     const wanted = this.unit.wanted();
     this.restarts.waitAnew();
+    for (const placement of placements) placement.history.started();
     let outcome: LoadOutcome = 'left';
     try {
       await this.steps.run('start', {
@@ -181,20 +182,27 @@ export class Starts {
   }
 
   private recycled(fault: string): void {
-    for (const placement of this.unit.active()) placement.wasStarted(false);
+    for (const placement of this.unit.active()) {
+      placement.wasStarted(false);
+      placement.history.mustComeBack();
+    }
     const running = this.unit.active().filter(({ status }) => status === 'RUNNING');
     this.restarts.lost(
       fault,
       running.map(({ gpuId }) => gpuId),
     );
     for (const placement of running) {
-      this.services.journal.record(this.unit.deployment, placement, 'lost', `${fault}: it is started anew`);
+      this.services.journal.crashed(this.unit.deployment, placement, `${fault}: it is started anew`, []);
     }
+    this.records.note();
   }
 
   /** The runner has said that it is done, and nobody has seen the model ready since: its server has died at once. */
   private async brokeItsWord(placements: readonly Placement[]): Promise<void> {
-    for (const placement of placements) placement.wasStarted(false);
+    for (const placement of placements) {
+      placement.wasStarted(false);
+      placement.history.mustComeBack();
+    }
     if (this.restarts.isInnocent()) return;
     await this.failed(
       placements,
@@ -208,6 +216,7 @@ export class Starts {
       return;
     }
     for (const placement of placements) {
+      if (retryPolicyOf(error) === 'bounded') placement.history.mustComeBack();
       if (placement.status === 'STARTING') placement.tell(`trying again after: ${messageOf(error)}`);
     }
     this.services.logger.warn(

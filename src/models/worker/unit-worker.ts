@@ -46,7 +46,7 @@ export class UnitWorker {
     this.prober = new Prober(runner, services);
     this.restarts = new Restarts(unit, runner, services);
     this.starts = new Starts(unit, runner, records, this.restarts, this.steps, services);
-    this.sightings = new Sightings(unit, services.journal, this.restarts, this.steps);
+    this.sightings = new Sightings(unit, services.journal, this.restarts, this.steps, records);
     this.releases = new Releases(unit, runner, records, this.steps, services, () => {
       this.drainEnded();
     });

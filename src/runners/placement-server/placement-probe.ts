@@ -10,7 +10,7 @@ import { StartupWindow } from './startup-window.js';
 const PROBE_TIMEOUT_MS = 5000;
 
 /** What an answer, or its want, says of the placement. */
-export type Seen = Pick<PlacementObservation, 'phase' | 'reason' | 'sleeping'>;
+export type Seen = Pick<PlacementObservation, 'phase' | 'reason' | 'sleeping' | 'lastLines'>;
 
 /** Asks the server of one placement how it is, and makes a phase of the answer, or of its want. */
 export class PlacementProbe {

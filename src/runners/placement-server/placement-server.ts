@@ -1,6 +1,6 @@
 import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
-import { LaunchedServer } from '../launched-server.js';
+import { absentAfter, LaunchedServer } from '../launched-server.js';
 import type { PortLease } from '../port-range.js';
 import type { DeploymentOptions, PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';
@@ -144,7 +144,7 @@ export class PlacementServer extends LaunchedServer {
       return this.observeBehindLauncher(messageOf(error), signal);
     }
     if (!running) {
-      return this.observation(undefined, { phase: 'absent', reason: (await this.ending()).sentence });
+      return this.observation(undefined, absentAfter(await this.ending()));
     }
     if (!this.identity.fits(running, options)) {
       return this.observation(running, { phase: 'absent', reason: `${this.name} runs with other options` });

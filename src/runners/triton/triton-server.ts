@@ -54,7 +54,8 @@ export class TritonServer extends LaunchedServer {
     const info = await this.inspect(signal);
     const ports = info && this.whereabouts.isIt(info.labels) ? portsOf(info.labels) : undefined;
     // One that is still there keeps what is shared of it.
-    if (this.seen && this.seen.info.id === info?.id && info.running && ports) this.seen = { ...this.seen, info };
+    if (this.seen && this.seen.info.id === info?.id && info.running && ports)
+      this.seen = { ...this.seen, info };
     else this.seen = info?.running && ports ? this.running(info, ports) : undefined;
     return this.seen;
   }
@@ -99,7 +100,11 @@ export class TritonServer extends LaunchedServer {
    */
   async ensureLive(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
     return this.exclusively(context.signal, async () => {
-      const running = (await this.find(context.signal)) ?? (await this.launch(gpus, context));
+      const lastSeen = this.seen;
+      const found = await this.find(context.signal);
+      // Other models ask later how the server ended that they were on: its last lines go with the launch.
+      if (!found && lastSeen && !this.endingOf(lastSeen.info.id)) await this.ending();
+      const running = found ?? (await this.launch(gpus, context));
       await this.untilLive(running, context);
       return running;
     });

@@ -123,7 +123,8 @@ describe('a placement shows', () => {
       ['stopped', 'STOPPED', false, undefined, null, undefined],
     ],
   ])('%s', (_name, changes, expected) => {
-    expect(seen(after(...changes))).toEqual(expected);
+    const withTime = expected.map((each) => (each === ERROR ? { ...ERROR, at: AT.toISOString() } : each));
+    expect(seen(after(...changes))).toEqual(withTime);
   });
 
   it('its port with its pid, and neither once the backend has let go', () => {
