@@ -18,6 +18,9 @@ export interface ProgressReading {
 /** `failing`: requests fail and none succeeds. `stalled`: requests are open, and nothing gets done. */
 export type TroubleKind = 'failing' | 'stalled';
 
+/** What was ended of that which does not get on. */
+export type EndedPart = 'model' | 'server';
+
 /** What the configuration says of one model's requests; what is left out is as `liveness` has it. */
 export interface ModelLiveness {
   /** Time, seconds, within which a model that is asked gets something done; 0: nobody looks. */

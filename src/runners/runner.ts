@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Canary, ModelLiveness, ProgressReading, TroubleKind } from './progress.js';
+import type { Canary, EndedPart, ModelLiveness, ProgressReading, TroubleKind } from './progress.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from './sleep.js';
 import type { Needed, RemovalManner, Unneeded } from './unneeded.js';
 
@@ -234,15 +234,10 @@ export abstract class Runner {
   }
 
   /**
-   * Ends what does not get on, by the smallest means: the model, where its server can go on without it, or the server, by
-   * force. What served there is brought back like anything lost. Says which of them it was.
-   * @throws StopFailedError
+   * Ends what does not get on: the model, where its server can go on, else the server, by force. What served there is brought
+   * back like anything lost. @throws StopFailedError
    */
-  async endStuck(
-    deployment: Deployment,
-    _kind: TroubleKind,
-    context: RunnerContext,
-  ): Promise<'model' | 'server'> {
+  async endStuck(deployment: Deployment, _kind: TroubleKind, context: RunnerContext): Promise<EndedPart> {
     await this.stopByForce({ ...deployment, gpuIds: [] }, deployment.gpuIds, context);
     return 'server';
   }

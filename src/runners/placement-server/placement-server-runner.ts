@@ -238,9 +238,9 @@ export abstract class PlacementServerRunner<
   }
 
   override async progress(deployment: Deployment, signal: AbortSignal): Promise<ProgressReading | null> {
-    const placement = this.lastSeen(deployment);
-    const counted = placement && (await this.serverProgress?.(placement, signal));
-    return counted ? { ...counted, note: this.server(deployment, placement.gpuId).note } : null;
+    const server = this.lastSeen(deployment);
+    const counted = server && (await this.serverProgress?.(server, signal));
+    return counted ? { ...counted, note: this.server(deployment, server.gpuId).note } : null;
   }
 
   override serverNameOf(modelName: string, gpuId: number): string {
@@ -274,10 +274,9 @@ export abstract class PlacementServerRunner<
     return this.madeServers;
   }
 
-  /** The server of a unit, as it ran when it was last found. */
   protected lastSeen(deployment: Deployment): ServedPlacement<Options> | undefined {
-    const [gpuId = 0] = deployment.gpuIds;
-    return this.server(deployment, gpuId).lastSeen as ServedPlacement<Options> | undefined;
+    const server = this.server(deployment, deployment.gpuIds[0] ?? 0);
+    return server.lastSeen as ServedPlacement<Options> | undefined;
   }
 
   private server({ modelName }: Deployment, gpuId: number): PlacementServer {

@@ -12,7 +12,7 @@ import {
   type StopContext,
   type Workload,
 } from '../runner.js';
-import type { ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
+import type { EndedPart, ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
@@ -116,7 +116,7 @@ export class TritonRunner extends Runner {
     deployment: Deployment,
     kind: TroubleKind,
     context: RunnerContext,
-  ): Promise<'model' | 'server'> {
+  ): Promise<EndedPart> {
     const { modelName } = deployment;
     const server = this.servers.of(modelName);
     const running = await server.find(context.signal);
