@@ -15,6 +15,8 @@ export interface FormerServer extends Place {
 
 /** Time, ms, of a launcher to say which servers there are. */
 const LOOK_TIMEOUT_MS = 3000;
+/** Time, ms, that a command waits for the launcher that the configuration does not use. */
+const ELSEWHERE_TIMEOUT_MS = 1500;
 const LAUNCHERS: readonly Launcher['kind'][] = ['process', 'docker'];
 
 /**
@@ -23,8 +25,8 @@ const LAUNCHERS: readonly Launcher['kind'][] = ['process', 'docker'];
  */
 export class FormerServers {
   private readonly looks = new Map<Launcher['kind'], Promise<readonly FormerServer[]>>();
-  /** Launchers that the configuration does not use, and that did not answer: they have nothing for this run. */
-  private readonly without = new Set<Launcher['kind']>();
+  /** Launchers that did not answer: where the configuration does not use them, they have nothing for this run. */
+  private readonly failed = new Set<Launcher['kind']>();
   private readonly takenFrom = new Set<Launcher>();
   private readonly listeners = new Set<(launcher: Launcher) => void>();
 
@@ -36,6 +38,12 @@ export class FormerServers {
   /** Launchers of servers that were taken over. */
   get launchersInUse(): readonly Launcher[] {
     return [...this.takenFrom];
+  }
+
+  /** Looks at all launchers, so that who asks later need not wait. */
+  begin(): void {
+    const { signal } = new AbortController();
+    for (const kind of LAUNCHERS) this.look(kind, signal).catch(() => undefined);
   }
 
   /** Calls `listener` at every exit that these launchers see, or one that a server is taken over from, now or later. */
@@ -93,12 +101,11 @@ export class FormerServers {
   }
 
   private async lookElsewhere(kind: Launcher['kind'], signal: AbortSignal): Promise<readonly FormerServer[]> {
-    if (this.without.has(kind)) return [];
+    if (this.failed.has(kind)) return [];
     try {
-      return await this.look(kind, signal);
+      return await within({ ms: ELSEWHERE_TIMEOUT_MS, signal }, (limit) => this.look(kind, limit));
     } catch {
       signal.throwIfAborted();
-      this.without.add(kind);
       return [];
     }
   }
@@ -109,7 +116,10 @@ export class FormerServers {
     if (!look) {
       look = within({ ms: LOOK_TIMEOUT_MS }, (limit) => this.list(kind, limit));
       this.looks.set(kind, look);
-      look.catch(() => this.looks.delete(kind));
+      look.catch(() => {
+        this.looks.delete(kind);
+        this.failed.add(kind);
+      });
     }
     return orAborted(look, signal);
   }

@@ -77,6 +77,7 @@ export class PlacementServers {
 
   /** Calls `listener` at the end of a server. */
   onExit(listener: () => void): () => void {
+    if (this.backend.models.length > 0) this.formers.begin();
     return this.formers.onExit(this.launchers(), (name, kind) => {
       if ([...this.servers.values()].some((server) => server.isAt(name, kind))) listener();
     });

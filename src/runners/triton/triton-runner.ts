@@ -219,6 +219,7 @@ export class TritonRunner extends Runner {
   }
 
   onChange(listener: () => void): () => void {
+    if (this.models.length > 0) this.servers.formers.begin();
     return this.servers.formers.onExit(this.servers.launchers(), listener);
   }
 
