@@ -64,7 +64,7 @@ describe('a status item', () => {
     const [item] = items();
     const { placements } = toInstanceInfo(view, [{ ...GPU, id: 0, uuid: 'GPU-0' }]);
     expect(placements).toHaveLength(1);
-    expect(item).toEqual({ model_name: 'A', model_type: 'fake', ...Object.assign({}, placements[0]) });
+    expect(Object.assign({ model_name: 'A', model_type: 'fake' }, placements[0])).toEqual(item);
   });
 
   it('tells since when its status is, which a sleep does not change', async () => {
