@@ -16,10 +16,12 @@ export let service: TestService;
 export async function boot(
   models: Record<string, Record<string, unknown>>,
   config: ServiceSettings['config'] = {},
+  section: Record<string, unknown> = {},
 ): Promise<void> {
   service = await TestService.create({
     vllm: (ports, directory) => ({
       ...standinVllm(ports, models),
+      ...section,
       env: { STANDIN_JOURNAL: join(directory, 'journal') },
     }),
     config: {
