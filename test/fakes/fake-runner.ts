@@ -55,6 +55,9 @@ export class FakeRunner extends RunnerScript {
     }
   }
 
+  /** Of the last stop. */
+  lastStop: StopContext | undefined;
+
   override serverNameOf(modelName: string, gpuId: number): string {
     if (this.isShared) return 'server';
     return this.measures ? `server-${modelName}-${gpuId}` : `server-${modelName}`;
@@ -72,6 +75,10 @@ export class FakeRunner extends RunnerScript {
     return this.drain;
   }
 
+  override cannotDrain(): string | undefined {
+    return this.vain;
+  }
+
   override async workload(): Promise<Workload | null> {
     this.workloadCalls += 1;
     if (this.work === 'hangs') return new Promise(() => undefined);
@@ -81,6 +88,7 @@ export class FakeRunner extends RunnerScript {
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
     this.patience.push(context.patienceMs);
+    this.lastStop = context;
     await this.takeAway('stop', deployment, gpuIds, context);
   }
 

@@ -79,6 +79,11 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     return difference === undefined ? { state: 'ready' } : { state: 'starting', reason: difference };
   }
 
+  override cannotDrain(modelName: string): string | undefined {
+    if (this.find(modelName)?.drain) return undefined;
+    return `Nothing says how many requests are open: give runners.http.models.${modelName} a drain (path, metrics).`;
+  }
+
   override async serverWorkload(
     { modelName, baseUrl }: ServedPlacement,
     signal: AbortSignal,
@@ -88,7 +93,8 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}${drain.path}`, signal });
     if (status !== 200) throw new UnusableAnswerError(`GET ${drain.path} answered ${status}`);
     const open = metricSum(body, drain.metrics);
-    if (open === undefined) return null;
+    if (open === undefined)
+      throw new UnusableAnswerError(`GET ${drain.path} has none of ${drain.metrics.join(', ')}`);
     return { open, finished: metricSum(body, drain.finished_metrics ?? []) ?? 0 };
   }
 

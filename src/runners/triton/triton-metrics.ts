@@ -33,3 +33,9 @@ export function workloadIn(text: string, model: string): Workload | null {
   const isCounted = samples.some(({ name }) => name === PENDING);
   return isCounted ? { open: sumOf([PENDING]), finished: sumOf(DONE) } : null;
 }
+
+/** Whether flags of `tritonserver` turn its metrics off: the last word counts. */
+export function turnsMetricsOff(args: readonly string[]): boolean {
+  const words = args.join(' ').matchAll(/(?:^| )--allow-metrics(?:[= ](\S+))?/g);
+  return /^(false|off|0)$/i.test([...words].at(-1)?.[1] ?? '');
+}
