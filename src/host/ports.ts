@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { Mutex } from 'async-mutex';
 import { systemCodeOf } from '../common/errors.js';
 import { holdsSocket } from './process-descriptors.js';
 import { knownName } from './process-name.js';
 import { listPids } from './process-table.js';
+import { tcpSockets } from './tcp-table.js';
 
 // Two probes of one port at once would each find it taken, by the other.
 const probes = new Mutex();
@@ -34,25 +34,11 @@ export interface PortHolder {
   readonly command: string | undefined;
 }
 
-const LISTENING = '0A';
-
 async function listeningInodes(port: number): Promise<ReadonlySet<string>> {
-  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const inodes = new Set<string>();
-  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
-    let content: string;
-    try {
-      content = await readFile(table, 'utf8');
-    } catch {
-      // No IPv6, or no /proc: nothing to learn here.
-      continue;
-    }
-    for (const line of content.split('\n').slice(1)) {
-      const fields = line.trim().split(/\s+/);
-      if (fields[1]?.endsWith(suffix) && fields[3] === LISTENING && fields[9]) inodes.add(fields[9]);
-    }
-  }
-  return inodes;
+  const listening = (await tcpSockets()).filter(
+    ({ localPort, state }) => localPort === port && state === 'listening',
+  );
+  return new Set(listening.map(({ inode }) => inode));
 }
 
 /** Every process that listens on `port`, as far as `/proc` tells; a socket can be shared by several. */

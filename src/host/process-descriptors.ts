@@ -20,11 +20,16 @@ export async function writesTo(pid: number, path: string): Promise<boolean> {
   return false;
 }
 
-/** Whether `pid` has one of the sockets with these inodes. */
-export async function holdsSocket(pid: number, inodes: ReadonlySet<string>): Promise<boolean> {
+/** The inodes of the sockets that `pid` has open. */
+export async function* socketsOf(pid: number): AsyncGenerator<string> {
   for await (const target of openBy(pid)) {
     const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
-    if (inode !== undefined && inodes.has(inode)) return true;
+    if (inode !== undefined) yield inode;
   }
+}
+
+/** Whether `pid` has one of the sockets with these inodes. */
+export async function holdsSocket(pid: number, inodes: ReadonlySet<string>): Promise<boolean> {
+  for await (const inode of socketsOf(pid)) if (inodes.has(inode)) return true;
   return false;
 }

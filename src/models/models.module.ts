@@ -13,6 +13,7 @@ import { GpuRoom } from './room/gpu-room.js';
 import { MemoryLearner } from './watch/memory-learner.js';
 import { Acceptance } from './supervisor/acceptance.js';
 import { Adoption } from './supervisor/adoption.js';
+import { DrainCheck } from './supervisor/drain-check.js';
 import { Deployments } from './supervisor/deployments.js';
 import { ServerEnd } from './supervisor/server-end.js';
 import { ServerShutdown } from './supervisor/shutdown.js';
@@ -35,6 +36,7 @@ import { WorkerServices } from './worker/worker-services.js';
     Deployments,
     StartChecks,
     Acceptance,
+    DrainCheck,
     ServerEnd,
     Adoption,
     OnGpus,

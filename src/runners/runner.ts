@@ -87,6 +87,8 @@ export interface RunnerContext {
 export interface StopContext extends RunnerContext {
   /** What is left of the drain, ms: for so long, requests under way may hold up the end of a server. */
   readonly patienceMs: number;
+  /** Tells that `patienceMs` were over before the requests were. */
+  readonly onCutShort?: () => void;
 }
 
 /** What a backend says of its work on a model's requests. */
@@ -164,6 +166,14 @@ export abstract class Runner {
   /** Time, seconds, that requests get before a stop that does not say itself; by the configuration. */
   drainSeconds(_modelName: string): number {
     return 0;
+  }
+
+  /**
+   * Why nobody can count the requests of a model, by the configuration, and what to do about it: one sentence. A drain waits
+   * for nothing then. `undefined`: they are counted, as far as the configuration tells.
+   */
+  cannotDrain(_modelName: string): string | undefined {
+    return undefined;
   }
 
   /**

@@ -26,7 +26,8 @@ describe('vLLM as a backend', () => {
     expect(launched).toEqual({
       argv: [
         ...['serve', 'standin', '--host', '127.0.0.1', '--port', String(port)],
-        ...['--served-model-name', 'meta/llama', '--dtype', 'bfloat16', '--max-model-len', '512'],
+        ...['--served-model-name', 'meta/llama', '--enable-server-load-tracking'],
+        ...['--dtype', 'bfloat16', '--max-model-len', '512'],
         ...['--gpu-memory-utilization', '0.5'],
       ],
       cuda: '0',

@@ -56,6 +56,9 @@ export class FakeRunner extends RunnerScript {
     }
   }
 
+  /** Of the last stop. */
+  lastStop: StopContext | undefined;
+
   override serverNameOf(modelName: string, gpuId: number): string {
     if (this.isShared) return 'server';
     return this.measures ? `server-${modelName}-${gpuId}` : `server-${modelName}`;
@@ -71,6 +74,10 @@ export class FakeRunner extends RunnerScript {
 
   override drainSeconds(): number {
     return this.drain;
+  }
+
+  override cannotDrain(): string | undefined {
+    return this.vain;
   }
 
   override async workload(): Promise<Workload | null> {
@@ -97,6 +104,7 @@ export class FakeRunner extends RunnerScript {
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
     this.patience.push(context.patienceMs);
+    this.lastStop = context;
     await this.takeAway('stop', deployment, gpuIds, context);
   }
 

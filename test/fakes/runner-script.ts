@@ -70,6 +70,8 @@ export abstract class RunnerScript extends Runner {
 
   /** Seconds of a drain where a stop says nothing. */
   drain = 0;
+  /** Why nothing can be drained, by the configuration. */
+  vain: string | undefined;
   /** What the backend says of its requests; an Error: it cannot say, `'hangs'`: it does not answer. */
   work: Workload | null | Error | 'hangs' = null;
   workloadCalls = 0;

@@ -1,6 +1,14 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, it, jest, describe } from '@jest/globals';
-import { createRealVllm, createSleepyVllm, vllmIsThere } from '../support/real-vllm.js';
+import {
+  createRealVllm,
+  createSleepyVllm,
+  createSlowVllm,
+  SLOW_CONTEXT,
+  vllmIsThere,
+} from '../support/real-vllm.js';
 import type { TestService } from '../support/service.js';
 
 jest.setTimeout(300_000);
@@ -63,6 +71,24 @@ async function completion(port: number, tokens: number, count = 1): Promise<[num
   });
   const body = (await response.json()) as { usage?: { completion_tokens: number } };
   return [response.status, body.usage?.completion_tokens];
+}
+
+/** One token after a prompt that takes it seconds, in one step; the status. */
+async function prefill(port: number): Promise<number> {
+  const prompt = Array.from({ length: SLOW_CONTEXT - 100 }, (_, index) => 3 + (index % 200));
+  const { status } = await fetch(`http://127.0.0.1:${port}/v1/completions`, {
+    method: 'POST',
+    headers: { Connection: 'close', 'Content-Type': 'application/json' },
+    body: JSON.stringify({ model: 'tiny-llama', prompt, max_tokens: 1, ignore_eos: true }),
+    signal: AbortSignal.timeout(200_000),
+  });
+  return status;
+}
+
+/** Requests that the server itself says it has in hand. */
+async function load(port: number): Promise<number> {
+  const answer = await (await fetch(`http://127.0.0.1:${port}/load`)).json();
+  return (answer as { server_load: number }).server_load;
 }
 
 /** What it says to a prompt, without chance. */
@@ -191,6 +217,31 @@ withVllm("vLLM's own server, on the CPU", () => {
     says(port).catch(() => undefined);
     expect(await service.stop('tiny', 0, { drain_seconds: 100 })).toMatchObject({ status: 200 });
     expect(await groupOf(pid)).toEqual([]);
+  });
+
+  it.each<[string, { drain_seconds?: number }]>([
+    ['in a drain', { drain_seconds: 120 }],
+    ['within the grace of a stop', {}],
+  ])('works off a request in its first step, which is in no gauge: %s', async (_, asked) => {
+    const directory = await mkdtemp(join(tmpdir(), 'mic-vllm-'));
+    try {
+      service = await createSlowVllm(directory);
+      service.limitMs = 150_000;
+      await service.boot();
+      expect(await service.start('tiny', 0)).toMatchObject({ status: 202 });
+      const { pid, port } = await untilRunning();
+      let isAnswered = false;
+      const request = prefill(port).finally(() => (isAnswered = true));
+      await service.until(async () => (await load(port)) === 1);
+      expect([await running(port), isAnswered]).toEqual([0, false]);
+      const stop = await service.stop('tiny', 0, asked);
+      expect(await request).toBe(200);
+      expect(stop).toMatchObject({ status: 200, body: { status: 'STOPPED' } });
+      expect(stop.body.drained).toBe(asked.drain_seconds === undefined ? undefined : true);
+      expect(await groupOf(pid)).toEqual([]);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 
   it('that cannot start says why in its own words', async () => {

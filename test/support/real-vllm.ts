@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TestService } from './service.js';
 
@@ -37,6 +37,37 @@ export function createSleepyVllm(): Promise<TestService> {
   );
 }
 
+/** Longest context of the model of `createSlowVllm`, tokens. */
+export const SLOW_CONTEXT = 8192;
+
+/** The same over a model that takes seconds for one step over a long prompt: its weights are made up as it is loaded. */
+export function createSlowVllm(directory: string): Promise<TestService> {
+  mkdirSync(directory, { recursive: true });
+  for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
+    copyFileSync(join(DIRECTORY, 'tiny-llama', file), join(directory, file));
+  }
+  const tiny = JSON.parse(readFileSync(join(DIRECTORY, 'tiny-llama/config.json'), 'utf8')) as object;
+  const slow = {
+    ...{
+      hidden_size: 512,
+      intermediate_size: 2048,
+      num_hidden_layers: 8,
+      max_position_embeddings: SLOW_CONTEXT,
+    },
+    ...{ num_attention_heads: 8, num_key_value_heads: 8, head_dim: 64 },
+  };
+  writeFileSync(join(directory, 'config.json'), JSON.stringify({ ...tiny, ...slow }));
+  const oneStep = ['--no-enable-chunked-prefill', `--max-num-batched-tokens=${SLOW_CONTEXT}`];
+  return create(
+    { command: [REAL_VLLM], device: 'cpu', stop_grace_seconds: 90 },
+    {
+      model: directory,
+      max_model_len: SLOW_CONTEXT,
+      extra_args: ['--enforce-eager', '--load-format=dummy', '--no-enable-prefix-caching', ...oneStep],
+    },
+  );
+}
+
 function create(
   section: Record<string, unknown>,
   tiny: Record<string, unknown> = {},
@@ -46,11 +77,11 @@ function create(
     process: true,
     vllm: (ports) => ({
       launcher: 'process',
-      ...section,
       ports,
       env: { HF_HUB_OFFLINE: '1', VLLM_NO_USAGE_STATS: '1', VLLM_CPU_KVCACHE_SPACE: '1' },
       start_timeout_seconds: 300,
       stop_grace_seconds: 30,
+      ...section,
       models: {
         tiny: {
           model: join(DIRECTORY, 'tiny-llama'),

@@ -12,6 +12,9 @@ export interface PlacementErrorView {
 
 /** The API of a service, as a client on the same host has it. */
 export class ServiceClient {
+  /** Longest time, ms, that an answer may take. */
+  limitMs = 30_000;
+
   constructor(readonly port: number) {}
 
   async get<T = Record<string, unknown>>(path: string): Promise<Answer<T>> {
@@ -27,7 +30,7 @@ export class ServiceClient {
     try {
       const response = await fetch(`http://127.0.0.1:${this.port}${path}`, {
         method,
-        signal: AbortSignal.timeout(30_000),
+        signal: AbortSignal.timeout(this.limitMs),
         headers: { ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers },
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       });

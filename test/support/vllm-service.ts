@@ -16,13 +16,13 @@ export let service: TestService;
 export async function boot(
   models: Record<string, Record<string, unknown>>,
   config: ServiceSettings['config'] = {},
-  keys: Record<string, unknown> = {},
+  section: Record<string, unknown> = {},
 ): Promise<void> {
   service = await TestService.create({
     vllm: (ports, directory) => ({
       ...standinVllm(ports, models),
+      ...section,
       env: { STANDIN_JOURNAL: join(directory, 'journal') },
-      ...keys,
     }),
     config: {
       health: { fast_interval_ms: 100, slow_interval_ms: 200 },

@@ -1,10 +1,18 @@
 import { endProcesses, type EndOptions, type EndTarget } from '../../host/end-processes.js';
 import { StopFailedError } from '../launcher.js';
-import type { ProcessGroup, Remains } from './process-group.js';
+import type { ProcessRow } from '../../host/process-identity.js';
+import { keyOf, type ProcessGroup, type Remains } from './process-group.js';
+import { frontOf, hasClients, type ServerFront } from './server-front.js';
 
-/** A server's processes, as the target of an end. */
+/**
+ * A server's processes, as the target of an end. Asked politely is the server's front alone: a signal to its workers would
+ * end them under its requests. The others are asked once the front is gone and no client is connected any more: the workers
+ * of a main process that ends at once may still answer. What has not ended when the grace is over gets SIGKILL.
+ */
 class GroupTarget implements EndTarget<Remains> {
-  private readonly asked = new Set<'group' | 'strays'>();
+  private readonly asked = new Set<'front' | 'group' | 'strays'>();
+  /** `undefined` before the first signal; `null`: all are asked. */
+  private front: ServerFront | null | undefined;
 
   constructor(private readonly group: ProcessGroup) {}
 
@@ -18,19 +26,43 @@ class GroupTarget implements EndTarget<Remains> {
     return group.length === 0 || this.group.mayHaveMembers();
   }
 
-  /**
-   * The polite signal comes once: to the group, and to the strays when the group is gone, as their server may well end
-   * them itself. SIGKILL comes to all, at every look.
-   */
-  signal(signal: NodeJS.Signals, remains: Remains): void {
+  /** The polite signal comes once to each; SIGKILL comes to all, at every look. */
+  async signal(signal: NodeJS.Signals, remains: Remains): Promise<void> {
     if (signal === 'SIGKILL') {
       this.group.signal(signal, remains);
       return;
     }
-    const asked = remains.group.length > 0 ? 'group' : 'strays';
-    if (this.asked.has(asked)) return;
-    this.asked.add(asked);
-    this.group.signal(signal, asked === 'group' ? { group: remains.group, strays: [] } : remains);
+    const family = [...remains.group, ...remains.strays];
+    if (this.front === undefined) this.front = (await frontOf(this.group.leaderPid, family)) ?? null;
+    if (this.front && (await this.askFront(signal, this.front, family))) return;
+    this.front = null;
+    this.askAll(signal, remains);
+  }
+
+  /** Says whether all others have to wait. */
+  private async askFront(
+    signal: NodeJS.Signals,
+    { rows, ports }: ServerFront,
+    family: readonly ProcessRow[],
+  ): Promise<boolean> {
+    const keys = new Set(rows.map(keyOf));
+    const living = family.filter((row) => keys.has(keyOf(row)));
+    if (living.length === 0) return hasClients(ports);
+    if (this.isFirst('front')) this.group.signal(signal, { group: [], strays: living });
+    return true;
+  }
+
+  /** The group, and the strays when the group is gone, as their server may well end them itself. */
+  private askAll(signal: NodeJS.Signals, { group, strays }: Remains): void {
+    const whom = group.length > 0 ? 'group' : 'strays';
+    if (this.isFirst(whom))
+      this.group.signal(signal, whom === 'group' ? { group, strays: [] } : { group, strays });
+  }
+
+  private isFirst(whom: 'front' | 'group' | 'strays'): boolean {
+    const isFirst = !this.asked.has(whom);
+    this.asked.add(whom);
+    return isFirst;
   }
 }
 

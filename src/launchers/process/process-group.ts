@@ -35,6 +35,11 @@ export class ProcessGroup {
 
   constructor(private readonly identity: GroupIdentity) {}
 
+  /** `undefined` when the launch never got so far; it may be somebody else's by now, `remains` tells. */
+  get leaderPid(): number | undefined {
+    return this.identity.leader?.pid;
+  }
+
   /** Looks at the whole process table: some milliseconds. */
   async remains(): Promise<Remains> {
     const rows = (await listProcesses()).filter((row) => row.pid !== process.pid);
@@ -107,7 +112,8 @@ function addDescendants(family: Set<ProcessRow>, rows: readonly ProcessRow[]): v
   for (const row of family) for (const child of children.get(row.pid) ?? []) family.add(child);
 }
 
-function keyOf(row: ProcessRow): string {
+/** Tells a process from a later one with its pid. */
+export function keyOf(row: ProcessRow): string {
   return `${row.pid} ${row.startTime}`;
 }
 

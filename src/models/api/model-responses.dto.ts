@@ -251,4 +251,17 @@ export class ModelInstanceInfo {
     nullable: true,
   })
   gpu_memory?: ReleasedMemoryInfo | null;
+
+  @ApiPropertyOptional({
+    description:
+      'In the answer to a stop with a drain: whether all requests were worked off, as far as the backend counts them. 停止前请求是否已全部处理完成',
+    example: true,
+  })
+  drained?: boolean;
+
+  @ApiPropertyOptional({
+    description: 'Where `drained` is false: why, in one sentence. 未完成排空的原因',
+    example: '3 requests were still open when the 60 s of the drain were over.',
+  })
+  drain_reason?: string;
 }

@@ -113,7 +113,7 @@ export class ModelsController {
     operationId: 'stopModel',
     summary: 'Stop a model on a GPU 在指定GPU上停止模型',
     description:
-      'Answers when the backend has let go of the model and, where the driver tells, the GPU memory is back. With a drain (`drain_seconds`) the model serves on until its requests are worked off, or that time is over. With `force` nobody is asked. 后端释放模型后返回。',
+      'Answers when the backend has let go of the model and, where the driver tells, the GPU memory is back. With a drain (`drain_seconds`) the model serves on until its requests are worked off, or that time is over; `drained` says which of them it was. With `force` nobody is asked. 后端释放模型后返回。',
   })
   @ApiOkResponse({ type: ModelInstanceInfo })
   @ApiErrors({

@@ -9,7 +9,7 @@ import type {
   PlacementItem,
   ReleasedMemoryInfo,
 } from './model-responses.dto.js';
-import type { ReleasedMemory } from '../deployment/placement.js';
+import type { DrainOutcome, ReleasedMemory } from '../deployment/placement.js';
 import type { PlacementStatus } from '../deployment/placement-state.js';
 import type { Assessment } from '../room/assessment.js';
 import type { StartForecast } from '../supervisor/start-checks.js';
@@ -39,6 +39,7 @@ export function toInstanceInfo(view: DeploymentView, gpus: readonly GpuIdentity[
     updated_at: deployment.updatedAt.toISOString(),
     placements: held.map((each) => toItem(deployment, each, gpus)),
     ...(placement?.status === 'STOPPED' && { gpu_memory: toMemoryInfo(placement.releasedMemory) }),
+    ...(placement?.status === 'STOPPED' && toDrainInfo(placement.drainOutcome)),
   };
 }
 
@@ -89,6 +90,13 @@ function toItem(
 /** Nothing for the many placements that hold one GPU. */
 export function severalGpus(gpuIds: readonly number[]): { gpu_ids?: number[] } {
   return gpuIds.length > 1 ? { gpu_ids: gpuIds.toSorted((a, b) => a - b) } : {};
+}
+
+/** Nothing where no drain was asked for. */
+function toDrainInfo(outcome: DrainOutcome | undefined): Pick<ModelInstanceInfo, 'drained' | 'drain_reason'> {
+  if (!outcome) return {};
+  const { drained, reason } = outcome;
+  return { drained, ...(reason !== undefined && { drain_reason: reason }) };
 }
 
 function toMemoryInfo(memory: ReleasedMemory | null): ReleasedMemoryInfo | null {

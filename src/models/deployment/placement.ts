@@ -24,6 +24,14 @@ export interface ReleasedMemory {
   readonly heldMiB: number;
 }
 
+/** What became of the drain that a stop was asked for. */
+export interface DrainOutcome {
+  /** All requests were worked off, as far as the backend counts them. */
+  readonly drained: boolean;
+  /** Where they were not: why, in one sentence. */
+  readonly reason?: string;
+}
+
 /** How far a stop is. */
 type Leaving = 'draining' | 'stopping' | 'proving';
 
@@ -85,6 +93,7 @@ export class Placement {
   private lastPid: number | null = null;
   private memory: ReleasedMemory | null = null;
   readonly history: PlacementHistory;
+  private drainEnd: DrainOutcome | undefined;
   updatedAt: Date;
 
   /**
@@ -163,6 +172,11 @@ export class Placement {
     return this.current.kind === 'stopped' ? this.current.memory : null;
   }
 
+  /** `undefined` while it drains, and where no drain was asked for. */
+  get drainOutcome(): DrainOutcome | undefined {
+    return this.drainEnd;
+  }
+
   /** How far a start, a drain or a stop is, in words. */
   get progress(): string | undefined {
     if (this.words !== undefined) return this.words;
@@ -231,6 +245,11 @@ export class Placement {
     if (current.kind !== (isDraining ? 'stopping' : 'draining')) return;
     this.words = undefined;
     this.current = { ...current, kind: isDraining ? 'draining' : 'stopping' };
+  }
+
+  /** Its drain has ended so, or could not take place. */
+  drainedAs(outcome: DrainOutcome): void {
+    this.drainEnd = outcome;
   }
 
   /** The backend has let go of it: it has no server any more. */

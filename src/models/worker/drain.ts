@@ -1,6 +1,8 @@
 import { within } from '../../common/deadline.js';
 import type { Runner, Workload } from '../../runners/runner.js';
+import { messageOf } from '../../common/errors.js';
 import type { UnitState } from '../deployment/deployment-state.js';
+import type { DrainOutcome } from '../deployment/placement.js';
 import type { WorkerServices } from './worker-services.js';
 
 const POLL_MS = 250;
@@ -15,8 +17,16 @@ interface Seen {
   readonly busyUntil: number;
   /** `Workload.finished` of the last answer. */
   readonly finished: number | undefined;
+  /** `Workload.open` of the last answer. */
+  readonly open: number;
   /** In a row. */
   readonly failures: number;
+}
+
+const WORKED_OFF: DrainOutcome = { drained: true };
+
+function notDrained(reason: string): DrainOutcome {
+  return { drained: false, reason };
 }
 
 /**
@@ -27,6 +37,10 @@ interface Seen {
 export class Drains {
   /** When a GPU's patience with requests ends, monotonic ms; kept until its release has ended. */
   private readonly deadlines = new Map<number, number>();
+  /** How long a GPU's drain was to take, ms, for as long. */
+  private readonly limits = new Map<number, number>();
+  /** What the last look that failed failed of. */
+  private lastFailure = '';
   private watch: AbortController | undefined;
   /** Of the watch's next look. */
   private timer: NodeJS.Timeout | undefined;
@@ -39,11 +53,18 @@ export class Drains {
     private readonly onEnd: () => void,
   ) {}
 
-  /** Lets the placement serve on for `limitMs` at the most. */
+  /** Lets the placement serve on for `limitMs` at the most; what does not serve has no requests to work off. */
   begin(gpuId: number, limitMs: number): void {
     const placement = this.unit.releasing.get(gpuId);
     if (!placement || limitMs <= 0) return;
+    if (placement.status !== 'RUNNING') {
+      placement.drainedAs(
+        notDrained(`It was ${placement.status} when it was stopped, and served no requests.`),
+      );
+      return;
+    }
     this.deadlines.set(gpuId, this.now + limitMs);
+    this.limits.set(gpuId, limitMs);
     placement.drain(true);
     placement.tell('waiting until requests are worked off');
     this.startWatch();
@@ -54,7 +75,7 @@ export class Drains {
     const before = this.deadlines.get(gpuId);
     if (before === undefined) return;
     this.deadlines.set(gpuId, Math.min(before, this.now + limitMs));
-    if (limitMs <= 0) this.end([gpuId]);
+    if (limitMs <= 0) this.end([gpuId], notDrained('A further stop ended the drain.'));
     else if (this.watch) this.startWatch();
   }
 
@@ -67,10 +88,27 @@ export class Drains {
     return Math.max(0, ...gpuIds.map((gpuId) => (this.deadlines.get(gpuId) ?? 0) - this.now));
   }
 
+  /** It is stopped by force. */
+  cut(gpuId: number): void {
+    this.end([gpuId], notDrained('It was stopped by force.'));
+    this.forget([gpuId]);
+  }
+
+  /** The backend was told to finish the requests of these GPUs, and did not within what was left of the drain. */
+  cutShort(gpuIds: readonly number[]): void {
+    for (const gpuId of gpuIds) {
+      const outcome = notDrained(`Requests were still under way ${this.whenOver(gpuId)}.`);
+      this.unit.releasing.get(gpuId)?.drainedAs(outcome);
+    }
+  }
+
   /** Requests of these GPUs hold up nothing any more. */
   forget(gpuIds: readonly number[]): void {
-    this.end(gpuIds);
-    for (const gpuId of gpuIds) this.deadlines.delete(gpuId);
+    this.end(gpuIds, notDrained('Its server was ended.'));
+    for (const gpuId of gpuIds) {
+      this.deadlines.delete(gpuId);
+      this.limits.delete(gpuId);
+    }
   }
 
   /** Looks no more; nobody is told. */
@@ -88,9 +126,12 @@ export class Drains {
     return [...this.unit.releasing.values()].filter((each) => each.isDraining).map(({ gpuId }) => gpuId);
   }
 
-  private end(gpuIds: readonly number[]): void {
+  private end(gpuIds: readonly number[], outcome: DrainOutcome): void {
     for (const gpuId of gpuIds) {
-      this.unit.releasing.get(gpuId)?.drain(false);
+      const placement = this.unit.releasing.get(gpuId);
+      if (!placement?.isDraining) continue;
+      placement.drainedAs(outcome);
+      placement.drain(false);
     }
     if (this.draining().length === 0) this.close();
   }
@@ -100,7 +141,8 @@ export class Drains {
     this.close();
     const watch = new AbortController();
     this.watch = watch;
-    void this.look({ busyUntil: this.now + QUIET_MS, finished: undefined, failures: 0 }, watch.signal);
+    const seen = { busyUntil: this.now + QUIET_MS, finished: undefined, open: 0, failures: 0 };
+    void this.look(seen, watch.signal);
   }
 
   /** Looks, and again after a while; a defect of this service ends the drain, not the stop. */
@@ -113,32 +155,62 @@ export class Drains {
     } catch (error) {
       if (signal.aborted) return;
       this.services.logger.error({ err: error, model_name: this.unit.modelName }, 'A drain failed');
-      this.finish(this.draining());
+      this.finish(this.draining(), notDrained(`This service failed at it: ${messageOf(error)}`));
     }
   }
 
   /** What was seen, this look included; `undefined` when nothing drains any more. */
   private async judge(seen: Seen, signal: AbortSignal): Promise<Seen | undefined> {
     const expired = this.draining().filter((gpuId) => this.leftMs([gpuId]) === 0);
-    if (expired.length > 0) this.finish(expired);
+    for (const gpuId of expired) this.finish([gpuId], notDrained(this.expiredWords(gpuId, seen)));
     const gpuIds = this.draining();
     if (gpuIds.length === 0 || signal.aborted) return undefined;
     const workload = await this.ask(gpuIds, this.shortestMs(), signal);
     signal.throwIfAborted();
-    const failures = workload === undefined ? seen.failures + 1 : 0;
-    if (workload === undefined && failures < MAX_FAILURES) return { ...seen, failures };
+    if (workload === undefined) return this.judgeFailure(seen, gpuIds);
     if (!workload) {
-      this.finish(gpuIds);
+      this.finish(gpuIds, this.untold(gpuIds));
       return undefined;
     }
-    const isBusy = workload.open > 0 || workload.finished !== seen.finished;
+    const { open, finished } = workload;
+    const isBusy = open > 0 || finished !== seen.finished;
     const busyUntil = isBusy ? this.now + QUIET_MS : seen.busyUntil;
     if (this.now >= busyUntil) {
-      this.finish(gpuIds);
+      this.finish(gpuIds, WORKED_OFF);
       return undefined;
     }
     this.tell(gpuIds, workload);
-    return { busyUntil, finished: workload.finished, failures };
+    return { busyUntil, finished, open, failures: 0 };
+  }
+
+  private judgeFailure(seen: Seen, gpuIds: readonly number[]): Seen | undefined {
+    const failures = seen.failures + 1;
+    if (failures < MAX_FAILURES) return { ...seen, failures };
+    this.finish(gpuIds, notDrained(`Its requests could not be counted: ${this.lastFailure}.`));
+    return undefined;
+  }
+
+  /** Nobody can tell; where the model serves on elsewhere, that takes what waits, and what is under way is finished. */
+  private untold(gpuIds: readonly number[]): DrainOutcome {
+    const { modelName, releasing } = this.unit;
+    if (this.unit.staying().gpuIds.length > 0) return WORKED_OFF;
+    if (gpuIds.some((gpuId) => releasing.get(gpuId)?.sleeping))
+      return notDrained('It slept: requests that wait for a wake are not worked off.');
+    return notDrained(
+      this.runner.cannotDrain(modelName) ??
+        `The server of ${modelName} does not say how many requests are open.`,
+    );
+  }
+
+  private expiredWords(gpuId: number, { open, failures }: Seen): string {
+    const over = this.whenOver(gpuId);
+    if (failures > 0) return `Its requests could not be counted ${over}: ${this.lastFailure}.`;
+    if (open === 0) return `Requests were still being finished ${over}.`;
+    return `${open} request${open === 1 ? ' was' : 's were'} still open ${over}.`;
+  }
+
+  private whenOver(gpuId: number): string {
+    return `when the ${(this.limits.get(gpuId) ?? 0) / 1000} s of the drain were over`;
   }
 
   private shortestMs(): number {
@@ -158,6 +230,7 @@ export class Drains {
       );
     } catch (error) {
       signal.throwIfAborted();
+      this.lastFailure = messageOf(error);
       const facts = { err: error, model_name: this.unit.modelName, gpu_ids: gpuIds };
       this.services.logger.debug(facts, 'What a backend still works on is unknown');
       return undefined;
@@ -170,8 +243,8 @@ export class Drains {
     }
   }
 
-  private finish(gpuIds: readonly number[]): void {
-    this.end(gpuIds);
+  private finish(gpuIds: readonly number[], outcome: DrainOutcome): void {
+    this.end(gpuIds, outcome);
     this.onEnd();
   }
 }

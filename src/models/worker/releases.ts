@@ -65,9 +65,9 @@ export class Releases {
     this.backoff.reset();
     this.notBeforeMs = 0;
     const placement = this.unit.releasing.get(gpuId);
-    if (force) this.drains.forget([gpuId]);
+    if (force) this.drains.cut(gpuId);
     else if (!isFirst && drainMs !== undefined) this.drains.shorten(gpuId, drainMs);
-    else if (isFirst && placement?.status === 'RUNNING') this.drains.begin(gpuId, drainMs ?? 0);
+    else if (isFirst) this.drains.begin(gpuId, drainMs ?? 0);
     // What has let go holds no server that is to be ended.
     if (force && placement && !placement.hasLetGo) {
       this.forced.add(gpuId);
@@ -118,7 +118,13 @@ export class Releases {
       limitMs,
       call: async (signal) => {
         await this.proof.before(this.placementsOf(gpuIds), signal);
-        const context = { ...(await this.steps.runnerContext(signal, 'release')), patienceMs };
+        const context = {
+          ...(await this.steps.runnerContext(signal, 'release')),
+          patienceMs,
+          onCutShort: () => {
+            this.drains.cutShort(gpuIds);
+          },
+        };
         await this.runner.stop(this.unit.wanted(), gpuIds, context);
       },
       onSuccess: () => this.prove(gpuIds),

@@ -86,6 +86,11 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     return difference === undefined ? { state: 'ready' } : { state: 'starting', reason: difference };
   }
 
+  override cannotDrain(modelName: string): string | undefined {
+    if (this.find(modelName)?.drain) return undefined;
+    return `Nothing says how many requests are open: give runners.http.models.${modelName} a drain (path, metrics).`;
+  }
+
   override async serverWorkload(
     { modelName, baseUrl }: ServedPlacement,
     signal: AbortSignal,
@@ -94,7 +99,8 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     if (!drain) return null;
     const body = await metricsText(`${baseUrl}${drain.path}`, signal);
     const open = metricSum(body, drain.metrics);
-    if (open === undefined) return null;
+    if (open === undefined)
+      throw new UnusableAnswerError(`GET ${drain.path} has none of ${drain.metrics.join(', ')}`);
     return { open, finished: metricSum(body, drain.finished_metrics ?? []) ?? 0 };
   }
 

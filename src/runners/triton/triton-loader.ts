@@ -105,6 +105,7 @@ export class TritonLoader {
       });
     } catch {
       context.signal.throwIfAborted(); // nothing else keeps the stop from going on
+      context.onCutShort?.();
     } finally {
       this.workingOff.delete(model);
     }

@@ -80,3 +80,9 @@ function samplesOf(text: string, model: string, names: readonly string[]): Metri
   const own = `model="${model}"`;
   return metricSamples(text, names).filter(({ labels }) => labels.split(',').includes(own));
 }
+
+/** Whether flags of `tritonserver` turn its metrics off: the last word counts. */
+export function turnsMetricsOff(args: readonly string[]): boolean {
+  const words = args.join(' ').matchAll(/(?:^| )--allow-metrics(?:[= ](\S+))?/g);
+  return /^(false|off|0)$/i.test([...words].at(-1)?.[1] ?? '');
+}

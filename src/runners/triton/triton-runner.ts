@@ -16,6 +16,7 @@ import type { EndedPart, ModelLiveness, ProgressReading, TroubleKind } from '../
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
+import { turnsMetricsOff } from './triton-metrics.js';
 import { ModelRepository } from './model-repository.js';
 import { TritonAdoption } from './triton-adoption.js';
 import { TritonInventory } from './triton-inventory.js';
@@ -86,6 +87,12 @@ export class TritonRunner extends Runner {
 
   override drainSeconds(modelName: string): number {
     return modelGpuConfig(this.config, modelName).drain_seconds;
+  }
+
+  override cannotDrain(): string | undefined {
+    const { command, extra_args: args } = this.config;
+    if (!turnsMetricsOff([...command, ...args])) return undefined;
+    return "Triton's metrics, which say how many requests wait, are turned off: take --allow-metrics out of runners.triton.extra_args.";
   }
 
   /** Where the model serves on elsewhere, its other instances take what waits, and those at work finish. */

@@ -15,6 +15,7 @@ const TOKENS = ['vllm:prompt_tokens_total', 'vllm:generation_tokens_total'];
 const ANSWERS = 'http_requests_total';
 const SLEEP_STATE = 'vllm:engine_sleep_state';
 
+const loadAnswer = z.object({ server_load: z.number().min(0) });
 const modelList = z.object({ data: z.array(z.object({ id: z.string() })) });
 
 /**
@@ -50,8 +51,9 @@ export async function vllmReadiness(
 }
 
 /**
- * The requests that run and wait, of all engines. `null`: it counts none of this model, or sleeps, so that what waits is
- * not worked off.
+ * The requests that run and wait: those of all engines by the metrics, or those of the HTTP server (`GET /load`), whichever
+ * are more. The metrics leave out a request in its first step, which can be a prefill of a minute; the server counts none
+ * without load tracking. `null`: neither counts any of this model, or it sleeps, so that what waits is not worked off.
  * @throws a system error, the signal's reason, UnusableAnswerError
  */
 export async function vllmWorkload(
@@ -59,11 +61,28 @@ export async function vllmWorkload(
   servedModel: string,
   signal: AbortSignal,
 ): Promise<Workload | null> {
-  const metrics = await ownMetrics(baseUrl, servedModel, [...OPEN, ...FINISHED, SLEEP_STATE], signal);
+  const wanted = [...OPEN, ...FINISHED, SLEEP_STATE];
+  const [metrics, load] = await Promise.all([
+    ownMetrics(baseUrl, servedModel, wanted, signal),
+    serverLoad(baseUrl, signal),
+  ]);
   const sumOf = (names: readonly string[]): number =>
     metrics.filter(({ name }) => names.includes(name)).reduce((sum, { value }) => sum + value, 0);
-  if (!metrics.some(({ name }) => OPEN.includes(name)) || typeof levelIn(metrics) === 'number') return null;
-  return { open: sumOf(OPEN), finished: sumOf(FINISHED) };
+  const isCounted = load > 0 || metrics.some(({ name }) => OPEN.includes(name));
+  if (!isCounted || typeof levelIn(metrics) === 'number') return null;
+  return { open: Math.max(load, sumOf(OPEN)), finished: sumOf(FINISHED) };
+}
+
+/** Requests that the HTTP server has in hand; 0 of one that does not track them. @throws the signal's reason */
+async function serverLoad(baseUrl: string, signal: AbortSignal): Promise<number> {
+  try {
+    const { body } = await callHttp({ method: 'GET', url: `${baseUrl}/load`, signal });
+    const answer = loadAnswer.safeParse(parseJson(body));
+    return answer.success ? answer.data.server_load : 0;
+  } catch {
+    signal.throwIfAborted();
+    return 0; // the metrics say whether it can be asked at all
+  }
 }
 
 /**

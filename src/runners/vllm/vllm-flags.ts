@@ -79,6 +79,7 @@ export const VLLM_DECIDED_FLAGS: Decided = {
   '-tp': 'config.gpu_ids of a start',
   '--enable-sleep-mode': 'sleep_mode',
   '--no-enable-sleep-mode': 'sleep_mode',
+  '--shutdown-timeout': 'stop_grace_seconds',
   '--host': 'bind_address',
   '--port': 'ports',
 };
@@ -86,6 +87,7 @@ export const VLLM_DECIDED_FLAGS: Decided = {
 const GPUS = 'a server has the GPUs of its placement, one engine over all of them (config.gpu_ids)';
 const ONE_HOST = 'a server is one process of this host';
 const ITS_PORT = 'this service and its clients reach a server at its port, over plain HTTP';
+const LOAD = 'every server that can tracks its load: it says which requests are open';
 const ENDS = 'with it, a server ends at once';
 
 /** Why no list may hold these, which would undo what the runner says. Source: `vllm serve --help=all` (0.32). */
@@ -110,6 +112,7 @@ export const VLLM_REFUSED_FLAGS: Decided = {
   ...{ '--ssl-cert-reqs': ITS_PORT },
   '--api-key': 'this service has no key to give; put a gateway in front',
   '--disable-log-stats': 'the metrics say which requests are open',
+  ...{ '--enable-server-load-tracking': LOAD, '--no-enable-server-load-tracking': LOAD },
   '--config': 'a file can hold any flag; use the keys of the model and extra_args',
   ...{ '--help': ENDS, '-h': ENDS },
 };

@@ -14,6 +14,7 @@ export function vllmProgram(
   launcher: Launcher['kind'],
   model: VllmModel,
   placement: ServedPlacement<VllmOptions>,
+  optionalFlags: readonly string[] = [],
 ): ServerProgram {
   const { options, gpuIds } = placement;
   const serve = [
@@ -22,6 +23,7 @@ export function vllmProgram(
     ...['--host', placement.listenAddress],
     ...['--port', String(placement.port)],
     ...['--served-model-name', servedName(placement.modelName, model)],
+    ...optionalFlags,
     ...['--dtype', options.dtype],
     ...flag('--max-model-len', options.max_model_len),
     ...flag('--gpu-memory-utilization', options.gpu_memory_utilization),

@@ -8,6 +8,7 @@ import type { Canary, ModelLiveness, ProgressReading } from '../progress.js';
 import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
 import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
+import { OPTIONAL_FLAGS, OptionalFlags } from './optional-flags.js';
 import { VLLM_DECIDED_VARIABLES } from './vllm-flags.js';
 import { vllmCanary, vllmProgress, vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
@@ -22,6 +23,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   override readonly linesToExplain = LINES_TO_EXPLAIN;
   /** Servers whose wake may have been broken off, by address. */
   private readonly halfAwake = new Set<string>();
+  private readonly optionalFlags = new OptionalFlags();
   override readonly sleepTimeoutMs = this.config.sleep_timeout_seconds * 1000;
 
   defaultOptions(modelName: string): VllmOptions {
@@ -51,9 +53,22 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     await super.preflight(deployment, context);
   }
 
+  /** An installation without the optional flags is launched once more, without them; that counts as no further try. */
+  override async start(deployment: Deployment, context: RunnerContext): Promise<void> {
+    for (let left: number = OPTIONAL_FLAGS.length; ; left -= 1) {
+      try {
+        await super.start(deployment, context);
+        return;
+      } catch (error) {
+        if (left === 0 || !this.optionalFlags.learnFrom(error)) throw error;
+      }
+    }
+  }
+
   program(placement: ServedPlacement<VllmOptions>): ServerProgram {
     const { modelName } = placement;
-    return vllmProgram(this.config, this.launcherOf(modelName), this.modelOf(modelName), placement);
+    const optional = this.optionalFlags.argsFor(this.stopGraceSecondsOf(modelName));
+    return vllmProgram(this.config, this.launcherOf(modelName), this.modelOf(modelName), placement, optional);
   }
 
   async probe(

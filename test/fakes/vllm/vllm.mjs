@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 // A stand-in for `vllm serve MODEL --host … --port … --served-model-name …`. What is true of vLLM's own server is true of
 // it: nothing listens while it loads; an engine of its own in the same process group holds the memory, outlives a kill -9
-// of the API server, and is ended by it on SIGTERM; requests under way are cut off then.
+// of the API server, and is ended by it on SIGTERM; requests under way are cut off then, or finished within --shutdown-timeout.
 // MODEL says how it behaves: `standin?load_ms=200&fail=memory`
 //   load_ms     until it is ready (100)
 //   fail=memory ends with the traceback of a GPU without room
 //   fail=length ends with that of a context longer than the model's
 //   models=500  /health is 200, /v1/models is not
 //   deaf=1      it does not heed SIGTERM
+//   old=1       an early version: it has neither --enable-server-load-tracking nor --shutdown-timeout
+//   prefill_ms  what the first step of a completion takes, which is in no gauge; GET /load counts it (0)
 //   sleep=500   /sleep fails; hang: it is never done; blocked: the engine answers nothing meanwhile, for 2 s
 //   reload=500  reload_weights fails the first time
 //   broken_after=3  further completions are 500, and /health stays 200
@@ -34,20 +36,19 @@ if (process.argv[2] === 'engine') {
 
 async function main() {
   const text = { type: 'string' };
-  const { values: flags, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      host: text,
-      port: text,
-      dtype: text,
-      'served-model-name': text,
-      'max-model-len': text,
-      'gpu-memory-utilization': text,
-      'tensor-parallel-size': text,
-      'max-num-seqs': text,
-      'enforce-eager': { type: 'boolean' },
-      'enable-sleep-mode': { type: 'boolean' },
-    },
+  const early = process.argv[3]?.includes('old=1');
+  const { values: flags, positionals } = parsed({
+    host: text,
+    port: text,
+    dtype: text,
+    'served-model-name': text,
+    'max-model-len': text,
+    'gpu-memory-utilization': text,
+    'tensor-parallel-size': text,
+    'max-num-seqs': text,
+    'enforce-eager': { type: 'boolean' },
+    'enable-sleep-mode': { type: 'boolean' },
+    ...(!early && { 'enable-server-load-tracking': { type: 'boolean' }, 'shutdown-timeout': text }),
   });
   const [command, model = ''] = positionals;
   if (command !== 'serve') throw new Error(`not a command: ${command}`);
@@ -56,6 +57,7 @@ async function main() {
   const journal = (what) => {
     if (process.env.STANDIN_JOURNAL) appendFileSync(process.env.STANDIN_JOURNAL, `${what} ${served}\n`);
   };
+  const counts = { load: 0, running: 0, waiting: 0, done: 0 };
   journal('loading');
   const counts = { running: 0, waiting: 0, done: 0, tokens: 0, failed: 0, steps: 0 };
   const engine = spawn(process.execPath, [process.argv[1], 'engine'], {
@@ -74,6 +76,8 @@ async function main() {
 
   process.on('SIGTERM', async () => {
     if (behaviour.get('deaf') === '1') return;
+    const end = Date.now() + Number(flags['shutdown-timeout'] ?? 0) * 1000;
+    while (counts.load > 0 && Date.now() < end) await sleep(10);
     engine.kill('SIGTERM');
     if (engine.exitCode === null) await new Promise((resolve) => engine.once('exit', resolve));
     process.exit(0);
@@ -109,6 +113,8 @@ async function main() {
         return answer(response, 200, { object: 'list', data: [{ id: served, object: 'model' }] });
       case 'GET /metrics':
         return answer(response, 200, metrics(served, counts, sleeper));
+      case 'GET /load':
+        return answer(response, 200, { server_load: flags['enable-server-load-tracking'] ? counts.load : 0 });
       case 'GET /launched-with':
         return answer(response, 200, {
           argv: process.argv.slice(2),
@@ -117,6 +123,8 @@ async function main() {
       case 'POST /v1/completions': {
         const body = JSON.parse(Buffer.concat(chunks).toString());
         if (body.model !== served) return answer(response, 404, { error: { message: 'no such model' } });
+        counts.load += 1;
+        await sleep(Number(behaviour.get('prefill_ms') ?? 0));
         counts.waiting += 1;
         while (sleeper?.isAsleep) await sleep(5);
         counts.waiting -= 1;
@@ -133,6 +141,7 @@ async function main() {
         }
         counts.running -= 1;
         counts.done += 1;
+        counts.load -= 1;
         const text = sleeper?.hasWeights === false ? '!!!!!' : 'a b c';
         return answer(response, 200, { object: 'text_completion', choices: [{ text }] });
       }
@@ -146,6 +155,19 @@ async function main() {
       }
     }
   }).listen(Number(flags.port), flags.host);
+}
+
+/** The flags; of one that it does not have, it ends as argparse does. */
+function parsed(options) {
+  try {
+    return parseArgs({ allowPositionals: true, options });
+  } catch {
+    const unknown = process.argv.filter((each) => each.startsWith('--') && !options[each.slice(2)]);
+    console.error(
+      `usage: vllm serve [model_tag] [options]\nvllm serve: error: unrecognized arguments: ${unknown.join(' ')}`,
+    );
+    process.exit(2);
+  }
 }
 
 /** vLLM's development endpoints, as far as sleep needs them. */

@@ -110,6 +110,8 @@ describe('the http backend', () => {
       runner.workload({ modelName, gpuIds: [], options: {} }, [0], never);
     expect(await workload('qwen')).toEqual({ open: 5, finished: 0 });
     expect(await workload('silent')).toBeNull();
+    expect(runner.cannotDrain('qwen')).toBeUndefined();
+    expect(runner.cannotDrain('silent')).toMatch(/give runners\.http\.models\.silent a drain/);
   });
 
   it('waits for the JSON that its YAML wants, and says at the deadline what was missing', async () => {

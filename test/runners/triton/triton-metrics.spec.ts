@@ -1,7 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { progressIn, TritonMetrics, workloadIn } from '../../../src/runners/triton/triton-metrics.js';
+import {
+  progressIn,
+  TritonMetrics,
+  turnsMetricsOff,
+  workloadIn,
+} from '../../../src/runners/triton/triton-metrics.js';
 
 /** As Triton 25.04 prints it. */
 const TEXT = `# HELP nv_inference_request_success Number of successful inference requests, all batch sizes
@@ -132,4 +137,17 @@ describe('the metrics port', () => {
     server?.close();
     await expect(metrics.workload('MAM', AbortSignal.timeout(5000))).rejects.toThrow('ECONNREFUSED');
   });
+});
+
+it.each<[boolean, string[]]>([
+  [true, ['--allow-metrics=false']],
+  [true, ['--allow-metrics', 'off']],
+  [true, ['--log-verbose=1', '--allow-metrics=0']],
+  [true, ['--allow-metrics=true', '--allow-metrics=False']],
+  [false, ['--allow-metrics=false', '--allow-metrics=true']],
+  [false, ['--allow-gpu-metrics=false']],
+  [false, ['--allow-metrics']],
+  [false, []],
+])('turns the metrics off: %p, with %j', (isOff, args) => {
+  expect(turnsMetricsOff(args)).toBe(isOff);
 });
