@@ -1,4 +1,3 @@
-import { access } from 'node:fs/promises';
 import type { z } from 'zod';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
 import type { InstalledFlags } from '../argparse-help.js';
@@ -159,18 +158,15 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   }
 
   private async assertFiles(modelName: string, signal: AbortSignal): Promise<void> {
-    for (const { setting, path } of neededFiles(this.config, modelName)) {
-      try {
-        await orAborted(access(path), signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        throw new ComfyuiFileMissingError(
-          `${path} is not there, or not to be read: create it, or correct runners.comfyui.${setting}.`,
-          {},
-          { cause: error },
-        );
-      }
-    }
+    const launcher = this.host.launchers.get(this.config.launcher);
+    const looks = launcher.missingPaths(neededFiles(this.config, modelName), signal);
+    const [missing] = await orAborted(looks, signal);
+    if (!missing) return;
+    const { path, setting } = missing;
+    throw new ComfyuiFileMissingError(
+      `${path} is not there, or not to be read: create it, or correct ${setting}.`,
+      { path, setting },
+    );
   }
 }
 

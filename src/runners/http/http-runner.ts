@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { bytesOf } from '../../config/sections/common.js';
 import type { Launcher } from '../../launchers/launcher.js';
+import { mountedPaths } from '../placement-server/placement-server-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { metricSum } from '../prometheus-text.js';
@@ -67,6 +68,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
           serverPath: mount.server_path,
           readOnly: mount.read_only,
         })),
+        hostPaths: mountedPaths(mounts, `runners.http.models.${placement.modelName}.mounts`),
       }),
     };
   }

@@ -11,7 +11,8 @@ const ERROR = /^[A-Za-z_][\w.]*(?:Error|Exception)\b.*: \S/;
 /** Says only that the cause stands above. */
 const SECOND_HAND = 'RuntimeError: Engine core initialization failed';
 /** The cause goes on in the next line that is not empty. */
-const NEEDS_NEXT_LINE = /(?:validation errors? for \w+|gated repo\.|Client Error\.(?: \(Request ID: [^)]*\))?|:)\s*$/;
+const NEEDS_NEXT_LINE =
+  /(?:validation errors? for \w+|gated repo\.|Client Error\.(?: \(Request ID: [^)]*\))?|:)\s*$/;
 const MAX_LENGTH = 600;
 
 /** Lines from the cause to the end of the log: each process of vLLM adds its own traceback. */

@@ -8,6 +8,7 @@ import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { vllmReadiness, vllmWorkload } from './vllm-client.js';
 import { VLLM_DECIDED_VARIABLES } from './vllm-flags.js';
+import { modelPaths } from './model-paths.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
 import { servedName, vllmProgram } from './vllm-program.js';
 import { fallAsleep, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-sleep.js';
@@ -51,7 +52,12 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 
   program(placement: ServedPlacement<VllmOptions>): ServerProgram {
     const { modelName } = placement;
-    return vllmProgram(this.config, this.launcherOf(modelName), this.modelOf(modelName), placement);
+    const launcher = this.launcherOf(modelName);
+    const model = this.modelOf(modelName);
+    return {
+      ...vllmProgram(this.config, launcher, model, placement),
+      hostPaths: modelPaths(this.config, launcher, model, modelName),
+    };
   }
 
   async probe(
