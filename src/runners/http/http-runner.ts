@@ -9,6 +9,7 @@ import { metricSum } from '../prometheus-text.js';
 import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
 import type { HttpConfig, HttpModel } from './http-section.js';
 import { HTTP_WITHHELD, httpModelOptions } from './http-decided.js';
+import { explainExit, isFinal } from './explain-exit.js';
 import { httpProgram } from './http-program.js';
 
 /** Serves models from any HTTP server with a health path, by YAML alone. */
@@ -92,6 +93,14 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     const open = metricSum(body, drain.metrics);
     if (open === undefined) return null;
     return { open, finished: metricSum(body, drain.finished_metrics ?? []) ?? 0 };
+  }
+
+  override explainExit(lines: readonly string[]): string | undefined {
+    return explainExit(lines);
+  }
+
+  override isFinalExit(cause: string): boolean {
+    return isFinal(cause);
   }
 
   private find(modelName: string): HttpModel | undefined {

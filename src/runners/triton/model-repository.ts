@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
+import { isMissing } from '../../host/paths.js';
 import { topLevelFields } from './config-template.js';
 import {
   groupsInText,
@@ -67,17 +68,19 @@ export class ModelRepository {
     }
   }
 
+  private async whyUnread(path: string, error: unknown): Promise<string> {
+    if (systemCodeOf(error) !== 'ENOENT') return `${path}: ${messageOf(error)}`;
+    if (!(await isMissing(this.root))) return `${path} does not exist: create it`;
+    return `the model repository ${this.root} is not there: create it, or correct runners.triton.model_repository_host_path`;
+  }
+
   private async template(model: string): Promise<string> {
     const path = join(this.root, model, TEMPLATE);
     let text: string;
     try {
       text = await readFile(path, 'utf8');
     } catch (error) {
-      const cause =
-        systemCodeOf(error) === 'ENOENT'
-          ? `${path} does not exist: create it`
-          : `${path}: ${messageOf(error)}`;
-      throw failed(model, cause, error);
+      throw failed(model, await this.whyUnread(path, error), error);
     }
     let fields: string[];
     try {

@@ -5,6 +5,7 @@ import { ServerLostError } from '../errors.js';
 import type { RunnerContext } from '../runner.js';
 import { serverUrl } from '../server-url.js';
 import type { TritonConfig } from './triton-section.js';
+import { finalCause, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
 import { TritonMetrics } from './triton-metrics.js';
@@ -109,6 +110,19 @@ export class TritonServer extends LaunchedServer {
       await this.launcher.stop(this.name, 0, signal);
       return true;
     });
+  }
+
+  protected override get linesToExplain(): number {
+    return LINES_TO_EXPLAIN;
+  }
+
+  protected override lastWords(log: readonly string[]): string {
+    const words = finalCause(log);
+    return words === undefined ? super.lastWords(log) : `: ${words}`;
+  }
+
+  protected override isFinal(log: readonly string[]): boolean {
+    return finalCause(log) !== undefined;
   }
 
   private async answers(running: RunningTriton, signal: AbortSignal): Promise<boolean> {
