@@ -177,6 +177,11 @@ export class EngineUnavailableError extends DomainError {
   override readonly retry = 'always';
 }
 
+export class EngineTooOldError extends DomainError {
+  readonly code = 'DOCKER_TOO_OLD';
+  readonly kind = 'internal';
+}
+
 export class ImageMissingError extends DomainError {
   readonly code = 'IMAGE_MISSING';
   readonly kind = 'internal';

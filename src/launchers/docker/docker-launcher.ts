@@ -19,9 +19,11 @@ import { ContainerStart } from './container-start.js';
 import { ContainerStop } from './container-stop.js';
 import { Containers, serverInfoOf } from './containers.js';
 import { requirePorts } from './docker-ports.js';
+import { requireApiVersion } from './api-version.js';
 import { Engine } from './engine.js';
 import { ExitStream } from './exit-stream.js';
 import { findImage, imageOf, pullImage } from './image-pull.js';
+import { requireGpuToolkit } from './gpu-toolkit.js';
 import { HostView } from './host-view.js';
 
 export interface DockerLauncherOptions {
@@ -62,6 +64,9 @@ export class DockerLauncher extends Launcher {
     if (live) return;
     await examine('image', () => findImage(this.engine, spec, signal));
     await examine('paths', () => this.requirePaths(spec.hostPaths ?? [], signal));
+    if (spec.gpus.kind !== 'none') {
+      await examine('toolkit', () => requireGpuToolkit(this.engine, this.hostView, signal), 'hint');
+    }
     await examine('ports', () => requirePorts(this.engine, spec, signal));
   }
 
@@ -144,6 +149,11 @@ export class DockerLauncher extends Launcher {
       }),
     );
     return Buffer.isBuffer(output) ? lastLines(demultiplex(output), tail) : [];
+  }
+
+  /** @throws EngineUnavailableError; EngineTooOldError */
+  async requireEngine(signal: AbortSignal): Promise<void> {
+    await requireApiVersion(this.engine, signal);
   }
 
   onExit(listener: (exit: ServerExit) => void): () => void {

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
 import type { InstalledFlags } from '../argparse-help.js';
+import { strictly } from '../../common/examiner.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
   BeforeStop,
@@ -8,7 +9,7 @@ import type {
   ServedPlacement,
   ServerProgram,
 } from '../placement-server/served-placement.js';
-import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../runner.js';
+import type { Deployment, GpuNeeds, GpuRef, PreflightContext, RunnerContext, Workload } from '../runner.js';
 import type { RunnerHost } from '../runner-host.js';
 import type { ComfyuiConfig } from './comfyui-section.js';
 import { ComfyuiClient } from './comfyui-client.js';
@@ -75,10 +76,12 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   }
 
   /** @throws ComfyuiNotConfiguredError, ComfyuiFileMissingError, ComfyuiFlagRefusedError, and what the base's throws */
-  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+  override async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
+    const { signal, examine = strictly } = context;
     assertConfigured(this.config);
-    await this.assertFiles(deployment.modelName, context.signal);
-    await this.assertFlags(deployment, context.signal);
+    await examine('paths', () => this.assertFiles(deployment.modelName, signal));
+    // Asked of ComfyUI itself, which runs for it: for a start, not for a look at the host.
+    if (!context.examine) await this.assertFlags(deployment, signal);
     await super.preflight(deployment, context);
   }
 

@@ -1,8 +1,9 @@
-import { readFile, rm } from 'node:fs/promises';
+import { access, constants, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
-import { isMissing } from '../../host/paths.js';
+import { isMissing, isReadable } from '../../host/paths.js';
+import { HostPathMissingError } from '../../launchers/host-paths.js';
 import { topLevelFields } from './config-template.js';
 import {
   groupsInText,
@@ -33,6 +34,26 @@ export class ModelRepository {
    */
   async check(model: string): Promise<void> {
     await this.template(model);
+  }
+
+  /** @throws HostPathMissingError */
+  async checkRoot(): Promise<void> {
+    if (await isReadable(this.root)) return;
+    throw new HostPathMissingError({
+      path: this.root,
+      setting: 'runners.triton.model_repository_host_path',
+    });
+  }
+
+  /** Whether `config.pbtxt` can be written; it need not, where it says the right thing already. @throws ModelConfigError */
+  async checkWritable(model: string): Promise<void> {
+    const directory = join(this.root, model);
+    try {
+      await access(directory, constants.W_OK);
+    } catch (error) {
+      if (await isMissing(directory)) return; // the template is missing, then
+      throw failed(model, `${directory} cannot be written: ${messageOf(error)}`, error);
+    }
   }
 
   /**

@@ -1,4 +1,5 @@
 import { within } from '../../common/deadline.js';
+import { strictly } from '../../common/examiner.js';
 import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
@@ -77,17 +78,17 @@ export class TritonServer extends LaunchedServer {
   }
 
   /**
-   * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes: what they find
-   * in the way may be this very server, which somebody else has launched meanwhile.
+   * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes.
    * @throws what `Launcher.check` throws
    */
-  async check(gpus: GpuAccess, signal: AbortSignal): Promise<void> {
+  async check(gpus: GpuAccess, signal: AbortSignal, examine = strictly): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
-    try {
-      await this.launcher.check(this.spec(await this.role.choosePorts(signal), gpus), signal);
-    } catch (error) {
-      if (!(await this.isThereOrComing(signal))) throw error;
-    }
+    await this.unlessComing(signal, async () => {
+      const spec = this.spec(await this.role.choosePorts(signal), gpus);
+      await this.launcher.check(spec, signal, (subject, check, weight) =>
+        examine(subject, () => this.unlessComing(signal, check), weight),
+      );
+    });
   }
 
   /**
@@ -134,7 +135,7 @@ export class TritonServer extends LaunchedServer {
     }
   }
 
-  private async isThereOrComing(signal: AbortSignal): Promise<boolean> {
+  protected override async isThereOrComing(signal: AbortSignal): Promise<boolean> {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }
 

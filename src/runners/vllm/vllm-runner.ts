@@ -2,7 +2,7 @@ import { UnusableAnswerError } from '../../common/http/http-client.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { GpuNotUsableError } from '../errors.js';
-import type { Deployment, GpuNeeds, RunnerContext, Workload } from '../runner.js';
+import type { Deployment, GpuNeeds, PreflightContext, Workload } from '../runner.js';
 import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
 import type { VllmConfig, VllmModel } from './vllm-section.js';
 import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
@@ -45,7 +45,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     return this.deviceOf(modelName) === 'gpu';
   }
 
-  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+  override async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
     checkGpus(deployment, deployment.gpuIds);
     await super.preflight(deployment, context);
   }
