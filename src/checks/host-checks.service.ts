@@ -122,7 +122,10 @@ export class HostChecks implements OnApplicationShutdown {
   private async findModels(findings: Finding[], signal: AbortSignal): Promise<void> {
     const gpus = await this.knownGpus(signal);
     const turns = new Semaphore(MODELS_AT_ONCE);
-    const models = this.runners.flatMap((runner) => runner.models.map((model) => ({ runner, model })));
+    // Of a backend that is not set up, nothing is expected.
+    const models = this.runners.flatMap((runner) =>
+      runner.models.filter((model) => runner.canStart(model)).map((model) => ({ runner, model })),
+    );
     await Promise.all(
       models.map(({ runner, model }) =>
         turns.runExclusive(async () => {

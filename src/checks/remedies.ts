@@ -11,8 +11,6 @@ const REMEDIES: Readonly<Record<string, string>> = {
   LAUNCH_FAILED:
     'Install the NVIDIA Container Toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart Docker.',
   MODEL_CONFIG_FAILED: 'Mend the template of the model, or the permissions of its directory.',
-  COMFYUI_NOT_CONFIGURED:
-    'Set runners.comfyui.comfyui_path and python (launcher: process) or image_name (launcher: docker), or take its models out of supported_models.',
   COMFYUI_FILE_MISSING: 'Create the path, or correct the key that names it.',
   GPU_NOT_USABLE: 'Give the backend a GPU of this host.',
   NVML_NOT_INSTALLED:

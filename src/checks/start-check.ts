@@ -16,7 +16,7 @@ interface Obstacle {
 
 /**
  * Whether a model could be started now with its default options, by the checks of a start, each for itself; a server that
- * runs passes. It is asked on one GPU after another until one will do. A backend that is not set up is not asked for.
+ * runs passes. It is asked on one GPU after another until one will do.
  */
 export async function startFindings(
   runner: Runner,
@@ -31,8 +31,6 @@ export async function startFindings(
     if (!looked.obstacles.some(({ error }) => codeOf(error) === OTHER_GPU)) break;
   }
   const obstacles = looked?.obstacles ?? [];
-  if (obstacles.some(({ error }) => error instanceof DomainError && error.kind === 'not_implemented'))
-    return [];
   const subjects = [...(looked?.subjects ?? [])];
   // That no GPU can be read is said of the GPUs.
   const told = gpus.length > 0 ? subjects : subjects.filter((subject) => subject !== GPUS);
