@@ -66,7 +66,15 @@ module.exports = {
     room('supervisor', ['worker', 'deployment', 'room']),
     room('watch', ['supervisor', 'worker', 'deployment', 'room']),
     room('api', ['watch', 'supervisor', 'worker', 'deployment', 'room']),
-    may('health-knows-models', 'health', ['models', 'common', 'config']),
+    may('checks-know-runners-and-gpus', 'checks', [
+      'runners',
+      'gpus',
+      'launchers',
+      'host',
+      'common',
+      'config',
+    ]),
+    may('health-knows-models-and-checks', 'health', ['models', 'checks', 'common', 'config']),
     {
       name: 'the-stand-in-is-a-program-of-its-own',
       severity: 'error',

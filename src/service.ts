@@ -1,6 +1,7 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApp } from './app.js';
 import { createLogger, type Logger, type ServiceLog } from './common/logging/logger.js';
+import { HostChecks } from './checks/host-checks.service.js';
 import type { Config } from './config/schema.js';
 import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './host/ports.js';
 import { PortInUseError } from './launchers/launcher.js';
@@ -55,6 +56,7 @@ export class Service {
       },
       `Model Inference Client is listening${isSimulated ? ', with SIMULATED GPUs' : ''}`,
     );
+    void this.app.get(HostChecks).report();
   }
 
   /** Ends the log alone: resolves when all is written, or cannot be written in time. For an end that is out of order. */

@@ -21,12 +21,17 @@ function rangeOf(section: unknown): PortClaim[] {
   return data ? [{ key: 'ports', ...data.ports }] : [];
 }
 
+/** The ports that a section gives to servers. */
+export function claimsOf({ portsOf = rangeOf }: BackendSection, section: unknown): readonly PortClaim[] {
+  return portsOf(section);
+}
+
 /** Overlaps between the ports of these backends; what is not valid by itself is passed over. */
 export function portOverlaps(
   sections: readonly (readonly [BackendSection, section: unknown])[],
 ): PortOverlap[] {
-  const claims = sections.flatMap(([{ name, portsOf = rangeOf }, section]) =>
-    portsOf(section).map((claim): BackendClaim => ({ ...claim, backend: name })),
+  const claims = sections.flatMap(([backend, section]) =>
+    claimsOf(backend, section).map((claim): BackendClaim => ({ ...claim, backend: backend.name })),
   );
   return claims.flatMap((claim, index) =>
     claims.slice(0, index).flatMap((earlier) => (overlap(claim, earlier) ? [overlapOf(claim, earlier)] : [])),

@@ -1,5 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   HealthCheck,
   HealthCheckService,
@@ -7,9 +7,11 @@ import {
   type HealthCheckResult,
 } from '@nestjs/terminus';
 import { Supervisor } from '../models/supervisor/supervisor.js';
+import { HostChecks } from '../checks/host-checks.service.js';
+import { CheckResultView, toCheckResults } from './check-result.dto.js';
 import { ApiHealthResponses } from './health-responses.js';
 
-/** Probes for an orchestrator. Neither asks a backend: a model that fails is no reason to restart this service. */
+/** Probes for an orchestrator, and a look at the host. Neither probe asks a backend: a model that fails is no reason to restart this service. */
 @ApiTags('health')
 @Controller('health')
 export class HealthController {
@@ -17,6 +19,7 @@ export class HealthController {
     private readonly health: HealthCheckService,
     private readonly indicator: HealthIndicatorService,
     private readonly supervisor: Supervisor,
+    private readonly hostChecks: HostChecks,
   ) {}
 
   /** The process answers. */
@@ -49,5 +52,17 @@ export class HealthController {
         return this.supervisor.isReady ? supervisor.up() : supervisor.down('starting or shutting down');
       },
     ]);
+  }
+
+  /** What on this host will not work. The answer is 200 whatever is found; it is no probe. */
+  @Get('checks')
+  @ApiOperation({
+    summary: 'What will not work on this host, and what to do about it 主机检查',
+    description:
+      'The checks that are made after boot: Docker Engine, GPU library, clock, ports, and for each model what its start needs (image, program, paths, templates, ports). Made anew when asked, at most every 3 s; changes nothing.',
+  })
+  @ApiOkResponse({ type: [CheckResultView] })
+  async checks(): Promise<CheckResultView[]> {
+    return toCheckResults(await this.hostChecks.look());
   }
 }

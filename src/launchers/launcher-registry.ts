@@ -34,6 +34,14 @@ export class LauncherRegistry implements OnApplicationShutdown {
     return [...this.launchers.values()];
   }
 
+  /**
+   * The Engine answers, and is of a version that will do; asked only where some runner uses it.
+   * @throws EngineUnavailableError, EngineTooOldError
+   */
+  async requireEngine(signal: AbortSignal): Promise<void> {
+    if (this.launchers.has('docker')) await this.docker?.requireEngine(signal);
+  }
+
   /** Name of any Docker container of this host; `undefined` where there is none of that id. @throws EngineUnavailableError */
   async containerName(id: string, signal: AbortSignal): Promise<string | undefined> {
     this.docker ??= this.createDocker();

@@ -1,4 +1,7 @@
 import { DomainError } from '../common/errors.js';
+import type { Examiner } from '../common/examiner.js';
+import { isReadable } from '../host/paths.js';
+import { type HostPath, HostPathMissingError } from './host-paths.js';
 
 /** What a server may see of the host's GPUs. */
 export type GpuAccess =
@@ -48,6 +51,8 @@ export interface LaunchSpec {
   /** Address the ports listen on. */
   readonly bindAddress: string;
   readonly mounts: readonly Mount[];
+  /** What must be on the host, and the key of each: what is mounted, and what the server reads besides. */
+  readonly hostPaths?: readonly HostPath[];
   readonly gpus: GpuAccess;
   readonly shmSizeBytes?: number;
   readonly memoryBytes?: number;
@@ -95,10 +100,24 @@ export abstract class Launcher {
 
   /**
    * The checks of a launch without side effects: the engine answers, the image is there (or may be pulled),
-   * the name is free or ours, the ports are free.
-   * @throws EngineUnavailableError, ImageMissingError, PortInUseError, NameTakenError, CommandMissingError
+   * the name is free or ours, the paths of the host are there, the ports are free.
+   * @param examine takes them one by one; by default, strictly
+   * @throws EngineUnavailableError, ImageMissingError, PortInUseError, NameTakenError, CommandMissingError,
+   * HostPathMissingError
    */
-  abstract check(spec: LaunchSpec, signal: AbortSignal): Promise<void>;
+  abstract check(spec: LaunchSpec, signal: AbortSignal, examine?: Examiner): Promise<void>;
+
+  /** Those of the paths that a server could not read, as far as can be told from here. */
+  async missingPaths(paths: readonly HostPath[], _signal: AbortSignal): Promise<readonly HostPath[]> {
+    const found = await Promise.all(paths.map(({ path }) => isReadable(path)));
+    return paths.filter((_path, index) => found[index] !== true);
+  }
+
+  /** @throws HostPathMissingError for the first that is missing */
+  protected async requirePaths(paths: readonly HostPath[], signal: AbortSignal): Promise<void> {
+    const [missing] = await this.missingPaths(paths, signal);
+    if (missing) throw new HostPathMissingError(missing);
+  }
 
   /**
    * Runs the server. A dead server of ours with the same name is removed first; a live one with the same name and
@@ -161,6 +180,11 @@ export class EngineUnavailableError extends DomainError {
   readonly code = 'DOCKER_UNAVAILABLE';
   readonly kind = 'internal';
   override readonly retry = 'always';
+}
+
+export class EngineTooOldError extends DomainError {
+  readonly code = 'DOCKER_TOO_OLD';
+  readonly kind = 'internal';
 }
 
 export class ImageMissingError extends DomainError {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Examiner } from '../common/examiner.js';
 import type { Canary, EndedPart, ModelLiveness, ProgressReading, TroubleKind } from './progress.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from './sleep.js';
 import type { Needed, RemovalManner, Unneeded } from './unneeded.js';
@@ -81,6 +82,12 @@ export interface RunnerContext {
   readonly wanted: () => readonly Deployment[];
   /** Tells in words how far it is ("pulling …: 41 %"). */
   readonly onProgress: (progress: string) => void;
+}
+
+/** The same, for the checks of a start. */
+export interface PreflightContext extends RunnerContext {
+  /** Takes the checks one by one; left out, the first that fails ends them. */
+  readonly examine?: Examiner;
 }
 
 /** The same, for a stop. */
@@ -193,7 +200,7 @@ export abstract class Runner {
    * The checks of a start that change nothing.
    * @throws DomainError that says what stands in the way
    */
-  abstract preflight(deployment: Deployment, context: RunnerContext): Promise<void>;
+  abstract preflight(deployment: Deployment, context: PreflightContext): Promise<void>;
 
   /**
    * Makes the model serve on every GPU of the deployment. Idempotent; interrupts nothing that serves already.

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { CONFIG } from '../config/config.module.js';
+import { claimsOf } from '../config/port-overlaps.js';
 import { isPortTaken } from '../host/ports.js';
 import { LauncherRegistry } from '../launchers/launcher-registry.js';
 import { LaunchersModule } from '../launchers/launchers.module.js';
@@ -23,12 +24,28 @@ function formerRunners(config: FullConfig, launchers: LauncherRegistry): FormerR
     backends.find((backend) => backend.name === name)?.createFormerRunner(config.runners, host);
 }
 
+/** Token of the ports that the configuration gives to servers, by their dotted keys. */
+export const PORT_CLAIMS = Symbol('PORT_CLAIMS');
+
+function portClaims({ runners }: FullConfig) {
+  return backends
+    .filter(({ name }) => runners[name].enabled && runners[name].supported_models.length > 0)
+    .flatMap((backend) =>
+      claimsOf(backend, runners[backend.name]).map(({ key, from, to }) => ({
+        path: `runners.${backend.name}.${key}`,
+        from,
+        to,
+      })),
+    );
+}
+
 @Module({
   imports: [LaunchersModule],
   providers: [
     { provide: RUNNER, useFactory: createRunners, inject: [CONFIG, LauncherRegistry] },
     { provide: FORMER_RUNNER, useFactory: formerRunners, inject: [CONFIG, LauncherRegistry] },
+    { provide: PORT_CLAIMS, useFactory: portClaims, inject: [CONFIG] },
   ],
-  exports: [RUNNER, FORMER_RUNNER],
+  exports: [RUNNER, FORMER_RUNNER, PORT_CLAIMS],
 })
 export class RunnersModule {}

@@ -1,6 +1,9 @@
 import { LaunchFailedError, PortInUseError, StopFailedError } from '../../src/launchers/launcher.js';
+import { HostPathMissingError } from '../../src/launchers/host-paths.js';
 import { json } from '../fakes/launcher-engine.js';
 import { engine, labels, launcher, never, rejection, spec, useFakeEngine } from './docker-launcher-rig.js';
+
+const hostPaths = [{ path: '/no/such/runtime', setting: 'runners.triton.runtime_host_path' }];
 
 describe('the docker launcher and an Engine that misbehaves', () => {
   useFakeEngine();
@@ -43,10 +46,15 @@ describe('the docker launcher and an Engine that misbehaves', () => {
         PortInUseError,
         /^Port 8001 already in use/,
       ],
+      [
+        'invalid mount config for type "bind": bind source path does not exist: /no/such/runtime',
+        HostPathMissingError,
+        /^\/no\/such\/runtime is not on this host, .*correct runners\.triton\.runtime_host_path\.$/,
+      ],
       ['the moon is full', LaunchFailedError, /^triton_server could not be started: the moon is full$/],
     ])('%s', async (words, type, message) => {
       refuseStart(words);
-      const error = await rejection(launcher.launch(spec, never));
+      const error = await rejection(launcher.launch({ ...spec, hostPaths }, never));
       expect(error).toBeInstanceOf(type);
       expect(error.message).toMatch(message);
       expect(engine.containers.size).toBe(0);

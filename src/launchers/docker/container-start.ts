@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Container, ContainerInspectInfo } from 'dockerode';
 import { messageOf } from '../../common/errors.js';
+import { HostPathMissingError } from '../host-paths.js';
 import { CommandMissingError, ImageMissingError, LaunchFailedError, type LaunchSpec } from '../launcher.js';
 import { containerOptions } from './container-options.js';
 import type { ContainerStop } from './container-stop.js';
@@ -12,6 +13,8 @@ import { engineWords, statusOf } from './engine-errors.js';
 const PORT_TAKEN = /:(\d+)(?: failed)?: (?:port is already allocated|bind: address already in use)/;
 const NO_GPU_SUPPORT = 'could not select device driver';
 const NO_SUCH_GPU = /nvidia-container-cli|unknown device|CDI device/i;
+/** What the Engine has against a mount. Source: moby, `errBindSourceDoesNotExist`. */
+const NO_SUCH_SOURCE = /bind source path does not exist: (.+)/;
 const NO_SUCH_PROGRAM = /executable file not found|exec: .*(no such file or directory|permission denied)/;
 
 /** Runs containers, and makes sure that one that did not start leaves nothing behind. */
@@ -28,7 +31,8 @@ export class ContainerStart {
   /**
    * Creates and starts the container of `spec`; its name must be free. Returns its id.
    * @param imageVariables names of the variables that the image sets
-   * @throws PortInUseError, CommandMissingError, ImageMissingError, LaunchFailedError, EngineUnavailableError
+   * @throws PortInUseError, CommandMissingError, ImageMissingError, LaunchFailedError, HostPathMissingError,
+   * EngineUnavailableError
    */
   async run(
     spec: LaunchSpec,
@@ -81,6 +85,9 @@ export class ContainerStart {
     const facts = { name, engine: words };
     const port = PORT_TAKEN.exec(words)?.[1];
     if (port !== undefined) return portInUse(this.engine, spec, Number(port), signal);
+    const source = NO_SUCH_SOURCE.exec(words)?.[1];
+    const missing = spec.hostPaths?.find(({ path }) => path === source);
+    if (missing) return new HostPathMissingError(missing, { cause: error });
     if (words.includes(NO_GPU_SUPPORT)) {
       const remedy =
         'install the NVIDIA Container Toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart Docker';

@@ -1,4 +1,6 @@
+import { strictly } from '../../common/examiner.js';
 import { containerIdOf } from '../../host/container-id.js';
+import { isBehindLink, isMissing } from '../../host/paths.js';
 import { ExitListeners } from '../exit-listeners.js';
 import {
   Launcher,
@@ -8,6 +10,7 @@ import {
   type ServerExit,
   type ServerInfo,
 } from '../launcher.js';
+import type { HostPath } from '../host-paths.js';
 import { NameLocks } from '../name-locks.js';
 import { lastLines, MAX_TAIL_LINES } from '../output-text.js';
 import { isServerName, requireServerName } from '../server-name.js';
@@ -16,9 +19,12 @@ import { ContainerStart } from './container-start.js';
 import { ContainerStop } from './container-stop.js';
 import { Containers, serverInfoOf } from './containers.js';
 import { requirePorts } from './docker-ports.js';
+import { requireApiVersion } from './api-version.js';
 import { Engine } from './engine.js';
 import { ExitStream } from './exit-stream.js';
 import { findImage, imageOf, pullImage } from './image-pull.js';
+import { requireGpuToolkit } from './gpu-toolkit.js';
+import { HostView } from './host-view.js';
 
 export interface DockerLauncherOptions {
   readonly socketPath: string;
@@ -37,6 +43,7 @@ export class DockerLauncher extends Launcher {
   private readonly starts: ContainerStart;
   private readonly stops: ContainerStop;
   private readonly exits: ExitStream;
+  private readonly hostView: HostView;
   private readonly locks = new NameLocks();
   private readonly listeners = new ExitListeners();
 
@@ -44,18 +51,32 @@ export class DockerLauncher extends Launcher {
     super();
     this.engine = new Engine(options);
     this.containers = new Containers(this.engine, options.owner);
+    this.hostView = new HostView(this.containers, options.socketPath);
     this.stops = new ContainerStop(this.engine);
     this.starts = new ContainerStart(this.engine, this.containers, this.stops, options.owner);
     this.exits = new ExitStream(this.engine, this.containers, options.owner, this.listeners);
   }
 
-  async check(spec: LaunchSpec, signal: AbortSignal): Promise<void> {
+  async check(spec: LaunchSpec, signal: AbortSignal, examine = strictly): Promise<void> {
     signal.throwIfAborted();
     requireServerName(spec.name);
     const { live } = await this.containers.occupantOf(spec, signal);
     if (live) return;
-    await findImage(this.engine, spec, signal);
-    await requirePorts(this.engine, spec, signal);
+    await examine('image', () => findImage(this.engine, spec, signal));
+    await examine('paths', () => this.requirePaths(spec.hostPaths ?? [], signal));
+    if (spec.gpus.kind !== 'none') {
+      await examine('toolkit', () => requireGpuToolkit(this.engine, this.hostView, signal), 'hint');
+    }
+    await examine('ports', () => requirePorts(this.engine, spec, signal));
+  }
+
+  /** The Engine reads as root, and reads what this service may not see: only what nothing has is missing. */
+  override async missingPaths(paths: readonly HostPath[], signal: AbortSignal): Promise<readonly HostPath[]> {
+    const looks = await Promise.all(
+      paths.map(async ({ path }) => (await isMissing(path)) && !(await isBehindLink(path))),
+    );
+    const missing = paths.filter((_path, index) => looks[index] === true);
+    return missing.length > 0 && (await this.hostView.isShared(signal)) ? missing : [];
   }
 
   async launch(spec: LaunchSpec, signal: AbortSignal, onProgress?: ProgressListener): Promise<ServerInfo> {
@@ -128,6 +149,11 @@ export class DockerLauncher extends Launcher {
       }),
     );
     return Buffer.isBuffer(output) ? lastLines(demultiplex(output), tail) : [];
+  }
+
+  /** @throws EngineUnavailableError; EngineTooOldError */
+  async requireEngine(signal: AbortSignal): Promise<void> {
+    await requireApiVersion(this.engine, signal);
   }
 
   onExit(listener: (exit: ServerExit) => void): () => void {

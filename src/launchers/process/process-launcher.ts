@@ -1,4 +1,5 @@
 import { mkdirSync, realpathSync } from 'node:fs';
+import { strictly } from '../../common/examiner.js';
 import { ExitListeners } from '../exit-listeners.js';
 import {
   Launcher,
@@ -8,6 +9,7 @@ import {
   type ServerExit,
   type ServerInfo,
 } from '../launcher.js';
+import type { HostPath } from '../host-paths.js';
 import { NameLocks } from '../name-locks.js';
 import { holderInWords, isPortTaken, portHolders, portInUseMessage } from '../../host/ports.js';
 import { carries, isServerName, requireServerName, sameLabels } from '../server-name.js';
@@ -53,13 +55,14 @@ export class ProcessLauncher extends Launcher {
     this.servers = new ProcessServers({ stateDir, owner, logMaxBytes }, this.locks, this.listeners);
   }
 
-  async check(spec: LaunchSpec, signal: AbortSignal): Promise<void> {
+  async check(spec: LaunchSpec, signal: AbortSignal, examine = strictly): Promise<void> {
     await this.ready(signal);
     requireServerName(spec.name);
     if (await this.liveServer(spec)) return;
-    await this.requireProgram(spec);
+    await examine('program', () => this.requireProgram(spec));
     signal.throwIfAborted();
-    await this.requirePorts(spec);
+    await examine('paths', () => this.requirePaths(unmountedPaths(spec), signal));
+    await examine('ports', () => this.requirePorts(spec));
   }
 
   async launch(spec: LaunchSpec, signal: AbortSignal): Promise<ServerInfo> {
@@ -173,4 +176,9 @@ export class ProcessLauncher extends Launcher {
     await endGroup(name, group, { politeSignal, graceMs, killTimeoutMs: this.killTimeoutMs, signal });
     await this.servers.forget(name, record);
   }
+}
+
+/** A process has no mounts. */
+function unmountedPaths({ hostPaths = [], mounts }: LaunchSpec): HostPath[] {
+  return hostPaths.filter(({ path }) => !mounts.some(({ hostPath }) => hostPath === path));
 }

@@ -29,6 +29,8 @@ export interface GpuSituation {
   readonly holdings: GpuHoldings | undefined;
   /** Placements on this GPU, those included that are about to be accepted. */
   readonly occupants: readonly Occupant[];
+  /** Memory of every GPU of the host that was read, MiB, by id. */
+  readonly totals: ReadonlyMap<number, number>;
 }
 
 /** Whether a model has room on a GPU, and why not. */
@@ -41,12 +43,16 @@ export interface Assessment {
   readonly processes: readonly ForeignProcess[];
 }
 
-/** Policy first, then memory. What cannot be read or is not known refuses nobody. */
+/** What fits nowhere on it first, then the policy, then memory. What cannot be read or is not known refuses nobody. */
 export function assess(request: RoomRequest, situation: GpuSituation): Assessment {
   const { holdings } = situation;
   const needMiB = request.need.memoryMiB;
   const balance = holdings && balanceOf(holdings, situation.occupants, request.modelName, needMiB ?? 0);
   const leftMiB = balance ? Math.round(balance.leftMiB) : null;
+  if (balance && needMiB !== null && needMiB > balance.totalMiB) {
+    const refusal = tooBigError(request, needMiB, balance.totalMiB, situation.totals);
+    return { refusal, leftMiB, placements: [], processes: [] };
+  }
   const others = situation.occupants.filter((each) => each.modelName !== request.modelName);
   const foreign = holdings?.foreign ?? [];
   const exclusive = exclusiveError(request, situation.policy, others, foreign);
@@ -89,6 +95,25 @@ function exclusiveError(
   );
 }
 
+/** Whoever is there: it does not fit. */
+function tooBigError(
+  { modelName, gpuId, need }: RoomRequest,
+  needMiB: number,
+  totalMiB: number,
+  totals: ReadonlyMap<number, number>,
+): DomainError {
+  const large = [...totals].filter(([, total]) => total >= needMiB);
+  const others = large.map(([id, total]) => `GPU ${id} (${mib(total)})`).join(', ');
+  const remedy =
+    large.length > 0
+      ? `By its size it fits on ${others}: choose one of these.`
+      : 'It fits on no GPU of this host: have it take less (fewer instances, a shorter context, several GPUs), correct its need, or serve it elsewhere.';
+  return new GpuMemoryShortError(
+    `${modelName} needs ${mib(needMiB)} (${need.source}), and GPU ${gpuId} has ${mib(totalMiB)} in all: it does not fit there, whatever is stopped. ${remedy}`,
+    { modelName, gpuId, needMiB, totalMiB },
+  );
+}
+
 function shortError(
   { modelName, gpuId, need }: RoomRequest,
   needMiB: number,
@@ -102,10 +127,13 @@ function shortError(
     ...balance.reserved.map((each) => `− ${mib(each.mib)} reserved for ${each.modelNames.join(' and ')}`),
     ...(balance.returnedMiB > 0 ? [`+ ${mib(balance.returnedMiB)} it gives back first`] : []),
   ];
-  const there = [...others.map(placementWords), ...foreign.map(processWords)].join(', ') || 'no one known';
+  const there = [...others.map(placementWords), ...foreign.map(processWords)].join(', ');
+  const remedy = there
+    ? `In the way: ${there}. Stop one of these, or choose another GPU.`
+    : 'The driver names no process that holds the rest: see `nvidia-smi`, or choose another GPU.';
   const left = Math.max(0, balance.leftMiB);
   return new GpuMemoryShortError(
-    `${modelName} needs ${mib(needMiB)} on GPU ${gpuId} (${need.source}), and ${mib(left)} are left: ${terms.join(' ')}. It is ${mib(needMiB - left)} short. In the way: ${there}. Stop one of these, or choose another GPU.`,
+    `${modelName} needs ${mib(needMiB)} on GPU ${gpuId} (${need.source}), and ${mib(left)} are left: ${terms.join(' ')}. It is ${mib(needMiB - left)} short. ${remedy}`,
     { modelName, gpuId, needMiB, ...balance },
   );
 }

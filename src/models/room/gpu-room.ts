@@ -102,6 +102,7 @@ export class GpuRoom {
       policy: this.policyOf(gpu),
       holdings: holdings?.get(gpu.id),
       occupants: occupants.filter((each) => each.gpuId === gpu.id),
+      totals: new Map([...(holdings ?? [])].map(([id, { totalMiB }]) => [id, totalMiB])),
     });
   }
 

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import type { LaunchSpec, Mount } from '../../launchers/launcher.js';
+import type { HostPath } from '../../launchers/host-paths.js';
+import { mountedPaths } from '../placement-server/placement-server-section.js';
 import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import type { ComfyuiConfig, ComfyuiModelConfig } from './comfyui-section.js';
 import { withoutFlags } from './comfyui-flags.js';
@@ -35,7 +37,11 @@ export function comfyuiProgram(
     ...config.env,
   };
   if (config.launcher === 'process') return { command: [config.python, ...command], env };
-  return { entrypoint: [config.python], command, env, mounts: mounts(config, own) };
+  const hostPaths = [
+    ...mountedPaths(config.mounts, 'runners.comfyui.mounts'),
+    ...neededFiles(config, placement.modelName),
+  ];
+  return { entrypoint: [config.python], command, env, mounts: mounts(config, own), hostPaths };
 }
 
 /** What asks the installation for its flags. @throws ComfyuiNotConfiguredError */
@@ -71,15 +77,19 @@ export function chosenFlags(
 }
 
 /** What must be there on this host before a launch. */
-export function neededFiles(config: ComfyuiConfig, modelName: string): { setting: string; path: string }[] {
+export function neededFiles(config: ComfyuiConfig, modelName: string): HostPath[] {
   const own = config.model_configs[modelName] ?? {};
-  const main = config.launcher === 'process' ? [{ setting: 'comfyui_path', path: mainFile(config) }] : [];
+  const main =
+    config.launcher === 'process'
+      ? [{ setting: 'runners.comfyui.comfyui_path', path: mainFile(config) }]
+      : [];
   const keys = ['workflow_dir', 'base_dir', 'output_dir', 'input_dir', 'extra_model_paths'] as const;
   return [
     ...main,
     ...keys.flatMap((key) => {
       const path = own[key];
-      return path === undefined ? [] : [{ setting: `model_configs.${modelName}.${key}`, path }];
+      const setting = `runners.comfyui.model_configs.${modelName}.${key}`;
+      return path === undefined ? [] : [{ setting, path }];
     }),
   ];
 }

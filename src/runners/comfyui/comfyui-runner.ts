@@ -1,7 +1,7 @@
-import { access } from 'node:fs/promises';
 import type { z } from 'zod';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
 import type { InstalledFlags } from '../argparse-help.js';
+import { strictly } from '../../common/examiner.js';
 import { livenessIn } from '../../config/sections/common.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
@@ -10,7 +10,7 @@ import type {
   ServedPlacement,
   ServerProgram,
 } from '../placement-server/served-placement.js';
-import type { Deployment, GpuNeeds, GpuRef, RunnerContext, Workload } from '../runner.js';
+import type { Deployment, GpuNeeds, GpuRef, PreflightContext, RunnerContext, Workload } from '../runner.js';
 import type { ModelLiveness, ProgressReading } from '../progress.js';
 import type { RunnerHost } from '../runner-host.js';
 import type { ComfyuiConfig } from './comfyui-section.js';
@@ -78,10 +78,12 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   }
 
   /** @throws ComfyuiNotConfiguredError, ComfyuiFileMissingError, ComfyuiFlagRefusedError, and what the base's throws */
-  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+  override async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
+    const { signal, examine = strictly } = context;
     assertConfigured(this.config);
-    await this.assertFiles(deployment.modelName, context.signal);
-    await this.assertFlags(deployment, context.signal);
+    await examine('paths', () => this.assertFiles(deployment.modelName, signal));
+    // Asked of ComfyUI itself, which runs for it: for a start, not for a look at the host.
+    if (!context.examine) await this.assertFlags(deployment, signal);
     await super.preflight(deployment, context);
   }
 
@@ -178,18 +180,15 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   }
 
   private async assertFiles(modelName: string, signal: AbortSignal): Promise<void> {
-    for (const { setting, path } of neededFiles(this.config, modelName)) {
-      try {
-        await orAborted(access(path), signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        throw new ComfyuiFileMissingError(
-          `${path} is not there, or not to be read: create it, or correct runners.comfyui.${setting}.`,
-          {},
-          { cause: error },
-        );
-      }
-    }
+    const launcher = this.host.launchers.get(this.config.launcher);
+    const looks = launcher.missingPaths(neededFiles(this.config, modelName), signal);
+    const [missing] = await orAborted(looks, signal);
+    if (!missing) return;
+    const { path, setting } = missing;
+    throw new ComfyuiFileMissingError(
+      `${path} is not there, or not to be read: create it, or correct ${setting}.`,
+      { path, setting },
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-import { isFailedImport } from '../failed-import.js';
+import { isLastingCause } from '../lasting-cause.js';
 
 /** A line of Python's traceback; of a long one, the last lines of a log lack the first. */
 const TRACEBACK = /^(Traceback \(most recent call last\):$| {2}File ")/;
@@ -30,7 +30,7 @@ export function lastWords(lines: readonly string[]): string | undefined {
 
 /** Of these words: the next ComfyUI would end so, too. */
 export function isFinal(words: string): boolean {
-  return isOwnWord(words) || words.startsWith(WITHOUT_CUDA) || isFailedImport(words);
+  return isOwnWord(words) || words.startsWith(WITHOUT_CUDA) || isLastingCause(words);
 }
 
 /** What ComfyUI ends with of its own accord. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { bytesOf, livenessIn } from '../../config/sections/common.js';
 import type { Launcher } from '../../launchers/launcher.js';
+import { mountedPaths } from '../placement-server/placement-server-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { metricSum } from '../prometheus-text.js';
@@ -9,6 +10,7 @@ import type { ModelLiveness, ProgressReading } from '../progress.js';
 import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
 import type { HttpConfig, HttpModel } from './http-section.js';
 import { HTTP_WITHHELD, httpModelOptions } from './http-decided.js';
+import { explainExit, isFinal } from './explain-exit.js';
 import { httpProgram } from './http-program.js';
 
 /** Serves models from any HTTP server with a health path, by YAML alone. */
@@ -68,6 +70,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
           serverPath: mount.server_path,
           readOnly: mount.read_only,
         })),
+        hostPaths: mountedPaths(mounts, `runners.http.models.${placement.modelName}.mounts`),
       }),
     };
   }
@@ -117,6 +120,14 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     const body = await metricsText(`${baseUrl}${drain.path}`, signal);
     const [open, done] = [metricSum(body, drain.metrics), metricSum(body, drain.finished_metrics)];
     return open === undefined || done === undefined ? null : { open, done, succeeded: done, failed: 0 };
+  }
+
+  override explainExit(lines: readonly string[]): string | undefined {
+    return explainExit(lines);
+  }
+
+  override isFinalExit(cause: string): boolean {
+    return isFinal(cause);
   }
 
   private find(modelName: string): HttpModel | undefined {

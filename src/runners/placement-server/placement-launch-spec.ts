@@ -1,6 +1,7 @@
 import { bytesOf } from '../../config/sections/common.js';
+import type { HostPath } from '../../launchers/host-paths.js';
 import type { GpuAccess, LaunchSpec, StopSignal } from '../../launchers/launcher.js';
-import type { PlacementServerConfig } from './placement-server-section.js';
+import { mountedPaths, type PlacementServerConfig } from './placement-server-section.js';
 import { labelsOf } from './server-labels.js';
 import type { ServedPlacement, ServerProgram } from './served-placement.js';
 
@@ -44,6 +45,7 @@ export function placementLaunchSpec(
         serverPath: mount.server_path,
         readOnly: mount.read_only,
       })),
+    hostPaths: hostPaths(config, backend, program),
     gpus: frame.device === 'cpu' ? { kind: 'none' } : pinned(placement),
     ...(shmSizeBytes !== undefined && { shmSizeBytes }),
     ...(memoryBytes !== undefined && { memoryBytes }),
@@ -51,6 +53,16 @@ export function placementLaunchSpec(
     stopGraceSeconds: frame.stopGraceSeconds,
     stopSignal: program.stopSignal ?? frame.stopSignal,
   };
+}
+
+/** A path has one key: what the program names has its own. */
+function hostPaths(
+  config: PlacementServerConfig,
+  backend: string,
+  { mounts, hostPaths: named = [] }: ServerProgram,
+): HostPath[] {
+  const mounted = mounts ? [] : mountedPaths(config.mounts, `runners.${backend}.mounts`);
+  return [...named, ...mounted.filter(({ path }) => !named.some((each) => each.path === path))];
 }
 
 function pinned({ gpus }: ServedPlacement): GpuAccess {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { strictly } from '../../common/examiner.js';
 import type { Launcher, StopSignal } from '../../launchers/launcher.js';
 import {
   type Adoptable,
@@ -6,6 +7,7 @@ import {
   type DeploymentOptions,
   type GpuRef,
   type PlacementObservation,
+  type PreflightContext,
   Runner,
   type RunnerContext,
   type StopContext,
@@ -165,9 +167,12 @@ export abstract class PlacementServerRunner<
     return (longest(seconds) + STOP_SLACK_SECONDS) * 1000 + BEFORE_STOP_MS;
   }
 
-  async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+  async preflight(
+    deployment: Deployment,
+    { gpus, signal, examine = strictly }: PreflightContext,
+  ): Promise<void> {
     await each(deployment.gpuIds, (gpuId) =>
-      this.server(deployment, gpuId).check(this.wanted(deployment, gpuId, context.gpus), context.signal),
+      this.server(deployment, gpuId).check(this.wanted(deployment, gpuId, gpus), signal, examine),
     );
   }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { HostPath } from '../../launchers/host-paths.js';
 import { byteSize, hostPath, safeName, tcpPort } from '../../config/sections/common.js';
 import { variableFaults } from '../decided.js';
 
@@ -30,6 +31,11 @@ export const serverMounts = z.array(
     read_only: z.boolean().default(true),
   }),
 );
+
+/** What the mounts of a list need on the host; `key` is the dotted key of the list. */
+export function mountedPaths(mounts: z.infer<typeof serverMounts>, key: string): HostPath[] {
+  return mounts.map(({ host_path: path }, index) => ({ path, setting: `${key}.${index}.host_path` }));
+}
 
 const ulimit = z.strictObject({
   name: z.string().regex(/^[a-z]+$/),

@@ -1,3 +1,4 @@
+import { strictly } from '../../common/examiner.js';
 import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { absentAfter, LaunchedServer } from '../launched-server.js';
@@ -67,19 +68,19 @@ export class PlacementServer extends LaunchedServer {
    * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes.
    * @throws what `Launcher.check` throws; PortInUseError when no port is left
    */
-  async check(wanted: Wanted, signal: AbortSignal): Promise<void> {
+  async check(wanted: Wanted, signal: AbortSignal, examine = strictly): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
-    const lease = await this.ports.lease(signal);
-    try {
-      await this.whereabouts.home.launcher.check(
-        this.identity.spec(this.identity.placement(wanted, lease.ports[0] ?? 0)),
-        signal,
-      );
-    } catch (error) {
-      if (!(await this.isThereOrComing(signal))) throw error;
-    } finally {
-      lease.release();
-    }
+    await this.unlessComing(signal, async () => {
+      const lease = await this.ports.lease(signal);
+      try {
+        const spec = this.identity.spec(this.identity.placement(wanted, lease.ports[0] ?? 0));
+        await this.whereabouts.home.launcher.check(spec, signal, (subject, check, weight) =>
+          examine(subject, () => this.unlessComing(signal, check), weight),
+        );
+      } finally {
+        lease.release();
+      }
+    });
   }
 
   /**
@@ -239,7 +240,7 @@ export class PlacementServer extends LaunchedServer {
     }
   }
 
-  private async isThereOrComing(signal: AbortSignal): Promise<boolean> {
+  protected override async isThereOrComing(signal: AbortSignal): Promise<boolean> {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }
 

@@ -33,6 +33,7 @@ export type ServerProgram = Pick<LaunchSpec, 'command'> &
       | 'entrypoint'
       | 'env'
       | 'mounts'
+      | 'hostPaths'
       | 'shmSizeBytes'
       | 'memoryBytes'
       | 'ulimits'

@@ -97,6 +97,12 @@ export function tritonLaunchSpec(
     ],
     bindAddress: config.bind_address,
     mounts,
+    hostPaths: [
+      { path: config.model_repository_host_path, setting: 'runners.triton.model_repository_host_path' },
+      ...(config.runtime_host_path === null
+        ? []
+        : [{ path: config.runtime_host_path, setting: 'runners.triton.runtime_host_path' }]),
+    ],
     gpus,
     shmSizeBytes: bytesOf(config.shm_size),
     ...(config.memory_limit !== null && { memoryBytes: bytesOf(config.memory_limit) }),

@@ -1,7 +1,9 @@
-import { readFile, rm } from 'node:fs/promises';
+import { access, constants, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
+import { isMissing, isReadable } from '../../host/paths.js';
+import { HostPathMissingError } from '../../launchers/host-paths.js';
 import { topLevelFields } from './config-template.js';
 import {
   groupsInText,
@@ -32,6 +34,26 @@ export class ModelRepository {
    */
   async check(model: string): Promise<void> {
     await this.template(model);
+  }
+
+  /** @throws HostPathMissingError */
+  async checkRoot(): Promise<void> {
+    if (await isReadable(this.root)) return;
+    throw new HostPathMissingError({
+      path: this.root,
+      setting: 'runners.triton.model_repository_host_path',
+    });
+  }
+
+  /** Whether `config.pbtxt` can be written; it need not, where it says the right thing already. @throws ModelConfigError */
+  async checkWritable(model: string): Promise<void> {
+    const directory = join(this.root, model);
+    try {
+      await access(directory, constants.W_OK);
+    } catch (error) {
+      if (await isMissing(directory)) return; // the template is missing, then
+      throw failed(model, `${directory} cannot be written: ${messageOf(error)}`, error);
+    }
   }
 
   /**
@@ -67,17 +89,19 @@ export class ModelRepository {
     }
   }
 
+  private async whyUnread(path: string, error: unknown): Promise<string> {
+    if (systemCodeOf(error) !== 'ENOENT') return `${path}: ${messageOf(error)}`;
+    if (!(await isMissing(this.root))) return `${path} does not exist: create it`;
+    return `the model repository ${this.root} is not there: create it, or correct runners.triton.model_repository_host_path`;
+  }
+
   private async template(model: string): Promise<string> {
     const path = join(this.root, model, TEMPLATE);
     let text: string;
     try {
       text = await readFile(path, 'utf8');
     } catch (error) {
-      const cause =
-        systemCodeOf(error) === 'ENOENT'
-          ? `${path} does not exist: create it`
-          : `${path}: ${messageOf(error)}`;
-      throw failed(model, cause, error);
+      throw failed(model, await this.whyUnread(path, error), error);
     }
     let fields: string[];
     try {

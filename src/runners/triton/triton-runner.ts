@@ -1,3 +1,4 @@
+import { strictly } from '../../common/examiner.js';
 import { livenessIn } from '../../config/sections/common.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import type { RunnerHost } from '../runner-host.js';
@@ -7,6 +8,7 @@ import {
   type DeploymentOptions,
   type GpuNeeds,
   type PlacementObservation,
+  type PreflightContext,
   Runner,
   type RunnerContext,
   type StopContext,
@@ -140,11 +142,21 @@ export class TritonRunner extends Runner {
     return { memoryMiB, policy };
   }
 
-  async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
-    this.visibility.places(deployment.gpuIds, context.gpus);
-    await this.repository.check(deployment.modelName);
-    const server = await this.servers.locateForStart(deployment.modelName, context.signal);
-    await server.check(this.visibility.access(context.gpus), context.signal);
+  async preflight(
+    deployment: Deployment,
+    { gpus, signal, examine = strictly }: PreflightContext,
+  ): Promise<void> {
+    const { modelName, gpuIds } = deployment;
+    await examine('gpus', () => {
+      this.visibility.places(gpuIds, gpus);
+      return Promise.resolve();
+    });
+    if (await examine('repository', () => this.repository.checkRoot(), 'hint')) {
+      await examine('templates', () => this.repository.check(modelName));
+      await examine('repository', () => this.repository.checkWritable(modelName), 'hint');
+    }
+    const server = await this.servers.locateForStart(modelName, signal);
+    await server.check(this.visibility.access(gpus), signal, examine);
   }
 
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {

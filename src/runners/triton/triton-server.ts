@@ -1,4 +1,5 @@
 import { within } from '../../common/deadline.js';
+import { strictly } from '../../common/examiner.js';
 import type { GpuAccess, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
@@ -6,6 +7,7 @@ import type { RunnerContext } from '../runner.js';
 import { serverUrl } from '../server-url.js';
 import type { Whereabouts } from '../whereabouts.js';
 import type { TritonConfig } from './triton-section.js';
+import { finalCause, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
 import { TritonMetrics } from './triton-metrics.js';
@@ -80,18 +82,18 @@ export class TritonServer extends LaunchedServer {
   }
 
   /**
-   * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes: what they find
-   * in the way may be this very server, which somebody else has launched meanwhile.
+   * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes.
    * @throws what `Launcher.check` throws
    */
-  async check(gpus: GpuAccess, signal: AbortSignal): Promise<void> {
+  async check(gpus: GpuAccess, signal: AbortSignal, examine = strictly): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
-    try {
+    await this.unlessComing(signal, async () => {
       const { launcher } = this.whereabouts.home;
-      await launcher.check(this.spec(await this.role.choosePorts(signal), gpus), signal);
-    } catch (error) {
-      if (!(await this.isThereOrComing(signal))) throw error;
-    }
+      const spec = this.spec(await this.role.choosePorts(signal), gpus);
+      await launcher.check(spec, signal, (subject, check, weight) =>
+        examine(subject, () => this.unlessComing(signal, check), weight),
+      );
+    });
   }
 
   /**
@@ -120,6 +122,19 @@ export class TritonServer extends LaunchedServer {
     });
   }
 
+  protected override get linesToExplain(): number {
+    return LINES_TO_EXPLAIN;
+  }
+
+  protected override lastWords(log: readonly string[]): string {
+    const words = finalCause(log);
+    return words === undefined ? super.lastWords(log) : `: ${words}`;
+  }
+
+  protected override isFinal(log: readonly string[]): boolean {
+    return finalCause(log) !== undefined;
+  }
+
   private async answers(running: RunningTriton, signal: AbortSignal): Promise<boolean> {
     try {
       return await isLive(running.client, signal);
@@ -129,7 +144,7 @@ export class TritonServer extends LaunchedServer {
     }
   }
 
-  private async isThereOrComing(signal: AbortSignal): Promise<boolean> {
+  protected override async isThereOrComing(signal: AbortSignal): Promise<boolean> {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }
 

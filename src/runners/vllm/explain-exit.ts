@@ -1,4 +1,4 @@
-import { isFailedImport } from '../failed-import.js';
+import { isLastingCause } from '../lasting-cause.js';
 
 /**
  * What vLLM puts before a line: `(EngineCore pid=12) ERROR 11-25 08:33:15 [core.py:1510] `, or the first part alone. Of
@@ -10,14 +10,40 @@ const USAGE = /^vllm(?: serve)?: error: /;
 const ERROR = /^[A-Za-z_][\w.]*(?:Error|Exception)\b.*: \S/;
 /** Says only that the cause stands above. */
 const SECOND_HAND = 'RuntimeError: Engine core initialization failed';
-const NEEDS_NEXT_LINE = /validation errors? for \w+$/;
+/** The cause goes on in the next line that is not empty. */
+const NEEDS_NEXT_LINE =
+  /(?:validation errors? for \w+|gated repo\.|Client Error\.(?: \(Request ID: [^)]*\))?|:)\s*$/;
 const MAX_LENGTH = 600;
 
 /** Lines from the cause to the end of the log: each process of vLLM adds its own traceback. */
 export const LINES_TO_EXPLAIN = 200;
 
-/** What is wrong with the model or its settings, whatever the host is like. Wordings of vLLM 0.32.0. */
+/** What is wrong with the model or its settings, whatever the host is like. Wordings of vLLM 0.32.0, and of what it uses. */
 const UNFIT = [
+  ...[
+    /VLLM_PORT '.*' (?:appears to be a URI|must be a valid integer)/,
+    /Invalid repository ID or local directory specified/,
+    /Cannot find any model weights with/,
+    /The supplied chat template string .* appears path-like, but doesn't exist/,
+  ],
+  // huggingface_hub. What it says when it reaches no hub is none of these, unless it was told not to ask.
+  ...[
+    /Repo id must (?:be|use) /,
+    /Cannot have -- or \.\. in repo_id/,
+    /\b(?:HFValidation|RepositoryNotFound|RevisionNotFound|GatedRepo|DisabledRepo|LocalTokenNotFound)Error\b/,
+    /Client error '401 Unauthorized'|\b401 Client Error/,
+    /outgoing traffic has been disabled/,
+    /offline mode is enabled/,
+  ],
+  // transformers.
+  ...[
+    /is not a local folder (?:and is not a valid model identifier|or a valid repository name)/,
+    /You are trying to access a gated repo|is a gated repository/,
+    /is not a valid git identifier/,
+    /does not appear to have (?:a file|files) named/,
+    /It looks like the config file at .* is not a valid JSON file/,
+    /Couldn't instantiate the backend tokenizer/,
+  ],
   /User-specified max_model_len .* is greater than the derived/,
   /Total number of attention heads .* must be divisible by tensor parallel size/,
   /Unknown quantization method/,
@@ -32,12 +58,12 @@ export function explainExit(lines: readonly string[]): string | undefined {
   );
   const line = bare[at] ?? bare.findLast((each) => each.startsWith(SECOND_HAND));
   if (line === undefined) return undefined;
-  const next = NEEDS_NEXT_LINE.test(line) ? ` ${(bare[at + 1] ?? '').trim()}` : '';
-  const text = `${line}${next}`;
+  const next = bare.slice(at + 1).find((each) => each.trim() !== '') ?? '';
+  const text = NEEDS_NEXT_LINE.test(line) ? `${line} ${next.trim()}` : line;
   return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text;
 }
 
 /** Of this cause: the next server would end so, too. */
 export function isFinal(cause: string): boolean {
-  return USAGE.test(cause) || isFailedImport(cause) || UNFIT.some((words) => words.test(cause));
+  return USAGE.test(cause) || isLastingCause(cause) || UNFIT.some((words) => words.test(cause));
 }

@@ -3,7 +3,7 @@ import { livenessIn } from '../../config/sections/common.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { GpuNotUsableError } from '../errors.js';
-import type { Deployment, GpuNeeds, RunnerContext, Workload } from '../runner.js';
+import type { Deployment, GpuNeeds, PreflightContext, RunnerContext, Workload } from '../runner.js';
 import type { Canary, ModelLiveness, ProgressReading } from '../progress.js';
 import { type SleepContext, type SleepLevel, SleepUnavailableError } from '../sleep.js';
 import type { VllmConfig, VllmModel } from './vllm-section.js';
@@ -11,6 +11,7 @@ import { explainExit, isFinal, LINES_TO_EXPLAIN } from './explain-exit.js';
 import { OPTIONAL_FLAGS, OptionalFlags } from './optional-flags.js';
 import { VLLM_DECIDED_VARIABLES } from './vllm-flags.js';
 import { vllmCanary, vllmProgress, vllmReadiness, vllmWorkload } from './vllm-client.js';
+import { modelPaths } from './model-paths.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
 import { servedName, vllmProgram } from './vllm-program.js';
 import { fallAsleep, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-sleep.js';
@@ -48,7 +49,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     return this.deviceOf(modelName) === 'gpu';
   }
 
-  override async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
+  override async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
     checkGpus(deployment, deployment.gpuIds);
     await super.preflight(deployment, context);
   }
@@ -67,8 +68,13 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 
   program(placement: ServedPlacement<VllmOptions>): ServerProgram {
     const { modelName } = placement;
+    const launcher = this.launcherOf(modelName);
+    const model = this.modelOf(modelName);
     const optional = this.optionalFlags.argsFor(this.stopGraceSecondsOf(modelName));
-    return vllmProgram(this.config, this.launcherOf(modelName), this.modelOf(modelName), placement, optional);
+    return {
+      ...vllmProgram(this.config, launcher, model, placement, optional),
+      hostPaths: modelPaths(this.config, launcher, model, modelName),
+    };
   }
 
   async probe(

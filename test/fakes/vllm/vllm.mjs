@@ -6,6 +6,7 @@
 //   load_ms     until it is ready (100)
 //   fail=memory ends with the traceback of a GPU without room
 //   fail=length ends with that of a context longer than the model's
+//   fail=hub, uri   ends with that of an id that the hub does not know, of a URI in VLLM_PORT
 //   models=500  /health is 200, /v1/models is not
 //   deaf=1      it does not heed SIGTERM
 //   old=1       an early version: it has neither --enable-server-load-tracking nor --shutdown-timeout
@@ -26,6 +27,21 @@ import { setImmediate, setInterval, setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { URL, URLSearchParams } from 'node:url';
 import { parseArgs } from 'node:util';
+
+/** The end of the log, as vLLM 0.32.0 writes it. */
+const LASTING = {
+  hub: [
+    '(APIServer pid=12)   File "hub.py", line 569, in cached_files',
+    '(APIServer pid=12)     raise OSError(',
+    "(APIServer pid=12) OSError: org/nosuch is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'",
+    '(APIServer pid=12) If this is a private repository, make sure to pass a token having permission to this repo',
+  ],
+  uri: [
+    '(Worker pid=7121) ERROR 11-26 12:16:03 [multiproc_executor.py:953]     raise ValueError(',
+    "(Worker pid=7121) ERROR 11-26 12:16:03 [multiproc_executor.py:953] ValueError: VLLM_PORT 'tcp://10.0.0.1:8000' appears to be a URI. This may be caused by a Kubernetes service discovery issue",
+    '(APIServer pid=12) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}',
+  ],
+};
 
 if (process.argv[2] === 'engine') {
   process.title = 'VLLM::EngineCore';
@@ -91,6 +107,12 @@ async function main() {
   if (behaviour.get('fail') === 'length') {
     engine.kill('SIGKILL');
     failForLength();
+  }
+  const words = LASTING[behaviour.get('fail')];
+  if (words) {
+    engine.kill('SIGKILL');
+    console.error(words.join('\n'));
+    process.exit(1);
   }
   journal('ready');
 

@@ -8,18 +8,23 @@ import { jest } from '@jest/globals';
 let runner: NeedyRunner;
 let house: House;
 let usedMiB: number;
+/** MiB; of the others, 10,000. */
+let totals: Map<number, number>;
 
 beforeEach(async () => {
   useFakeTime();
   usedMiB = 0;
+  totals = new Map();
   runner = new NeedyRunner();
   house = await House.withMemory({ runner }).boot();
   const sample = house.gpus.sample.bind(house.gpus);
-  jest
-    .spyOn(house.gpus, 'sample')
-    .mockImplementation(async () =>
-      (await sample()).map((gpu) => ({ ...gpu, memoryTotalMiB: 10_000, memoryUsedMiB: usedMiB })),
-    );
+  jest.spyOn(house.gpus, 'sample').mockImplementation(async () =>
+    (await sample()).map((gpu) => ({
+      ...gpu,
+      memoryTotalMiB: totals.get(gpu.id) ?? 10_000,
+      memoryUsedMiB: usedMiB,
+    })),
+  );
 });
 afterEach(() => {
   expect(house.defects()).toEqual([]);
@@ -48,6 +53,32 @@ describe('room on a GPU', () => {
     expect(Object.keys(house.store.wanted())).toHaveLength(1);
     runner.letGo('start');
     await settled();
+  });
+
+  it('a model that is bigger than its GPU is told so, and which GPUs would do', async () => {
+    runner.needs = { A: needs(12_000, 'exclusive'), B: needs(4000) };
+    await house.supervisor.start('B', 1, {});
+    await settled();
+    totals.set(2, 16_000).set(3, 24_000);
+    const words = (start: Promise<unknown>): Promise<string> => start.then(String, String);
+    expect(await words(house.supervisor.start('A', 1, {}))).toMatch(
+      /needs 12000 MiB \(configured\), and GPU 1 has 10000 MiB in all: it does not fit there, whatever is stopped\. By its size it fits on GPU 2 \(16000 MiB\), GPU 3 \(24000 MiB\): choose one of these\.$/,
+    );
+    totals.clear();
+    const none = await words(house.supervisor.start('A', 1, {}));
+    expect(none).toContain('It fits on no GPU of this host');
+    expect(none).not.toMatch(/no one known|Stop one of these/);
+    const forecast = await house.supervisor.foresee('A', 0, {});
+    expect(forecast.refusal?.code).toBe('GPU_MEMORY_SHORT');
+    expect(forecast.gpus.get(1)).toMatchObject({ placements: [], processes: [] });
+  });
+
+  it('where the driver names nobody, nobody is to be stopped', async () => {
+    runner.needs = { A: needs(6000) };
+    usedMiB = 5000;
+    const words = await house.supervisor.start('A', 0, {}).then(String, String);
+    expect(words).toMatch(/It is 1000 MiB short\. The driver names no process that holds the rest/);
+    expect(words).not.toMatch(/no one known|Stop one of these/);
   });
 
   it('a start that could not be written down gives its room back', async () => {

@@ -200,6 +200,37 @@ describe('why vLLM ended', () => {
     );
   });
 
+  it.each([
+    [
+      [
+        '(APIServer pid=1) OSError: You are trying to access a gated repo.',
+        'Make sure to have access to it at https://huggingface.co/org/gated.',
+        '401 Client Error. (Request ID: Root=1-abc)',
+      ],
+      /gated repo\. Make sure to have access to it at https:\/\/huggingface\.co\/org\/gated\.$/,
+    ],
+    [
+      [
+        'huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error. (Request ID: Root=1-abc)',
+        '',
+        'Repository Not Found for url: https://huggingface.co/api/models/org/nosuch.',
+      ],
+      /404 Client Error\. .* Repository Not Found for url: \S+org\/nosuch\.$/,
+    ],
+    [
+      [
+        'OSError: There was a specific connection error when trying to load org/m:',
+        "Client error '401 Unauthorized' for url 'https://huggingface.co/org/m/resolve/main/config.json'",
+        'For more information check: https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/401',
+      ],
+      /load org\/m: Client error '401 Unauthorized' for url/,
+    ],
+  ])('goes on where huggingface_hub does', (lines, words) => {
+    const cause = explainExit(lines) ?? '';
+    expect(cause).toMatch(words);
+    expect(isFinal(cause)).toBe(true);
+  });
+
   it('is what argparse has against the flags', () => {
     const lines = [
       'usage: vllm serve [model_tag] [options]',
@@ -230,6 +261,57 @@ describe('why vLLM ended', () => {
     [
       'pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, Unknown quantization method: nonsense.',
       true,
+    ],
+    [
+      "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/data/models/tinny'. Use `repo_type` argument if needed.",
+      true,
+    ],
+    [
+      "OSError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/data/models/tinny'. Use `repo_type` argument if needed.",
+      true,
+    ],
+    [
+      "OSError: org/nosuch is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'",
+      true,
+    ],
+    [
+      'OSError: You are trying to access a gated repo. Make sure to have access to it at https://huggingface.co/org/gated.',
+      true,
+    ],
+    [
+      "OSError: There was a specific connection error when trying to load org/badtoken: Client error '401 Unauthorized' for url 'https://huggingface.co/org/badtoken/resolve/main/config.json'",
+      true,
+    ],
+    [
+      'huggingface_hub.errors.LocalEntryNotFoundError: Cannot find an appropriate cached snapshot folder for the specified revision on the local disk and outgoing traffic has been disabled.',
+      true,
+    ],
+    [
+      'huggingface_hub.errors.GatedRepoError: 403 Client Error. (Request ID: Root=1-abc) Cannot access gated repo for url https://huggingface.co/org/gated.',
+      true,
+    ],
+    [
+      "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, Invalid repository ID or local directory specified: '/models/empty'.",
+      true,
+    ],
+    ["OSError: It looks like the config file at '/m/config.json' is not a valid JSON file.", true],
+    ['RuntimeError: Cannot find any model weights with `/m`', true],
+    ["ValueError: Couldn't instantiate the backend tokenizer from one of:", true],
+    ["ValueError: VLLM_PORT 'tcp://10.0.0.1:8000' appears to be a URI. This may be caused by", true],
+    ["ValueError: VLLM_PORT 'eighty' must be a valid integer", true],
+    ["ValueError: invalid literal for int() with base 10: 'tcp://10.0.0.1:8000'", true],
+    ["PermissionError: [Errno 13] Permission denied: '/data/models/x/config.json'", true],
+    [
+      'OSError: PermissionError at /c when downloading org/m. Common causes: 1) another user is downloading the same model (please wait)',
+      false,
+    ],
+    [
+      'huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub and we cannot find the requested files in the local cache.',
+      false,
+    ],
+    [
+      'huggingface_hub.errors.HfHubHTTPError: 429 Too Many Requests: you have reached your rate limit.',
+      false,
     ],
     ['torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.', false],
     ['ValueError: Free memory on device cuda:0 (3.1/23.5 GiB) on startup is less than desired', false],

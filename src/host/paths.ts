@@ -1,0 +1,37 @@
+import { access, lstat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { systemCodeOf } from '../common/errors.js';
+
+/** A path that nothing has: of what only may not be looked at, nobody can tell. */
+export async function isMissing(path: string): Promise<boolean> {
+  const code = await codeOf(access(path));
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** On the way to a missing path is a link whose end is not there: seen from elsewhere, as in a container, it may be. */
+export async function isBehindLink(path: string): Promise<boolean> {
+  let at = resolve(path);
+  for (;;) {
+    try {
+      return (await lstat(at)).isSymbolicLink();
+    } catch {
+      const parent = dirname(at);
+      if (parent === at) return false;
+      at = parent;
+    }
+  }
+}
+
+/** Whether this process may read it. */
+export async function isReadable(path: string): Promise<boolean> {
+  return (await codeOf(access(path))) === undefined;
+}
+
+async function codeOf(work: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    return systemCodeOf(error) ?? '';
+  }
+}

@@ -1,0 +1,85 @@
+import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fault } from '../../src/checks/check.js';
+import { clockCheck } from '../../src/checks/clock-check.js';
+import { resultsOf } from '../../src/checks/findings.js';
+import { portCheck } from '../../src/checks/port-check.js';
+import { Clock } from '../../src/common/clock.js';
+
+const { signal } = new AbortController();
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'mic-checks-'));
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+describe('ports of the configuration among those of outgoing connections', () => {
+  async function exposed(range: string, reserved = ''): Promise<string[]> {
+    await writeFile(join(directory, 'ip_local_port_range'), range);
+    await writeFile(join(directory, 'ip_local_reserved_ports'), reserved);
+    const claims = [
+      { path: 'runners.triton.http_port', from: 8000, to: 8000 },
+      { path: 'runners.vllm.ports', from: 18_600, to: 18_699 },
+    ];
+    const faults = await portCheck(claims, directory).run(signal);
+    return faults.map(({ message }) => message.split(' ')[0] ?? '');
+  }
+
+  it.each([
+    ['32768\t60999\n', '', []],
+    ['1024\t65535\n', '', ['runners.triton.http_port', 'runners.vllm.ports']],
+    ['18699\t30000\n', '', ['runners.vllm.ports']],
+    ['1024\t65535\n', '8000,18600-18699\n', []],
+    ['1024\t65535\n', '8000-8002,18600-18698', ['runners.vllm.ports']],
+    ['', '', []],
+  ])('range %j, reserved %j: %j', async (range, reserved, paths) => {
+    expect(await exposed(range, reserved)).toEqual(paths);
+  });
+});
+
+describe('the clock', () => {
+  class SetClock extends Clock {
+    constructor(private readonly date: Date) {
+      super();
+    }
+    now(): Date {
+      return this.date;
+    }
+    monotonicMs(): number {
+      return 0;
+    }
+  }
+  const wordsAt = async (date: Date): Promise<string> =>
+    (await clockCheck(new SetClock(date), directory).run(signal)).map(({ message }) => message).join();
+
+  it('is wrong before the program was built, and before the last state', async () => {
+    expect(await wordsAt(new Date())).toBe('');
+    expect(await wordsAt(new Date('1970-01-01T00:00:10Z'))).toMatch(/before this program was built/);
+    const state = join(directory, 'desired-state.json');
+    await writeFile(state, '');
+    const future = new Date(Date.now() + 3_600_000);
+    await utimes(state, future, future);
+    expect(await wordsAt(new Date())).toMatch(/before the state was last written/);
+    expect(await wordsAt(new Date(future.getTime() - 1000))).toBe('');
+  });
+});
+
+describe('the results of checks', () => {
+  it('say each fault once, with all models, and that the others are well', () => {
+    const missing = (model: string) => fault('No image.', 'Pull it.', [model]);
+    const results = resultsOf([
+      { name: 'a.image', faults: [missing('B')] },
+      { name: 'a.image', faults: [missing('A')] },
+      { name: 'a.paths', faults: [missing('A')] },
+      { name: 'clock', faults: [] },
+      { name: 'b.ports', faults: [], unknown: 'no answer' },
+    ]);
+    expect(results.map(({ name, status, message, models }) => [name, status, message, models])).toEqual([
+      ['a.image', 'warn', 'No image.', ['A', 'B']],
+      ['clock', 'ok', null, []],
+      ['b.ports', 'unknown', 'no answer', []],
+    ]);
+  });
+});

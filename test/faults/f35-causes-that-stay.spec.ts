@@ -1,0 +1,95 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { standinVllm } from '../fakes/vllm/standin-vllm.js';
+import { DockerTestService } from '../support/docker-service.js';
+import { TestService } from '../support/service.js';
+
+const cleanUp: (() => Promise<unknown>)[] = [];
+
+afterEach(async () => {
+  for (const each of cleanUp.splice(0).reverse()) await each();
+});
+
+async function bootVllm(model: string, entry: Record<string, unknown> = {}): Promise<TestService> {
+  const service = await TestService.create({
+    vllm: (ports, directory) => ({
+      ...standinVllm(ports, { llama: { model: model.replace('<dir>', directory), ...entry } }),
+      env: { STANDIN_JOURNAL: join(directory, 'journal') },
+    }),
+    config: { restart: { initial_delay_ms: 50, max_delay_ms: 100, max_attempts: 5 } },
+  });
+  cleanUp.push(() => service.dispose());
+  await service.boot();
+  return service;
+}
+
+/** Of a start that must be refused before anything is launched. */
+async function refusal(service: TestService, model: string): Promise<string> {
+  const { status, body } = await service.start(model, 0);
+  expect({ status, code: body.code }).toEqual({ status: 500, code: 'HOST_PATH_MISSING' });
+  expect(await service.placements()).toEqual([]);
+  expect(await service.serverPids()).toEqual([]);
+  return String(body.detail);
+}
+
+describe('F35: what stays is said at once', () => {
+  it.each([
+    ['hub', /org\/nosuch is not a local folder and is not a valid model identifier/],
+    ['uri', /VLLM_PORT 'tcp:\/\/10\.0\.0\.1:8000' appears to be a URI/],
+  ])('a cause that stays (%s) ends a start after one launch', async (kind, words) => {
+    const service = await bootVllm(`standin?fail=${kind}`);
+    expect((await service.start('llama', 0)).status).toBe(202);
+    expect(await service.untilError('llama')).toMatchObject({
+      code: 'SERVER_LOST',
+      message: expect.stringMatching(words),
+    });
+    expect(await readFile(join(service.directory, 'journal'), 'utf8')).toBe('loading llama\n');
+  });
+
+  it.each(['/no/such/modle', './no/such/modle', '~/no/such/modle', '<dir>/modle'])(
+    'a model path with a typing error is refused before 202, with its key: %s',
+    async (path) => {
+      const service = await bootVllm(path);
+      const detail = await refusal(service, 'llama');
+      expect(detail).toMatch(/modle is not on this host/);
+      expect(detail).toContain('runners.vllm.models.llama.model');
+    },
+  );
+
+  it('so is the path of a flag, and what is there starts', async () => {
+    const service = await bootVllm('standin', { extra_args: ['--chat-template', '/no/such/chat.jinja'] });
+    expect(await refusal(service, 'llama')).toContain('runners.vllm.models.llama.extra_args.1');
+    const other = await bootVllm('<dir>');
+    expect((await other.start('llama', 0)).status).toBe(202);
+    await other.untilRunning('llama@0');
+  });
+
+  it('a mounted path that is not there is refused before 202, with its key, and starts once it is', async () => {
+    const docker = await DockerTestService.boot({ triton: { runtime_host_path: '/no/such/runtime' } });
+    cleanUp.push(() => docker.dispose());
+    expect(await refusal(docker.service, 'MAM')).toBe(
+      '/no/such/runtime is not on this host, or not to be read: create it, or correct runners.triton.runtime_host_path.',
+    );
+    expect(docker.engine.changes()).toEqual([]);
+    const { service } = docker;
+    const runtime = join(service.directory, 'runtime');
+    await service.end('SIGTERM');
+    await service.configure({ runners: { triton: { runtime_host_path: runtime } } });
+    await service.boot();
+    await refusal(service, 'MAM');
+    await mkdir(runtime);
+    expect((await service.start('MAM', 0)).status).toBe(202);
+    await service.untilRunning('MAM@0');
+  });
+
+  it('a repository that is not there is named by its key', async () => {
+    const service = await TestService.create({ models: { MAM: {} } });
+    cleanUp.push(() => service.dispose());
+    await service.boot();
+    await rm(service.repository, { recursive: true });
+    const { status, body } = await service.start('MAM', 0);
+    expect({ status, code: body.code }).toEqual({ status: 500, code: 'MODEL_CONFIG_FAILED' });
+    expect(body.detail).toContain('correct runners.triton.model_repository_host_path');
+  });
+});
