@@ -14,6 +14,7 @@ import { MemoryLearner } from './watch/memory-learner.js';
 import { Acceptance } from './supervisor/acceptance.js';
 import { Adoption } from './supervisor/adoption.js';
 import { Deployments } from './supervisor/deployments.js';
+import { GpuWhereabouts } from './supervisor/gpu-whereabouts.js';
 import { ServerEnd } from './supervisor/server-end.js';
 import { ServerShutdown } from './supervisor/shutdown.js';
 import { OnGpus } from './supervisor/on-gpus.js';
@@ -33,6 +34,7 @@ import { WorkerServices } from './worker/worker-services.js';
     WorkerServices,
     GpuRoom,
     Deployments,
+    GpuWhereabouts,
     StartChecks,
     Acceptance,
     ServerEnd,

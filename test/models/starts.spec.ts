@@ -81,6 +81,7 @@ describe('a start', () => {
     expect(house.store.saved.get('A')?.placements).toEqual([
       {
         gpu_id: 0,
+        gpus: [{ gpu_id: 0, gpu_uuid: 'GPU-0' }],
         wanted: 'failed',
         error: { code: 'MODEL_LOAD_FAILED', message: 'Triton could not load A: no model.py', log: ['last'] },
       },

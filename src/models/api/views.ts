@@ -57,6 +57,7 @@ function toItem({ gpuId, placement }: OccupiedGpu): Omit<PlacementItem, never> {
     ...(placement.error && { error: toErrorInfo(placement.error) }),
     ...(placement.progress !== undefined && { progress: placement.progress }),
     ...(placement.sleeping && { sleeping: true }),
+    ...(placement.outdated.length > 0 && { outdated: [...placement.outdated] }),
   };
 }
 

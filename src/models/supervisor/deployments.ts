@@ -4,7 +4,7 @@ import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import type { Deployment, Runner } from '../../runners/runner.js';
 import type { DesiredDeployment } from '../../state/desired-state.js';
 import { Catalog } from '../deployment/catalog.js';
-import { DeploymentState } from '../deployment/deployment-state.js';
+import { DeploymentState, desiredOf } from '../deployment/deployment-state.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { WorkerServices } from '../worker/worker-services.js';
@@ -63,7 +63,10 @@ export class Deployments {
         'The state holds options that the backend no longer takes: the defaults are used',
       );
     }
-    this.create(runner, DeploymentState.restore(desired, options.success ? options.data : defaults, runner));
+    const state = DeploymentState.restore(desired, options.success ? options.data : defaults, runner);
+    const { lastSeen } = this.services.gpus;
+    if (lastSeen.length > 0) for (const placement of state.placements()) placement.held.locate(lastSeen);
+    this.create(runner, state);
   }
 
   /**
@@ -71,14 +74,17 @@ export class Deployments {
    * was known since the state was lost: what its commands say counts, not what was seen before them.
    * @throws StateWriteError
    */
-  async takeUp(runner: Runner, { modelName, gpuIds, options }: Deployment): Promise<void> {
+  async takeUp(runner: Runner, { modelName, gpuIds, gpus, options }: Deployment): Promise<void> {
     if (this.find(modelName)) return;
     const now = this.clock.now().toISOString();
     const desired: DesiredDeployment = {
       model_name: modelName,
       model_type: runner.backend,
       options: { ...options },
-      placements: gpuIds.map((gpuId) => ({ gpu_id: gpuId, wanted: 'serve' })),
+      placements: gpuIds.map((gpuId) => {
+        const held = gpus?.get(gpuId);
+        return held ? desiredOf({ gpuId, gpus: held }, 'serve') : { gpu_id: gpuId, wanted: 'serve' };
+      }),
       created_at: now,
       updated_at: now,
     };
@@ -87,6 +93,8 @@ export class Deployments {
     this.restore(desired);
     this.find(modelName)?.wake();
     this.services.journal.touched();
+    // Whether its GPUs are still there; that they cannot be read is said by whoever needs them.
+    void this.services.gpus.readAnew().catch(() => undefined);
   }
 
   private create(runner: Runner, state: DeploymentState): DeploymentWorkers {

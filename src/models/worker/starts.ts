@@ -116,14 +116,16 @@ export class Starts {
   }
 
   private async perform(placements: readonly Placement[], load: Load): Promise<void> {
-    const wanted = this.unit.wanted();
     this.restarts.waitAnew();
     let outcome: LoadOutcome = 'left';
     try {
       await this.steps.run('start', {
         limitMs: this.runner.startTimeoutMs,
         call: async (signal) => {
-          await this.runner.start(wanted, await this.steps.runnerContext(signal, 'start'));
+          const context = await this.steps.runnerContext(signal, 'start');
+          // The look at the GPUs may have shown that some are gone.
+          const wanted = this.unit.wanted();
+          if (wanted.gpuIds.length > 0) await this.runner.start(wanted, context);
         },
         onSuccess: () => {
           outcome = 'through';

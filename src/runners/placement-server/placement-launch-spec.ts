@@ -1,5 +1,7 @@
 import { bytesOf } from '../../config/sections/common.js';
-import type { GpuAccess, LaunchSpec, StopSignal } from '../../launchers/launcher.js';
+import type { Launcher, LaunchSpec, StopSignal } from '../../launchers/launcher.js';
+import { labelledLaunch } from '../launch-aspects.js';
+import { deviceId } from '../visible-gpus.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
 import { labelsOf } from './server-labels.js';
 import type { ServedPlacement, ServerProgram } from './served-placement.js';
@@ -8,6 +10,7 @@ import type { ServedPlacement, ServerProgram } from './served-placement.js';
 export interface ServerFrame {
   readonly name: string;
   readonly backend: string;
+  readonly launcher: Launcher['kind'];
   readonly placement: ServedPlacement;
   readonly device: 'gpu' | 'cpu';
   readonly stopGraceSeconds: number;
@@ -26,7 +29,9 @@ export function placementLaunchSpec(
   const image = program.image ?? config.image_name;
   const shmSizeBytes = program.shmSizeBytes ?? bytesOrNothing(config.shm_size);
   const memoryBytes = program.memoryBytes ?? bytesOrNothing(config.memory_limit);
-  return {
+  const devices = placement.gpus.map(deviceId);
+  const isOnCpu = frame.device === 'cpu';
+  const spec: LaunchSpec = {
     name: frame.name,
     labels: labelsOf({ backend, ...placement }),
     ...(image !== null && { image }),
@@ -44,17 +49,14 @@ export function placementLaunchSpec(
         serverPath: mount.server_path,
         readOnly: mount.read_only,
       })),
-    gpus: frame.device === 'cpu' ? { kind: 'none' } : pinned(placement),
+    gpus: isOnCpu ? { kind: 'none' } : { kind: 'devices', ids: devices },
     ...(shmSizeBytes !== undefined && { shmSizeBytes }),
     ...(memoryBytes !== undefined && { memoryBytes }),
     ulimits: program.ulimits ?? config.ulimits,
     stopGraceSeconds: frame.stopGraceSeconds,
     stopSignal: program.stopSignal ?? frame.stopSignal,
   };
-}
-
-function pinned({ gpus }: ServedPlacement): GpuAccess {
-  return { kind: 'devices', ids: gpus.map(({ id, uuid }) => uuid ?? String(id)) };
+  return labelledLaunch(spec, isOnCpu ? 'none' : devices, frame.launcher);
 }
 
 function bytesOrNothing(size: string | number | null): number | undefined {

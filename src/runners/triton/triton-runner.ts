@@ -6,6 +6,7 @@ import {
   type Deployment,
   type DeploymentOptions,
   type GpuNeeds,
+  type GpuRef,
   type PlacementObservation,
   Runner,
   type RunnerContext,
@@ -56,7 +57,7 @@ export class TritonRunner extends Runner {
     this.inventory = new TritonInventory(launcher, this.servers, this.models);
     this.adoption = new TritonAdoption(launcher, this.servers, this.models, this.repository);
     this.loader = new TritonLoader(this.repository, this.visibility, config.api_timeout_seconds);
-    this.status = new TritonStatus(this.servers);
+    this.status = new TritonStatus(this.servers, this.visibility);
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
@@ -104,14 +105,17 @@ export class TritonRunner extends Runner {
   }
 
   async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
-    this.visibility.places(deployment.gpuIds, context.gpus);
+    const server = this.serverOf(deployment);
+    // Where nobody can tell, the check of the launch says so.
+    const running = await server.find(context.signal).catch(() => server.lastSeen);
+    this.visibility.places(deployment, context.gpus, running?.sight);
     await this.repository.check(deployment.modelName);
-    await this.serverOf(deployment).check(this.visibility.access(context.gpus), context.signal);
+    await server.check(this.visibility.of(context.gpus), context.signal);
   }
 
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {
     const server = this.serverOf(deployment);
-    const running = await server.ensureLive(this.visibility.access(context.gpus), context);
+    const running = await server.ensureLive(this.visibility.of(context.gpus), context);
     context.onProgress(`loading ${deployment.modelName}`);
     await this.turns.run(deployment.modelName, context.signal, () =>
       this.loader.load(server, running, deployment, context),
@@ -179,8 +183,12 @@ export class TritonRunner extends Runner {
     });
   }
 
-  getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
-    return this.status.of(deployment, signal);
+  getStatus(
+    deployment: Deployment,
+    signal: AbortSignal,
+    gpus: readonly GpuRef[] = [],
+  ): Promise<readonly PlacementObservation[]> {
+    return this.status.of(deployment, gpus, signal);
   }
 
   onChange(listener: () => void): () => void {

@@ -1,11 +1,21 @@
 import { within } from '../../common/deadline.js';
-import type { GpuAccess, Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
+import type { Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
+import type { Aspect } from '../aspects.js';
+import { outdatedAspects } from '../launch-aspects.js';
 import type { RunnerContext } from '../runner.js';
 import { serverUrl } from '../server-url.js';
+import { visibleIn } from '../visible-gpus.js';
+import type { Sight } from './gpu-visibility.js';
 import type { TritonConfig } from './triton-section.js';
-import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
+import {
+  portsOf,
+  stopGraceSeconds,
+  type TritonGpus,
+  tritonLaunchSpec,
+  type TritonPorts,
+} from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
 import { TritonMetrics } from './triton-metrics.js';
 
@@ -18,6 +28,7 @@ export interface RunningTriton {
   readonly ports: TritonPorts;
   readonly client: TritonClient;
   readonly metrics: TritonMetrics;
+  readonly sight: Sight;
 }
 
 /** What a server is for, and how it gets its ports. */
@@ -80,7 +91,7 @@ export class TritonServer extends LaunchedServer {
    * in the way may be this very server, which somebody else has launched meanwhile.
    * @throws what `Launcher.check` throws
    */
-  async check(gpus: GpuAccess, signal: AbortSignal): Promise<void> {
+  async check(gpus: TritonGpus, signal: AbortSignal): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
     try {
       await this.launcher.check(this.spec(await this.role.choosePorts(signal), gpus), signal);
@@ -93,12 +104,17 @@ export class TritonServer extends LaunchedServer {
    * The live server, launched if need be.
    * @throws ServerLostError when it exits instead, BackendTimeoutError, and what `Launcher.launch` throws
    */
-  async ensureLive(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
+  async ensureLive(gpus: TritonGpus, context: RunnerContext): Promise<RunningTriton> {
     return this.exclusively(context.signal, async () => {
       const running = (await this.find(context.signal)) ?? (await this.launch(gpus, context));
       await this.untilLive(running, context);
       return running;
     });
+  }
+
+  /** In what it is not what would be launched now, with these GPUs. */
+  outdated({ info, ports }: RunningTriton, gpus: TritonGpus): readonly Aspect[] {
+    return outdatedAspects(info.labels, this.spec(ports, gpus));
   }
 
   /** Ends it by force unless it answers, and says whether it did. @throws StopFailedError, EngineUnavailableError */
@@ -124,7 +140,7 @@ export class TritonServer extends LaunchedServer {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }
 
-  private async launch(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
+  private async launch(gpus: TritonGpus, context: RunnerContext): Promise<RunningTriton> {
     context.onProgress(`launching ${this.name}`);
     const ports = await this.role.choosePorts(context.signal);
     const info = await this.launcher.launch(this.spec(ports, gpus), context.signal, context.onProgress);
@@ -146,7 +162,7 @@ export class TritonServer extends LaunchedServer {
     );
   }
 
-  private spec(ports: TritonPorts, gpus: GpuAccess): LaunchSpec {
+  private spec(ports: TritonPorts, gpus: TritonGpus): LaunchSpec {
     const { name, model } = this.role;
     return tritonLaunchSpec(this.config, { name, ports, ...(model !== undefined && { model }) }, gpus);
   }
@@ -158,6 +174,7 @@ export class TritonServer extends LaunchedServer {
       ports,
       client: new TritonClient(serverUrl(address, ports.http)),
       metrics: new TritonMetrics(serverUrl(address, ports.metrics)),
+      sight: { serverName: this.name, visible: visibleIn(info.labels) },
     };
   }
 }
