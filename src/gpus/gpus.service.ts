@@ -22,6 +22,7 @@ export class GpusService implements OnApplicationShutdown {
   private known: readonly GpuIdentity[] | undefined;
   private abort: AbortController | undefined;
   private closing: Promise<void> | undefined;
+  private readonly listeners = new Set<(gpus: readonly GpuIdentity[]) => void>();
 
   constructor(
     private readonly provider: GpuProvider,
@@ -51,6 +52,12 @@ export class GpusService implements OnApplicationShutdown {
   /** The GPUs that exist, by the last reading; none: nothing was ever read. */
   get lastSeen(): readonly GpuIdentity[] {
     return this.known ?? [];
+  }
+
+  /** Calls `listener` at every reading that succeeds, before whoever asked has it. Returns the unsubscribe function. */
+  onReading(listener: (gpus: readonly GpuIdentity[]) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
   /**
@@ -87,13 +94,23 @@ export class GpusService implements OnApplicationShutdown {
     this.abort = new AbortController();
     const samples = await this.provider.sample(this.abort.signal);
     this.last = { samples, at: this.clock.monotonicMs() };
-    this.known = samples.map((now) => this.identityOf(now));
+    this.known = samples.map((now) => this.identityOf(now, samples));
+    for (const listener of this.listeners) listener(this.known);
     return samples;
   }
 
-  /** A GPU that cannot be read just now is still the one it was. */
-  private identityOf({ id, uuid, name, memoryTotalMiB }: GpuSample): GpuIdentity {
-    const before = this.known?.find((gpu) => gpu.id === id);
+  /** A GPU that cannot be read just now is still the one it was, unless GPUs have moved. */
+  private identityOf(
+    { id, uuid, name, memoryTotalMiB }: GpuSample,
+    samples: readonly GpuSample[],
+  ): GpuIdentity {
+    const there = this.known?.find((gpu) => gpu.id === id);
+    const isElsewhere = samples.some(
+      (each) => each.uuid !== null && each.uuid === there?.uuid && each.id !== id,
+    );
+    const haveMoved = isElsewhere || samples.length !== this.known?.length;
+    const isSame = uuid === null ? !haveMoved : uuid === there?.uuid;
+    const before = isSame ? there : undefined;
     return {
       id,
       uuid: uuid ?? before?.uuid ?? null,

@@ -15,6 +15,7 @@ import { Acceptance } from './supervisor/acceptance.js';
 import { Adoption } from './supervisor/adoption.js';
 import { DrainCheck } from './supervisor/drain-check.js';
 import { Deployments } from './supervisor/deployments.js';
+import { GpuWhereabouts } from './supervisor/gpu-whereabouts.js';
 import { ServerEnd } from './supervisor/server-end.js';
 import { ServerShutdown } from './supervisor/shutdown.js';
 import { OnGpus } from './supervisor/on-gpus.js';
@@ -34,6 +35,7 @@ import { WorkerServices } from './worker/worker-services.js';
     WorkerServices,
     GpuRoom,
     Deployments,
+    GpuWhereabouts,
     StartChecks,
     Acceptance,
     DrainCheck,

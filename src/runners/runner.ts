@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Examiner } from '../common/examiner.js';
+import type { Aspect } from './aspects.js';
 import type { Canary, EndedPart, ModelLiveness, ProgressReading, TroubleKind } from './progress.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from './sleep.js';
 import type { Needed, RemovalManner, Unneeded } from './unneeded.js';
@@ -27,11 +28,16 @@ export interface GpuNeeds {
 /** What a deployment was started with, valid under its runner's `optionsSchema`, defaults filled in. */
 export type DeploymentOptions = Readonly<Record<string, unknown>>;
 
-/** What is wanted of one model: on all its GPUs, or on those of one unit. */
+/**
+ * What is wanted of one model: on all its GPUs, or on those of one unit. A placement goes by a number, from its start on:
+ * the NVML index that its GPU had then. Servers and instance groups are named by it; where the GPU is now, its UUID tells.
+ */
 export interface Deployment {
   readonly modelName: string;
-  /** NVML indices it is to serve on, ascending. */
+  /** Numbers of the placements, ascending. */
   readonly gpuIds: readonly number[];
+  /** Number of a placement → all GPUs it holds, as they were last seen. Left out: its number is the index of its one GPU. */
+  readonly gpus?: ReadonlyMap<number, readonly GpuRef[]>;
   readonly options: DeploymentOptions;
 }
 
@@ -70,6 +76,10 @@ export interface PlacementObservation {
   readonly sleeping?: boolean;
   /** Of what is `absent` because its server has ended: the server's last lines, perhaps none; left out where none has. */
   readonly lastLines?: readonly string[];
+  /** UUIDs of the GPUs that its server was launched for, by the server's labels; left out where these do not tell. */
+  readonly gpuUuids?: readonly (string | null)[];
+  /** In what the running server is not what the configuration would launch now; left out: in nothing, or nobody can tell. */
+  readonly outdated?: readonly Aspect[];
 }
 
 /** What a runner may know and use while it works on a deployment. */
@@ -279,8 +289,13 @@ export abstract class Runner {
   /**
    * What is true now, one observation per GPU of the deployment. Never throws for a dead backend, and comes back with
    * what it knows soon after the signal aborts.
+   * @param gpus every GPU of the host, as last seen; none: that is not known
    */
-  abstract getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]>;
+  abstract getStatus(
+    deployment: Deployment,
+    signal: AbortSignal,
+    gpus?: readonly GpuRef[],
+  ): Promise<readonly PlacementObservation[]>;
 
   /**
    * What serves, or is being loaded, under this service's label: models of the configuration, each on the server that the

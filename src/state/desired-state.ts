@@ -33,9 +33,15 @@ export type PlacementHistoryRecord = z.infer<typeof placementHistorySchema>;
  * - `failed`: it was to serve and could not; `error` says why. Kept until it is stopped or started again.
  */
 const desiredPlacementSchema = z.object({
+  /** Its number: the NVML index that its GPU had at the start. Its server is named by it. */
   gpu_id: z.int().min(0),
-  /** All that it holds; left out: that one alone. */
+  /** All that it holds, as last seen; left out: that one alone. */
   gpu_ids: z.array(z.int().min(0)).min(2).optional(),
+  /** The same with their UUIDs, where these were known; left out by earlier versions. What counts is the UUID. */
+  gpus: z
+    .array(z.object({ gpu_id: z.int().min(0), gpu_uuid: z.string().nullable() }))
+    .min(1)
+    .optional(),
   wanted: z.enum(['serve', 'release', 'failed']),
   error: placementErrorSchema.optional(),
   /** Left out: nothing has become of it yet. */

@@ -7,7 +7,7 @@ import { type GpuProcess, GpuProvider, type GpuSample } from '../../src/gpus/gpu
 import { GpuOccupants } from '../../src/gpus/gpu-occupants.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { Catalog } from '../../src/models/deployment/catalog.js';
-import type { PlacementTransition } from '../../src/models/deployment/placement.js';
+import type { PlacementTransition } from '../../src/models/deployment/placement-journal.js';
 import { OrphanWatch } from '../../src/models/watch/orphan-watch.js';
 import { PlacementJournal } from '../../src/models/deployment/placement-journal.js';
 import { GpuRoom } from '../../src/models/room/gpu-room.js';
@@ -15,6 +15,7 @@ import { MemoryLearner } from '../../src/models/watch/memory-learner.js';
 import { Acceptance } from '../../src/models/supervisor/acceptance.js';
 import { Adoption } from '../../src/models/supervisor/adoption.js';
 import { Deployments } from '../../src/models/supervisor/deployments.js';
+import { GpuWhereabouts } from '../../src/models/supervisor/gpu-whereabouts.js';
 import { ServerEnd } from '../../src/models/supervisor/server-end.js';
 import { OnGpus } from '../../src/models/supervisor/on-gpus.js';
 import { StartCommands } from '../../src/models/supervisor/start-commands.js';
@@ -62,6 +63,8 @@ export function recordingLogger(): { logger: Logger; lines: Record<string, unkno
 
 export class FakeGpuProvider extends GpuProvider {
   count = 4;
+  /** By index; left out: `GPU-0` and so on. */
+  uuids: readonly (string | null)[] | undefined;
   error: Error | undefined;
   /** Who holds memory, by GPU. */
   readonly processes = new Map<number, readonly GpuProcess[]>();
@@ -69,9 +72,9 @@ export class FakeGpuProvider extends GpuProvider {
   sample(): Promise<readonly GpuSample[]> {
     if (this.error) return Promise.reject(this.error);
     return Promise.resolve(
-      Array.from({ length: this.count }, (_, id) => ({
+      Array.from({ length: this.uuids?.length ?? this.count }, (_, id) => ({
         id,
-        uuid: `GPU-${id}`,
+        uuid: this.uuids ? (this.uuids[id] ?? null) : `GPU-${id}`,
         name: null,
         memoryTotalMiB: null,
         memoryUsedMiB: null,
@@ -100,6 +103,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly catalog: Catalog;
   readonly shutdown: ServerShutdown;
   readonly supervisor: Supervisor;
+  readonly whereabouts: GpuWhereabouts;
   readonly orphans: OrphanWatch;
   readonly learned: GpuMemoryStore;
   readonly learner: MemoryLearner;
@@ -126,6 +130,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const room = new GpuRoom(gpus, this.learned, config, logger);
     const onGpus = new OnGpus(states, room);
     const checks = new StartChecks(this.catalog, gpus, states);
+    this.whereabouts = new GpuWhereabouts(deployments, gpus, journal, logger);
     this.supervisor = new Supervisor(
       this.catalog,
       store,
@@ -139,6 +144,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       onGpus,
       this.shutdown,
       this.gpuOccupants,
+      this.whereabouts,
     );
     this.learner = new MemoryLearner(this.supervisor, gpus, this.learned, this.clock, config, logger);
     this.orphans = new OrphanWatch(this.catalog, this.supervisor, this.clock, config, logger);

@@ -1,7 +1,13 @@
 import { SimulatedGpuProvider } from '../../src/gpus/simulated/simulated-gpu-provider.js';
 import { type GpuOccupant, GpuOccupants } from '../../src/gpus/gpu-occupants.js';
 
-const simulation = { count: 2, memory_total_mib: 10_000, power_limit_w: 300, instance_memory_mib: 1000 };
+const simulation = {
+  taken_out: [] as number[],
+  count: 2,
+  memory_total_mib: 10_000,
+  power_limit_w: 300,
+  instance_memory_mib: 1000,
+};
 const signal = new AbortController().signal;
 
 function occupant(over: Partial<GpuOccupant>): GpuOccupant {
@@ -22,6 +28,15 @@ describe('simulated GPUs', () => {
 
   beforeEach(() => {
     occupants.replace([]);
+  });
+
+  it('keep their UUIDs when one of them is taken out, and move up', async () => {
+    const uuids = async (takenOut: number[]) => {
+      const host = new SimulatedGpuProvider({ ...simulation, count: 3, taken_out: takenOut }, occupants);
+      return (await host.sample(signal)).map(({ id, uuid }) => [id, uuid]);
+    };
+    const [first, , third] = await uuids([]);
+    expect(await uuids([1])).toEqual([first, [1, third?.[1]]]);
   });
 
   it('idle when nothing is placed on them', async () => {

@@ -83,6 +83,7 @@ describe('a start', () => {
     expect(house.store.saved.get('A')?.placements).toEqual([
       {
         gpu_id: 0,
+        gpus: [{ gpu_id: 0, gpu_uuid: 'GPU-0' }],
         wanted: 'failed',
         error: {
           code: 'MODEL_LOAD_FAILED',

@@ -34,6 +34,12 @@ export interface ServiceSettings {
   readonly process?: boolean;
 }
 
+/** Of the configuration file, what tests edit. */
+export interface TestConfigFile {
+  gpus: Record<string, unknown>;
+  runners: Record<string, Record<string, unknown>>;
+}
+
 /**
  * The whole service in a process of Node, in a directory of its own, with the stand-in for Triton as its child. `dispose`
  * ends whatever it started.
@@ -144,6 +150,13 @@ export class TestService extends ServiceClient {
       runners: Record<string, Record<string, unknown>>;
     };
     edit(config.runners);
+    await writeFile(this.configFile, stringify(config));
+  }
+
+  /** Edits the configuration file; read at the next boot. */
+  async edit(change: (config: TestConfigFile) => void): Promise<void> {
+    const config = parse(await readFile(this.configFile, 'utf8')) as TestConfigFile;
+    change(config);
     await writeFile(this.configFile, stringify(config));
   }
 

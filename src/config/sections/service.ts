@@ -72,6 +72,11 @@ export const gpusSection = z.strictObject({
     .describe('Per GPU, by UUID, NVML index or "default": exclusive takes one placement and nobody else.'),
   simulated: z.strictObject({
     count: z.int().min(0).max(64).describe('Number of simulated GPUs.'),
+    taken_out: z
+      .array(z.int().min(0).max(63))
+      .describe(
+        'Simulated GPUs that were taken out of the host, by the index they had with all of them there: those behind them move up, and keep their UUIDs.',
+      ),
     memory_total_mib: z.int().min(1).describe('Memory of each, MiB.'),
     power_limit_w: z.number().min(1).describe('Power limit of each, W.'),
     instance_memory_mib: z.int().min(0).describe('Memory that one execution instance takes, MiB.'),

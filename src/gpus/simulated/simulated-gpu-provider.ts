@@ -1,7 +1,7 @@
 import type { Config } from '../../config/schema.js';
 import { GpuProvider, type GpuSample } from '../gpu-provider.js';
 import type { GpuOccupants } from '../gpu-occupants.js';
-import { simulatedGpu } from './simulated-gpu.js';
+import { simulatedGpu, simulatedUuid } from './simulated-gpu.js';
 
 /** Invented GPUs (`gpus.simulated`) that react to what is placed on them. */
 export class SimulatedGpuProvider extends GpuProvider {
@@ -14,14 +14,13 @@ export class SimulatedGpuProvider extends GpuProvider {
 
   override sample(_signal: AbortSignal): Promise<readonly GpuSample[]> {
     const occupants = this.occupants.list();
+    const { count, taken_out: takenOut } = this.simulation;
+    const slots = Array.from({ length: count }, (_, slot) => slot).filter((slot) => !takenOut.includes(slot));
     return Promise.resolve(
-      Array.from({ length: this.simulation.count }, (_, id) =>
-        simulatedGpu(
-          id,
-          this.simulation,
-          occupants.filter((occupant) => occupant.gpuId === id),
-        ),
-      ),
+      slots.map((slot, id) => {
+        const here = occupants.filter((occupant) => occupant.gpuId === id);
+        return { ...simulatedGpu(id, this.simulation, here), uuid: simulatedUuid(slot) };
+      }),
     );
   }
 

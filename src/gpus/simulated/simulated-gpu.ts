@@ -24,7 +24,7 @@ export function simulatedGpu(id: number, simulation: Simulation, placed: readonl
   const load = utilization / 100;
   return {
     id,
-    uuid: `GPU-00000000-0000-0000-0000-${String(id).padStart(12, '0')}`,
+    uuid: simulatedUuid(id),
     name: 'Simulated GPU',
     memoryTotalMiB: total,
     memoryUsedMiB: Math.min(total, IDLE_MEMORY_MIB + instances * simulation.instance_memory_mib),
@@ -35,6 +35,11 @@ export function simulatedGpu(id: number, simulation: Simulation, placed: readonl
     processes: processesOf(occupants, simulation.instance_memory_mib),
     simulated: true,
   };
+}
+
+/** Of the GPU in this slot of the host. */
+export function simulatedUuid(slot: number): string {
+  return `GPU-00000000-0000-0000-0000-${String(slot).padStart(12, '0')}`;
 }
 
 /** One process per pid: a shared server holds the memory of all its models. */

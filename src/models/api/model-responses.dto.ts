@@ -1,4 +1,5 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { type Aspect, ASPECTS } from '../../runners/aspects.js';
 import { PLACEMENT_STATUSES, type PlacementStatus } from '../deployment/placement-state.js';
 
 /** Why a placement is in ERROR. */
@@ -76,6 +77,15 @@ export class PlacementItem {
     type: 'boolean',
   })
   sleeping?: true;
+
+  @ApiPropertyOptional({
+    description:
+      'Where its server was launched under another configuration than that of now: in what they differ (`args`: command, ports, mounts; `limits`: memory, shared memory, ulimits). It serves on as it was launched, until it is launched anew. 与当前配置不一致的方面',
+    enum: ASPECTS,
+    isArray: true,
+    example: ['image'],
+  })
+  outdated?: Aspect[];
 
   @ApiPropertyOptional({
     description:

@@ -77,7 +77,9 @@ function toItem(
     ...(placement.progress !== undefined && { progress: placement.progress }),
     ...(placement.sleeping && { sleeping: true }),
     ...(placement.degraded !== undefined && { degraded: placement.degraded }),
-    gpu_uuid: gpus.find(({ id }) => id === gpuId)?.uuid ?? null,
+    ...(placement.outdated.length > 0 && { outdated: [...placement.outdated] }),
+    gpu_uuid:
+      [...placement.gpus, ...gpus].find(({ id, uuid }) => id === gpuId && uuid !== null)?.uuid ?? null,
     pid,
     port,
     options: { ...options },

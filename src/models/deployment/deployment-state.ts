@@ -1,5 +1,6 @@
 import type { Deployment, DeploymentOptions, Runner } from '../../runners/runner.js';
 import type { DesiredDeployment, DesiredPlacement, KeptSettings } from '../../state/desired-state.js';
+import type { HeldGpu } from './held-gpus.js';
 import { Placement } from './placement.js';
 
 /** A GPU, and the placement that holds it. */
@@ -9,7 +10,7 @@ export interface OccupiedGpu {
 }
 
 /**
- * The placements of one unit (`Runner.unitOf`), by the GPU that each was started on. A GPU can be held in `serving` and in
+ * The placements of one unit (`Runner.unitOf`), by their numbers (`Placement.gpuId`). A GPU can be held in `serving` and in
  * `releasing` at once: a start that was accepted while a stop is under way is carried out after it.
  */
 export class UnitState {
@@ -51,17 +52,22 @@ export class UnitState {
     return this.deploymentOf(this.servable().filter((placement) => placement.status === 'RUNNING'));
   }
 
-  /** GPUs the backend has to let go of now: accepted stops that do not drain, and what failed. */
+  /** Numbers of what the backend has to let go of now: accepted stops that do not drain, and what failed. */
   toRelease(): number[] {
     const failed = [...this.serving.values()].filter((placement) => placement.isUnclean);
     const stopped = [...this.releasing.values()].filter((placement) => !placement.isDraining);
     return [...new Set([...stopped, ...failed].map((placement) => placement.gpuId))];
   }
 
-  /** GPUs that hold something of it: what serves, starts, drains, or is not cleaned up yet. */
+  /** Numbers of all there is of it: what serves, starts, drains, or is not cleaned up yet. */
   occupied(): number[] {
     const active = this.active().map(({ gpuId }) => gpuId);
     return [...new Set([...active, ...this.releasing.keys(), ...this.toRelease()])];
+  }
+
+  /** NVML index of a placement's GPU, as people know it. */
+  indexOf(gpuId: number): number {
+    return (this.serving.get(gpuId) ?? this.releasing.get(gpuId))?.index ?? gpuId;
   }
 
   /** Of several units of a model, one may be to get GPUs that another has to give back first. */
@@ -71,8 +77,7 @@ export class UnitState {
   }
 
   private deploymentOf(placements: readonly Placement[]): Deployment {
-    const gpuIds = placements.map((placement) => placement.gpuId).sort((a, b) => a - b);
-    return { modelName: this.modelName, gpuIds, options: this.deployment.options };
+    return deploymentOf(this.deployment, placements);
   }
 }
 
@@ -110,7 +115,7 @@ export class DeploymentState {
     return [...this.byUnit.values()];
   }
 
-  /** The unit of a placement that is started on this GPU. */
+  /** The unit of a placement of this number. */
   unitOn(gpuId: number): UnitState {
     const name = this.runner.unitOf(this.modelName, gpuId);
     const unit = this.byUnit.get(name) ?? new UnitState(name, this);
@@ -122,7 +127,7 @@ export class DeploymentState {
     return this.units.every((unit) => unit.isEmpty);
   }
 
-  /** What is wanted, ERROR included, by the GPU it was started on. */
+  /** What is wanted, ERROR included, by number. */
   get serving(): ReadonlyMap<number, Placement> {
     return new Map(this.units.flatMap(({ serving }) => [...serving]));
   }
@@ -134,15 +139,14 @@ export class DeploymentState {
 
   /** What a caller sees: every GPU that is held, by GPU; what is wanted hides what is being released. */
   visible(): OccupiedGpu[] {
-    const held = [...this.releasing.values(), ...this.serving.values()].flatMap((placement) =>
-      placement.gpuIds.map((gpuId) => [gpuId, placement] as const),
+    const serving = onTheirGpus(this.serving);
+    const leaving = onTheirGpus(this.releasing).filter(
+      ({ gpuId }) => !serving.some((each) => each.gpuId === gpuId),
     );
-    return [...new Map(held)]
-      .map(([gpuId, placement]) => ({ gpuId, placement }))
-      .sort((a, b) => a.gpuId - b.gpuId);
+    return [...serving, ...leaving].sort((a, b) => a.gpuId - b.gpuId);
   }
 
-  /** The placement that is wanted on this GPU, ERROR included. */
+  /** The placement that is wanted on the GPU of this NVML index, ERROR included. */
   servingOn(gpuId: number): Placement | undefined {
     return holderOf(gpuId, this.serving);
   }
@@ -154,7 +158,24 @@ export class DeploymentState {
 
   /** GPUs that are not free yet. */
   leavingGpus(): number[] {
-    return [...this.releasing.values()].flatMap(({ gpuIds }) => gpuIds);
+    return [...this.releasing.values()].flatMap(({ held }) => held.presentIds);
+  }
+
+  /** All, also those that are being stopped. */
+  placements(): Placement[] {
+    return [...this.releasing.values(), ...this.serving.values()];
+  }
+
+  /**
+   * The number of a placement that is to be started on these GPUs: the NVML index of the first. Where GPUs have moved, a
+   * placement on another GPU may have that number: then one that nobody has.
+   */
+  numberFor(gpuIds: readonly number[]): number {
+    const [index = 0] = gpuIds;
+    const all = this.placements();
+    const again = [...this.serving.values()].find((each) => each.gpuIds.join() === gpuIds.join());
+    const isTaken = all.some((each) => each.gpuId === index && !each.holdsAnyOf(gpuIds));
+    return again?.gpuId ?? (isTaken ? Math.max(index, ...all.map(({ gpuId }) => gpuId)) + 1 : index);
   }
 
   active(): Placement[] {
@@ -163,8 +184,10 @@ export class DeploymentState {
 
   /** What the backend is to hold now, all units. */
   wanted(): Deployment {
-    const gpuIds = this.units.flatMap((unit) => unit.wanted().gpuIds).sort((a, b) => a - b);
-    return { modelName: this.modelName, gpuIds, options: this.options };
+    const wanted = this.units.map((unit) => unit.wanted());
+    const gpuIds = wanted.flatMap((each) => each.gpuIds).sort((a, b) => a - b);
+    const gpus = new Map(wanted.flatMap((each) => [...(each.gpus ?? [])]));
+    return { modelName: this.modelName, gpuIds, gpus, options: this.options };
   }
 
   toDesired(): DesiredDeployment {
@@ -202,8 +225,9 @@ export class DeploymentState {
     const former = inCatalog ? undefined : (desired.settings ?? NOTHING_KEPT);
     const state = new DeploymentState(modelName, backend, options, createdAt, runner, former);
     state.updatedAt = new Date(desired.updated_at);
-    for (const { gpu_id: gpuId, gpu_ids: gpuIds, wanted, error, history } of desired.placements) {
-      const placement = new Placement(gpuId, gpuIds ?? runner.gpusOf(gpuId, options), state.createdAt);
+    for (const entry of desired.placements) {
+      const { gpu_id: gpuId, wanted, error, history } = entry;
+      const placement = new Placement(gpuId, heldBy(entry, options, runner), state.createdAt);
       placement.apply('start', state.updatedAt);
       if (wanted === 'failed') {
         placement.apply('failed', state.updatedAt, error);
@@ -229,12 +253,48 @@ function saysSomething(settings: KeptSettings): boolean {
 
 /** What of a placement is kept on disk. */
 export function desiredOf(
-  { gpuId, gpuIds }: Pick<Placement, 'gpuId' | 'gpuIds'>,
+  { gpuId, gpus }: Pick<Placement, 'gpuId' | 'gpus'>,
   wanted: DesiredPlacement['wanted'],
 ): DesiredPlacement {
-  return { gpu_id: gpuId, ...(gpuIds.length > 1 && { gpu_ids: [...gpuIds] }), wanted };
+  const isTold = gpus.some(({ id, uuid }) => uuid !== null || (gpus.length === 1 && id !== gpuId));
+  return {
+    gpu_id: gpuId,
+    ...(gpus.length > 1 && { gpu_ids: gpus.map(({ id }) => id) }),
+    ...(isTold && { gpus: gpus.map(({ id, uuid }) => ({ gpu_id: id, gpu_uuid: uuid })) }),
+    wanted,
+  };
 }
 
+/** Of what an earlier version has written, the UUIDs are not known. */
+function heldBy(
+  { gpu_id: gpuId, gpu_ids: gpuIds, gpus }: DesiredPlacement,
+  options: DeploymentOptions,
+  runner: Pick<Runner, 'gpusOf'>,
+): readonly HeldGpu[] {
+  if (gpus) return gpus.map(({ gpu_id: id, gpu_uuid: uuid }) => ({ id, uuid }));
+  return (gpuIds ?? runner.gpusOf(gpuId, options)).map((id) => ({ id, uuid: null }));
+}
+
+function deploymentOf({ modelName, options }: DeploymentState, placements: readonly Placement[]): Deployment {
+  const sorted = placements.toSorted((a, b) => a.gpuId - b.gpuId);
+  return {
+    modelName,
+    gpuIds: sorted.map(({ gpuId }) => gpuId),
+    gpus: new Map(sorted.map(({ gpuId, gpus }) => [gpuId, gpus])),
+    options,
+  };
+}
+
+function onTheirGpus(placements: ReadonlyMap<number, Placement>): OccupiedGpu[] {
+  return [...placements.values()].flatMap((placement) =>
+    placement.gpuIds.map((gpuId) => ({ gpuId, placement })),
+  );
+}
+
+/** By NVML index. What the host does not have any more had this index once: whoever has it now comes first. */
 function holderOf(gpuId: number, placements: ReadonlyMap<number, Placement>): Placement | undefined {
-  return placements.get(gpuId) ?? [...placements.values()].find((placement) => placement.holds(gpuId));
+  const all = [...placements.values()];
+  return (
+    all.find(({ held }) => held.presentIds.includes(gpuId)) ?? all.find((placement) => placement.holds(gpuId))
+  );
 }

@@ -19,7 +19,7 @@ export class InvalidOptionsError extends DomainError {
   readonly kind = 'invalid';
 }
 
-/** The seed's "CUDA device not found". */
+/** The seed's "CUDA device not found"; of a placement: its GPU is not on this host any more. */
 export class GpuNotFoundError extends DomainError {
   readonly code = 'GPU_NOT_FOUND';
   readonly kind = 'invalid';

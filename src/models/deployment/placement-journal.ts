@@ -4,8 +4,21 @@ import { Clock } from '../../common/clock.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import type { Crash, PlacementError } from '../../state/desired-state.js';
 import type { DeploymentState } from './deployment-state.js';
-import type { Placement, PlacementTransition } from './placement.js';
-import type { PlacementEvent } from './placement-state.js';
+import type { Placement } from './placement.js';
+import type { PlacementEvent, PlacementStatus } from './placement-state.js';
+
+/** A change of a placement: the one stream that logs, status, GPU occupants and metrics read from. */
+export interface PlacementTransition {
+  readonly modelName: string;
+  readonly backend: string;
+  readonly gpuId: number;
+  readonly from: PlacementStatus | null;
+  readonly to: PlacementStatus;
+  readonly event: PlacementEvent;
+  readonly reason: string;
+  readonly error: PlacementError | undefined;
+  readonly at: Date;
+}
 
 /** Applies events to placements, and tells everyone: the one place where a status changes. */
 @Injectable()
@@ -68,7 +81,7 @@ export class PlacementJournal {
     const transition: PlacementTransition = {
       modelName: deployment.modelName,
       backend: deployment.backend,
-      gpuId: placement.gpuId,
+      gpuId: placement.index,
       from,
       to: placement.status,
       event,

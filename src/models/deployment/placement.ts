@@ -1,20 +1,9 @@
 import { DomainError, messageOf } from '../../common/errors.js';
+import type { Aspect } from '../../runners/aspects.js';
 import type { PlacementError } from '../../state/desired-state.js';
+import { type HeldGpu, HeldGpus } from './held-gpus.js';
 import { PlacementHistory } from './placement-history.js';
 import { nextStatus, type PlacementEvent, type PlacementStatus } from './placement-state.js';
-
-/** A change of a placement: the one stream that logs, status, GPU occupants and metrics read from. */
-export interface PlacementTransition {
-  readonly modelName: string;
-  readonly backend: string;
-  readonly gpuId: number;
-  readonly from: PlacementStatus | null;
-  readonly to: PlacementStatus;
-  readonly event: PlacementEvent;
-  readonly reason: string;
-  readonly error: PlacementError | undefined;
-  readonly at: Date;
-}
 
 /** Memory of one GPU, MiB, that the processes of a placement's server held before its stop. */
 export interface ReleasedMemory {
@@ -81,6 +70,8 @@ export interface ServerFacts {
   readonly pid: number | null;
   readonly port: number | null;
   readonly serverName: string | null;
+  /** In what it is not what the configuration would launch now. */
+  readonly outdated?: readonly Aspect[];
 }
 
 const NO_SERVER: ServerFacts = { pid: null, port: null, serverName: null };
@@ -92,21 +83,38 @@ export class Placement {
   private words: string | undefined;
   private lastPid: number | null = null;
   private memory: ReleasedMemory | null = null;
+  readonly held: HeldGpus;
   readonly history: PlacementHistory;
   private drainEnd: DrainOutcome | undefined;
   updatedAt: Date;
 
   /**
-   * @param gpuId the GPU it was started on: no other placement of its model has it
-   * @param gpuIds all that it holds, that one among them
+   * @param gpuId its number for life (`DeploymentState.numberFor`): its unit, its server and its entry on disk go by it
+   * @param gpus all that it holds, that GPU first
    */
   constructor(
     readonly gpuId: number,
-    readonly gpuIds: readonly number[],
+    gpus: readonly HeldGpu[],
     readonly createdAt: Date,
   ) {
+    this.held = new HeldGpus(gpus);
     this.updatedAt = createdAt;
     this.history = new PlacementHistory(createdAt);
+  }
+
+  /** All that it holds, the one it was started on first. */
+  get gpus(): readonly HeldGpu[] {
+    return this.held.all;
+  }
+
+  /** NVML indices of all that it holds, as last seen. */
+  get gpuIds(): readonly number[] {
+    return this.gpus.map(({ id }) => id);
+  }
+
+  /** NVML index of the GPU it was started on, as last seen: what people know it by. */
+  get index(): number {
+    return this.gpus[0]?.id ?? this.gpuId;
   }
 
   get state(): PlacementState {
@@ -196,6 +204,11 @@ export class Placement {
     return this.server.serverName;
   }
 
+  /** In what its server is not what the configuration would launch now. */
+  get outdated(): readonly Aspect[] {
+    return this.server.outdated ?? [];
+  }
+
   /** Main process of its server, or of the server that is to be cleaned up. */
   get formerPid(): number | null {
     return this.server.pid ?? this.lastPid;
@@ -214,8 +227,8 @@ export class Placement {
   }
 
   /** Where it is served, by the backend's word; `null` leaves what was known. */
-  servedBy({ pid, port, serverName }: ServerFacts): void {
-    this.server = { pid, port: port ?? this.server.port, serverName };
+  servedBy({ pid, port, serverName, outdated = [] }: ServerFacts): void {
+    this.server = { pid, port: port ?? this.server.port, serverName, outdated };
   }
 
   /** The runner's start has succeeded for it. */

@@ -4,6 +4,8 @@ import type { GpuNeeds, GpuPolicy } from '../../runners/runner.js';
 export interface Occupant {
   readonly modelName: string;
   readonly gpuId: number;
+  /** Of that GPU; left out where it is not known. */
+  readonly gpuUuid?: string;
   /** Main process of its server; `null` while it has none. */
   readonly pid: number | null;
   /** `leaving`: a stop is under way. */

@@ -7,6 +7,7 @@ import { DesiredStateStore } from '../../state/desired-state.store.js';
 import { type DeploymentState, desiredOf } from '../deployment/deployment-state.js';
 import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { notPlaced, StopTimeoutError } from '../deployment/errors.js';
+import type { HeldGpu } from '../deployment/held-gpus.js';
 import { Placement } from '../deployment/placement.js';
 import { PlacementJournal } from '../deployment/placement-journal.js';
 
@@ -25,9 +26,8 @@ const STOP_ANSWER_SLACK_MS = 2000;
 
 /** A start that has passed its checks. */
 export interface StartPermitted {
-  readonly gpuId: number;
-  /** All that the placement is to hold. */
-  readonly gpuIds: readonly number[];
+  /** All that the placement is to hold, the GPU it is started on first. */
+  readonly gpus: readonly HeldGpu[];
   readonly options: DeploymentOptions;
   /** Id of the request, for the log. */
   readonly request?: string | undefined;
@@ -46,14 +46,13 @@ export class Acceptance {
   ) {}
 
   /** @throws StateWriteError; nothing has changed then */
-  async start(
-    workers: DeploymentWorkers,
-    { gpuId, gpuIds, options, request }: StartPermitted,
-  ): Promise<Placement> {
+  async start(workers: DeploymentWorkers, { gpus, options, request }: StartPermitted): Promise<Placement> {
     const { state } = workers;
+    const gpuIds = gpus.map(({ id }) => id);
+    const gpuId = state.numberFor(gpuIds);
     const now = this.clock.now();
     const failed = [...state.serving.values()].filter((placement) => placement.holdsAnyOf(gpuIds));
-    const again = failed.find((each) => isSame(each, gpuId, gpuIds) && !isAwaited(workers, each));
+    const again = failed.find((each) => isSame(each, gpus) && !isAwaited(workers, each));
     const superseded = failed.filter((placement) => placement !== again);
     const toFollow = superseded.filter((each) => mustEndFirst(workers, each));
     const desired = state.toDesired();
@@ -65,7 +64,7 @@ export class Acceptance {
           ({ gpu_id: id, wanted }) => wanted === 'release' || !failed.some((each) => each.gpuId === id),
         ),
         ...toFollow.map((each) => desiredOf(each, 'release')),
-        desiredOf({ gpuId, gpuIds }, 'serve'),
+        desiredOf({ gpuId, gpus }, 'serve'),
       ],
       ...(state.isEmpty && { created_at: now.toISOString() }),
       updated_at: now.toISOString(),
@@ -76,8 +75,9 @@ export class Acceptance {
       placement.history.cause = request;
       this.supersede(state, placement, toFollow.includes(placement));
     }
-    const placement = again ?? new Placement(gpuId, gpuIds, now);
+    const placement = again ?? new Placement(gpuId, gpus, now);
     const port = state.runner.expectedPort(state.modelName);
+    placement.held.identify(gpus.map(({ uuid }) => uuid));
     placement.servedBy({ pid: null, port, serverName: null });
     placement.history.cause = request;
     const worker = workers.on(gpuId);
@@ -135,8 +135,12 @@ function leave(releasing: Map<number, Placement>, placement: Placement): void {
   releasing.set(placement.gpuId, placement);
 }
 
-function isSame(placement: Placement, gpuId: number, gpuIds: readonly number[]): boolean {
-  return placement.gpuId === gpuId && placement.gpuIds.join() === gpuIds.join();
+function isSame(placement: Placement, gpus: readonly HeldGpu[]): boolean {
+  return (
+    placement.held.missing.length === 0 &&
+    placement.gpuIds.join() === gpus.map(({ id }) => id).join() &&
+    placement.gpus.every(({ uuid }, at) => uuid === null || uuid === gpus[at]?.uuid)
+  );
 }
 
 /** Somebody waits for the end of what failed: the start follows it. */
@@ -170,11 +174,12 @@ export async function untilLetGo(
   done: Promise<Placement>,
 ): Promise<Placement> {
   const { modelName } = workers.state;
+  const index = workers.on(gpuId).unit.indexOf(gpuId);
   const ms = workers.on(gpuId).stopLimitMs(gpuId) + STOP_ANSWER_SLACK_MS;
   const late = (): StopTimeoutError =>
     new StopTimeoutError(
-      `${modelName} on GPU ${gpuId} was not stopped within ${Math.ceil(ms / 1000)} s; the stop goes on. Its status tells when it is done.`,
-      { modelName, gpuId },
+      `${modelName} on GPU ${index} was not stopped within ${Math.ceil(ms / 1000)} s; the stop goes on. Its status tells when it is done.`,
+      { modelName, gpuId: index },
     );
   return within({ ms, late }, () => done);
 }

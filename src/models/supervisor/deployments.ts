@@ -5,7 +5,7 @@ import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import type { Deployment, Runner } from '../../runners/runner.js';
 import type { DesiredDeployment } from '../../state/desired-state.js';
 import { Catalog } from '../deployment/catalog.js';
-import { DeploymentState } from '../deployment/deployment-state.js';
+import { DeploymentState, desiredOf } from '../deployment/deployment-state.js';
 import { BackendChangedError } from '../deployment/errors.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import { DeploymentWorkers } from '../worker/deployment-workers.js';
@@ -75,7 +75,8 @@ export class Deployments {
       { desired },
       `${modelName} is wanted by the state, and in the configuration it is ${where}: what serves goes on until it is stopped, and is not brought back if it dies`,
     );
-    this.create(runner, DeploymentState.restore(desired, options, runner, this.clock.now(), false));
+    const state = DeploymentState.restore(desired, options, runner, this.clock.now(), false);
+    this.create(runner, this.located(state));
   }
 
   private restoreIn(runner: Runner, desired: DesiredDeployment): void {
@@ -87,10 +88,15 @@ export class Deployments {
         'The state holds options that the backend no longer takes: the defaults are used',
       );
     }
-    // Nobody waits for it: the status tells the UUIDs once the GPUs have been read.
-    void this.services.gpus.inventory().catch(() => undefined);
     const known = options.success ? options.data : defaults;
-    this.create(runner, DeploymentState.restore(desired, known, runner, this.clock.now()));
+    this.create(runner, this.located(DeploymentState.restore(desired, known, runner, this.clock.now())));
+  }
+
+  /** By the last reading of the GPUs, where there was one. */
+  private located(state: DeploymentState): DeploymentState {
+    const { lastSeen } = this.services.gpus;
+    if (lastSeen.length > 0) for (const placement of state.placements()) placement.held.locate(lastSeen);
+    return state;
   }
 
   /**
@@ -98,14 +104,17 @@ export class Deployments {
    * was known since the state was lost: what its commands say counts, not what was seen before them.
    * @throws StateWriteError
    */
-  async takeUp(runner: Runner, { modelName, gpuIds, options }: Deployment): Promise<void> {
+  async takeUp(runner: Runner, { modelName, gpuIds, gpus, options }: Deployment): Promise<void> {
     if (this.find(modelName)) return;
     const now = this.clock.now().toISOString();
     const desired: DesiredDeployment = {
       model_name: modelName,
       model_type: runner.backend,
       options: { ...options },
-      placements: gpuIds.map((gpuId) => ({ gpu_id: gpuId, wanted: 'serve' })),
+      placements: gpuIds.map((gpuId) => {
+        const held = gpus?.get(gpuId);
+        return held ? desiredOf({ gpuId, gpus: held }, 'serve') : { gpu_id: gpuId, wanted: 'serve' };
+      }),
       created_at: now,
       updated_at: now,
     };
@@ -114,6 +123,8 @@ export class Deployments {
     this.restore(desired);
     this.find(modelName)?.wake();
     this.services.journal.touched();
+    // Whether its GPUs are still there; that they cannot be read is said by whoever needs them.
+    void this.services.gpus.readAnew().catch(() => undefined);
   }
 
   private create(runner: Runner, state: DeploymentState): DeploymentWorkers {

@@ -31,10 +31,11 @@ export class OnGpus {
 
 /** A model's placements, on each GPU they hold; a GPU can have two, one that leaves and one that waits for it. */
 function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[] {
-  const of = ({ gpuIds, pid, formerPid, sleeping }: Placement, phase: Occupant['state']): Occupant[] =>
-    gpuIds.map((gpuId) => ({
+  const of = ({ held, pid, formerPid, sleeping }: Placement, phase: Occupant['state']): Occupant[] =>
+    held.present.map(({ id, uuid }) => ({
       modelName: state.modelName,
-      gpuId,
+      gpuId: id,
+      ...(uuid !== null && { gpuUuid: uuid }),
       pid: phase === 'leaving' ? formerPid : pid,
       state: phase,
       estimateMiB: need.memoryMiB,
@@ -60,7 +61,7 @@ function shownOf(deployment: DeploymentState): GpuOccupant[] {
     .map(({ gpuId, placement }) => ({
       modelName,
       gpuId,
-      placement: `${modelName}@${placement.gpuId}`,
+      placement: `${modelName}@${placement.index}`,
       pid: placement.pid,
       serverName: serverNameOf(deployment, placement),
       instances,

@@ -11,7 +11,7 @@ import { untilLetGo } from './acceptance.js';
 import { Deployments } from './deployments.js';
 import { serverNameOf } from './on-gpus.js';
 
-/** Placements of one deployment on the server that is to end. */
+/** Numbers of one deployment's placements on the server that is to end. */
 interface Hit {
   readonly workers: DeploymentWorkers;
   /** They serve or start there, and go to ERROR. */
@@ -136,5 +136,6 @@ function withFailed({ workers, failed }: Hit, error: PlacementError, now: string
 }
 
 function namesOf({ state }: DeploymentWorkers, gpuIds: readonly number[]): PlacementName[] {
-  return [...gpuIds].sort((a, b) => a - b).map((gpuId) => `${state.modelName}@${gpuId}`);
+  const indices = gpuIds.map((gpuId) => state.unitOn(gpuId).indexOf(gpuId));
+  return indices.sort((a, b) => a - b).map((index) => `${state.modelName}@${index}`);
 }

@@ -9,6 +9,7 @@ import { Catalog } from '../deployment/catalog.js';
 import type { Assessment } from '../room/assessment.js';
 import type { MemoryNeed } from '../room/occupant.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
+import type { HeldGpu } from '../deployment/held-gpus.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import {
   GpuNotFoundError,
@@ -122,15 +123,24 @@ export class StartChecks {
     state: DeploymentState,
     options: DeploymentOptions,
   ): Promise<void> {
-    const { runner, modelName, gpuId, gpus } = asked;
+    const { runner, modelName, gpus } = asked;
     const wanted = (): ReturnType<DeploymentStates['wanted']> => this.states.wanted(runner.backend);
-    const gpuIds = [...new Set([...state.unitOn(gpuId).wanted().gpuIds, gpuId])].sort((a, b) => a - b);
+    const held = heldGpus(gpus, runner.gpusOf(asked.gpuId, options));
+    const gpuId = state.numberFor(held.map(({ id }) => id));
+    const before = state.unitOn(gpuId).wanted();
+    const gpuIds = [...new Set([...before.gpuIds, gpuId])].sort((a, b) => a - b);
+    const deployment = { modelName, gpuIds, gpus: new Map([...(before.gpus ?? []), [gpuId, held]]), options };
     const check = within({ ms: PREFLIGHT_TIMEOUT_MS, late: () => lateError(asked) }, (signal) =>
-      runner.preflight({ modelName, gpuIds, options }, { signal, gpus, wanted, onProgress: () => undefined }),
+      runner.preflight(deployment, { signal, gpus, wanted, onProgress: () => undefined }),
     ).finally(() => this.underWay.delete(key));
     this.underWay.set(key, check);
     return check;
   }
+}
+
+/** With the UUIDs, where they are known. */
+export function heldGpus(gpus: readonly GpuRef[], gpuIds: readonly number[]): readonly HeldGpu[] {
+  return gpuIds.map((id) => ({ id, uuid: gpus.find((gpu) => gpu.id === id)?.uuid ?? null }));
 }
 
 function lateError({ modelName }: StartAsked): PreflightTimeoutError {

@@ -10,7 +10,7 @@ import { Adoption } from './adoption.js';
 import { Arrivals } from './arrivals.js';
 import { backendChanged, Deployments } from './deployments.js';
 import { OnGpus } from './on-gpus.js';
-import { sameOptions, type StartAsked, StartChecks, type StartForecast } from './start-checks.js';
+import { heldGpus, sameOptions, type StartAsked, StartChecks, type StartForecast } from './start-checks.js';
 
 /** The placement that a start was about, new or there already. */
 export interface StartAnswer {
@@ -142,7 +142,7 @@ export class StartCommands {
       if (existing?.isActive) return existing;
       if (!sameOptions(options, permit.options)) return undefined;
       const gpuIds = this.checks.gpusFor(asked, state, options);
-      return this.acceptance.start(workers, { gpuId, gpuIds, options, request });
+      return this.acceptance.start(workers, { gpus: heldGpus(asked.gpus, gpuIds), options, request });
     });
   }
 

@@ -14,6 +14,7 @@ import type { SleepWish } from '../worker/sleeps.js';
 import { Acceptance, type StopRequested, untilLetGo } from './acceptance.js';
 import { Adoption } from './adoption.js';
 import { Deployments } from './deployments.js';
+import { GpuWhereabouts } from './gpu-whereabouts.js';
 import { OnGpus } from './on-gpus.js';
 import { ServerEnd } from './server-end.js';
 import { ServerShutdown } from './shutdown.js';
@@ -49,6 +50,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly onGpus: OnGpus,
     private readonly shutdown: ServerShutdown,
     private readonly gpuOccupants: GpuOccupants,
+    private readonly whereabouts: GpuWhereabouts,
   ) {}
 
   /** The state of the last run has been read, and is being brought about. */
@@ -58,6 +60,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
 
   async onApplicationBootstrap(): Promise<void> {
     for (const desired of await this.store.load()) this.known.restore(desired);
+    this.unsubscribe.push(await this.whereabouts.begin());
     this.unsubscribe.push(
       ...this.catalog.allRunners.map((runner) =>
         runner.onChange(() => {

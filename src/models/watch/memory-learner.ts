@@ -22,6 +22,7 @@ interface Held {
   readonly modelName: string;
   readonly options: DeploymentOptions;
   readonly gpuId: number;
+  readonly gpuUuid?: string;
   readonly pid: number;
   /** Other models may be on the same server. */
   readonly mayShare: boolean;
@@ -77,10 +78,14 @@ export class MemoryLearner implements BeforeApplicationShutdown {
     const held = this.held();
     const samples = await within({ ms: READING_TIMEOUT_MS }, () => this.gpus.list());
     const holdings = await holdingsOf(samples, pids);
-    for (const { modelName, options, gpuId, pid, mayShare } of held) {
+    for (const { modelName, options, pid, mayShare, ...gpu } of held) {
+      // By this reading, whatever index it had before.
+      const { id: gpuId } = samples.find(({ uuid }) => uuid !== null && uuid === gpu.gpuUuid) ?? {
+        id: gpu.gpuId,
+      };
       const memoryMiB = holdings.get(gpuId)?.heldByServer.get(pid);
-      if (typeof memoryMiB !== 'number' || !isAlone(pid, gpuId, before)) continue;
-      if (await this.history.hadOneModel(pid, gpuId, mayShare)) {
+      if (typeof memoryMiB !== 'number' || !isAlone(pid, gpu.gpuId, before)) continue;
+      if (await this.history.hadOneModel(pid, gpu, mayShare)) {
         this.store.learn(modelName, options, memoryMiB);
       }
     }
@@ -90,10 +95,13 @@ export class MemoryLearner implements BeforeApplicationShutdown {
   private held(): Held[] {
     return this.supervisor.deployments().flatMap((state) => {
       const { modelName, options, runner } = state;
-      return state.active().flatMap(({ gpuId: id, gpuIds, pid }) => {
+      return state.active().flatMap(({ gpuId: id, held, pid }) => {
         if (pid === null) return [];
         const mayShare = mayShareServer(runner, modelName, id);
-        return gpuIds.map((gpuId) => ({ modelName, options, gpuId, pid, mayShare }));
+        return held.present.map(({ id: gpuId, uuid }) => ({
+          ...{ modelName, options, gpuId, pid, mayShare },
+          ...(uuid !== null && { gpuUuid: uuid }),
+        }));
       });
     });
   }

@@ -1,12 +1,14 @@
 import { processIdentity, startedBefore } from '../../host/process-identity.js';
 import type { Occupant } from '../room/occupant.js';
 
+type OnGpu = Pick<Occupant, 'gpuId' | 'gpuUuid'>;
+
 /** What is known of one server. */
 interface Past {
   /** Of its main process, once that was looked at. */
   startTime?: string;
-  /** GPU → models it has had there. */
-  readonly models: Map<number, Set<string>>;
+  /** `keyOf` a GPU → models it has had there. */
+  readonly models: Map<string, Set<string>>;
 }
 
 /**
@@ -18,10 +20,11 @@ export class ServerHistory {
 
   /** To be told often: of what comes and goes in between, nothing is known. */
   note(occupants: readonly Occupant[]): void {
-    for (const { pid, gpuId, modelName } of occupants) {
+    for (const { pid, modelName, ...gpu } of occupants) {
       if (pid === null) continue;
-      const past = this.servers.get(pid) ?? { models: new Map<number, Set<string>>() };
-      past.models.set(gpuId, (past.models.get(gpuId) ?? new Set()).add(modelName));
+      const key = keyOf(gpu);
+      const past = this.servers.get(pid) ?? { models: new Map<string, Set<string>>() };
+      past.models.set(key, (past.models.get(key) ?? new Set()).add(modelName));
       this.servers.set(pid, past);
     }
   }
@@ -37,10 +40,15 @@ export class ServerHistory {
   }
 
   /** The server has had one model on this GPU, ever. `mayShare`: others might have been there before this service ran. */
-  async hadOneModel(pid: number, gpuId: number, mayShare: boolean): Promise<boolean> {
-    if (this.servers.get(pid)?.models.get(gpuId)?.size !== 1) return false;
+  async hadOneModel(pid: number, gpu: OnGpu, mayShare: boolean): Promise<boolean> {
+    if (this.servers.get(pid)?.models.get(keyOf(gpu))?.size !== 1) return false;
     return !mayShare || !(await isOlderThanThisService(pid));
   }
+}
+
+/** Indices shift, UUIDs do not. */
+function keyOf({ gpuId, gpuUuid }: OnGpu): string {
+  return gpuUuid ?? String(gpuId);
 }
 
 async function isOlderThanThisService(pid: number): Promise<boolean> {

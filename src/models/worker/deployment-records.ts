@@ -32,6 +32,24 @@ export class DeploymentRecords {
     });
   }
 
+  /** The host does not have their GPUs any more: those that are still wanted are in ERROR, and are cleaned up. */
+  async lostTheirGpus(placements: readonly Placement[], error: unknown): Promise<void> {
+    await this.lock.runExclusive(async () => {
+      const failure = toPlacementError(error);
+      const hit = placements.filter((each) => each.isActive && this.state.serving.get(each.gpuId) === each);
+      for (const placement of hit) {
+        this.services.journal.record(this.state, placement, 'failed', failure.message, failure);
+        placement.cleanUp(true);
+      }
+      if (hit.length > 0) await this.persist();
+    });
+  }
+
+  /** Writes what is known by now of the GPUs. */
+  async save(): Promise<void> {
+    await this.lock.runExclusive(() => this.persist());
+  }
+
   /** The backend has let go of these GPUs. */
   async released(gpuIds: readonly number[]): Promise<void> {
     await this.lock.runExclusive(async () => {

@@ -14,7 +14,7 @@ export class Prober {
 
   constructor(
     private readonly runner: Runner,
-    private readonly services: Pick<WorkerServices, 'logger' | 'config'>,
+    private readonly services: Pick<WorkerServices, 'logger' | 'config' | 'gpus'>,
   ) {}
 
   get isAsking(): boolean {
@@ -26,7 +26,7 @@ export class Prober {
     const probe = new Interruptible(this.services.config.health.probe_timeout_ms, GRACE_MS);
     this.underWay += 1;
     try {
-      const asked = probe.run((signal) => this.runner.getStatus(wanted, signal));
+      const asked = probe.run((signal) => this.runner.getStatus(wanted, signal, this.services.gpus.lastSeen));
       const observations = await orAborted(asked, this.ending.signal);
       return new Map(observations.map((observation) => [observation.gpuId, observation]));
     } catch (error) {

@@ -3,8 +3,8 @@ import { processIdentity } from '../../host/process-identity.js';
 import type { GpuProcess, GpuSample } from '../../gpus/gpu-provider.js';
 import { belongsToServer } from '../../host/process-parent.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
-import type { OccupiedGpu } from '../deployment/deployment-state.js';
 import { GpuMemoryHeldError } from '../deployment/errors.js';
+import type { HeldGpu } from '../deployment/held-gpus.js';
 import type { Placement, ReleasedMemory } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { WorkerServices } from './worker-services.js';
@@ -14,6 +14,12 @@ const POLL_MS = 100;
 interface Witness extends GpuProcess {
   /** Of the process by which it was seen; `undefined` where the system does not show it. */
   readonly startTime: string | undefined;
+}
+
+/** A placement on one of its GPUs. */
+interface PlacementOnGpu {
+  readonly gpu: HeldGpu;
+  readonly placement: Placement;
 }
 
 /** The processes of a placement's server that hold memory of one of its GPUs, as they were before the stop. */
@@ -30,8 +36,8 @@ interface Evidence {
  * GPUs that cannot be read prove nothing, and are no failure.
  */
 export class ReleaseProof {
-  /** By placement and GPU. */
-  private readonly evidence = new WeakMap<Placement, Map<number, Evidence>>();
+  /** By placement and `keyOf` its GPU. */
+  private readonly evidence = new WeakMap<Placement, Map<string, Evidence>>();
 
   constructor(
     private readonly unit: UnitState,
@@ -43,16 +49,16 @@ export class ReleaseProof {
   async before(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
     const samples = await this.read(signal);
     for (const placement of placements) {
-      const noted = this.evidence.get(placement) ?? new Map<number, Evidence>();
+      const noted = this.evidence.get(placement) ?? new Map<string, Evidence>();
       this.evidence.set(placement, noted);
-      for (const gpuId of placement.gpuIds) {
-        const sample = readable(samples, gpuId);
+      for (const gpu of placement.gpus) {
+        const sample = readable(samples, gpu);
         if (!sample) continue;
         const serverPid = await this.serverPid(placement, sample, signal);
-        const earlier = noted.get(gpuId);
+        const earlier = noted.get(keyOf(gpu));
         const seen = serverPid === null ? [] : await witnessesOf(sample, serverPid);
         const missed = earlier?.witnesses.filter(({ pid }) => !seen.some((each) => each.pid === pid)) ?? [];
-        noted.set(gpuId, {
+        noted.set(keyOf(gpu), {
           serverPid: serverPid ?? earlier?.serverPid ?? null,
           witnesses: [...missed, ...seen],
           outcome: null,
@@ -66,17 +72,19 @@ export class ReleaseProof {
    * @throws GpuMemoryHeldError at `gpus.release_timeout_seconds`, the signal's reason
    */
   async after(placements: readonly Placement[], signal: AbortSignal): Promise<void> {
-    const held = new Map<OccupiedGpu, readonly GpuProcess[]>();
+    const held = new Map<PlacementOnGpu, readonly GpuProcess[]>();
     const pending = new Set(
       placements.flatMap((placement) =>
-        [...this.notedOf(placement).keys()].map((gpuId): OccupiedGpu => ({ gpuId, placement })),
+        placement.gpus
+          .filter((gpu) => this.notedOf(placement).has(keyOf(gpu)))
+          .map((gpu): PlacementOnGpu => ({ gpu, placement })),
       ),
     );
     const look = async (limit: AbortSignal): Promise<true | undefined> => {
       if (pending.size === 0) return true;
       const samples = await this.read(limit);
       for (const each of pending) {
-        const sample = readable(samples, each.gpuId);
+        const sample = readable(samples, each.gpu);
         const holders = sample && (await this.holders(each, sample, limit));
         held.delete(each);
         if (holders?.length === 0) pending.delete(each);
@@ -100,17 +108,17 @@ export class ReleaseProof {
     }
   }
 
-  private notedOf(placement: Placement): ReadonlyMap<number, Evidence> {
-    return this.evidence.get(placement) ?? new Map<number, Evidence>();
+  private notedOf(placement: Placement): ReadonlyMap<string, Evidence> {
+    return this.evidence.get(placement) ?? new Map<string, Evidence>();
   }
 
   /** Who of the noted still holds memory, unless their server goes on. */
   private async holders(
-    { gpuId, placement }: OccupiedGpu,
+    { gpu, placement }: PlacementOnGpu,
     sample: GpuSample,
     signal: AbortSignal,
   ): Promise<readonly GpuProcess[]> {
-    const evidence = this.notedOf(placement).get(gpuId);
+    const evidence = this.notedOf(placement).get(keyOf(gpu));
     if (!evidence) return [];
     const { serverPid, witnesses } = evidence;
     const present = await presentOf(witnesses, sample);
@@ -131,12 +139,15 @@ export class ReleaseProof {
   }
 
   /** Main process of the server as the backend has it now; `null`: there is none, or nobody can tell. */
-  private async askServerPid({ gpuId }: Placement, signal: AbortSignal): Promise<number | null> {
+  private async askServerPid({ gpuId, gpus }: Placement, signal: AbortSignal): Promise<number | null> {
     const { modelName, deployment } = this.unit;
     let observations: readonly PlacementObservation[];
     try {
       observations = await within({ ms: this.services.config.health.probe_timeout_ms, signal }, (limit) =>
-        this.runner.getStatus({ modelName, options: deployment.options, gpuIds: [gpuId] }, limit),
+        this.runner.getStatus(
+          { modelName, options: deployment.options, gpuIds: [gpuId], gpus: new Map([[gpuId, gpus]]) },
+          limit,
+        ),
       );
     } catch {
       signal.throwIfAborted();
@@ -156,21 +167,27 @@ export class ReleaseProof {
     }
   }
 
-  private heldError(held: ReadonlyMap<OccupiedGpu, readonly GpuProcess[]>): GpuMemoryHeldError {
-    const words = [...held].map(([{ gpuId }, processes]) => {
+  private heldError(held: ReadonlyMap<PlacementOnGpu, readonly GpuProcess[]>): GpuMemoryHeldError {
+    const words = [...held].map(([{ gpu }, processes]) => {
       const each = processes.map(({ pid, memoryMiB }) => `process ${pid} (${memoryMiB ?? 'unknown'} MiB)`);
-      return `GPU ${gpuId}: ${each.join(', ')}`;
+      return `GPU ${gpu.id}: ${each.join(', ')}`;
     });
     const seconds = this.services.config.gpus.release_timeout_seconds;
     return new GpuMemoryHeldError(
       `The server of ${this.unit.modelName} let go, yet its memory is still held ${seconds} s later on ${words.join('; ')}. It is looked at again: end those processes, or reset the GPU where they are gone.`,
-      { held: Object.fromEntries([...held].map(([{ gpuId }, processes]) => [gpuId, processes])) },
+      { held: Object.fromEntries([...held].map(([{ gpu }, processes]) => [gpu.id, processes])) },
     );
   }
 }
 
-function readable(samples: readonly GpuSample[] | undefined, gpuId: number): GpuSample | undefined {
-  return samples?.find((sample) => sample.id === gpuId && sample.error === undefined);
+/** A GPU is told by its UUID: whoever has its index by now is another. */
+function readable(samples: readonly GpuSample[] | undefined, gpu: HeldGpu): GpuSample | undefined {
+  const found = samples?.find(({ id, uuid }) => (gpu.uuid === null ? id === gpu.id : uuid === gpu.uuid));
+  return found?.error === undefined ? found : undefined;
+}
+
+function keyOf({ id, uuid }: HeldGpu): string {
+  return uuid ?? String(id);
 }
 
 async function witnessesOf(sample: GpuSample, serverPid: number): Promise<Witness[]> {
@@ -204,9 +221,9 @@ function compared(before: readonly GpuProcess[], after: readonly GpuProcess[]): 
 }
 
 /** On all GPUs of the placement; `null` where one of them is unknown. */
-function total(placement: Placement, noted: ReadonlyMap<number, Evidence>): ReleasedMemory | null {
-  return placement.gpuIds
-    .map((gpuId) => noted.get(gpuId)?.outcome ?? null)
+function total(placement: Placement, noted: ReadonlyMap<string, Evidence>): ReleasedMemory | null {
+  return placement.gpus
+    .map((gpu) => noted.get(keyOf(gpu))?.outcome ?? null)
     .reduce((sum, each) =>
       sum && each
         ? { releasedMiB: sum.releasedMiB + each.releasedMiB, heldMiB: sum.heldMiB + each.heldMiB }

@@ -203,7 +203,7 @@ export class Releases {
   /** It is tried again, ever more rarely; the callers are told now. */
   private async failed(gpuIds: readonly number[], error: unknown): Promise<void> {
     this.services.logger.error(
-      { err: error, model_name: this.unit.modelName, gpu_ids: gpuIds },
+      { err: error, model_name: this.unit.modelName, gpu_ids: this.indicesOf(gpuIds) },
       'A stop failed and is tried again',
     );
     this.drains.forget(gpuIds);
@@ -219,10 +219,14 @@ export class Releases {
     return gpuIds.flatMap((gpuId) => this.unit.releasing.get(gpuId) ?? this.unit.serving.get(gpuId) ?? []);
   }
 
+  private indicesOf(gpuIds: readonly number[]): number[] {
+    return gpuIds.map((gpuId) => this.unit.indexOf(gpuId));
+  }
+
   private lateError(gpuIds: readonly number[], limitMs: number): StopTimeoutError {
     return new StopTimeoutError(
-      `${this.unit.modelName} on GPU ${gpuIds.join(', ')} was not stopped within ${limitMs / 1000} s; the stop goes on. Its status tells when it is done.`,
-      { gpuIds },
+      `${this.unit.modelName} on GPU ${this.indicesOf(gpuIds).join(', ')} was not stopped within ${limitMs / 1000} s; the stop goes on. Its status tells when it is done.`,
+      { gpuIds: this.indicesOf(gpuIds) },
     );
   }
 }

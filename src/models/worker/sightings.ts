@@ -5,6 +5,7 @@ import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import type { Restarts } from './restarts.js';
 import type { Steps } from './steps.js';
+import type { WorkerServices } from './worker-services.js';
 
 /** Brings the statuses of one unit in line with what its backend says. */
 export class Sightings {
@@ -14,6 +15,7 @@ export class Sightings {
     private readonly restarts: Restarts,
     private readonly steps: Steps,
     private readonly records: Pick<DeploymentRecords, 'note'>,
+    private readonly services: Pick<WorkerServices, 'gpus' | 'drift'>,
   ) {}
 
   /** @param sinceMs when the look began, monotonic */
@@ -29,11 +31,23 @@ export class Sightings {
         continue;
       }
       placement.servedBy(observation);
+      this.identify(placement, observation);
+      this.services.drift.seen(observation);
       if (observation.phase === 'ready') this.applyReady(placement, observation, sinceMs);
       else if (placement.status === 'RUNNING' && !this.steps.isActing) lost.push([placement, observation]);
       else if (placement.history.hasServedBefore) this.applyLostBefore(placement, observation);
     }
     if (lost.length > 0) this.bringBack(lost);
+  }
+
+  /** What an earlier version has written has no UUIDs: its server's labels tell, or the host as it is now. */
+  private identify(placement: Placement, { gpuUuids = [] }: PlacementObservation): void {
+    if (placement.gpus.every(({ uuid }) => uuid !== null)) return;
+    const { lastSeen } = this.services.gpus;
+    const byIndex = placement.gpuIds.map((id) => lastSeen.find((gpu) => gpu.id === id)?.uuid ?? null);
+    if (!placement.held.identify(byIndex.map((uuid, at) => gpuUuids[at] ?? uuid))) return;
+    if (lastSeen.length > 0) placement.held.locate(lastSeen);
+    this.journal.touched();
   }
 
   private applyReady(placement: Placement, { sleeping }: PlacementObservation, sinceMs: number): void {

@@ -145,7 +145,7 @@ export class Sleeps {
       placement.updatedAt = this.services.clock.now();
       this.unit.deployment.updatedAt = placement.updatedAt;
       this.services.logger.info(
-        { event: wish.kind, model_name: this.unit.modelName, gpu_id: placement.gpuId, request },
+        { event: wish.kind, model_name: this.unit.modelName, gpu_id: placement.index, request },
         `${this.nameOf(placement)} ${wish.kind === 'sleep' ? 'sleeps' : 'is awake'}`,
       );
     }
@@ -163,8 +163,8 @@ export class Sleeps {
     return serving.get(gpuId) === placement && !releasing.has(gpuId) && status === 'RUNNING';
   }
 
-  private nameOf({ gpuId }: Placement): string {
-    return `${this.unit.modelName} on GPU ${gpuId}`;
+  private nameOf({ index }: Placement): string {
+    return `${this.unit.modelName} on GPU ${index}`;
   }
 
   private notRunning(placement: Placement): PlacementNotRunningError {

@@ -154,7 +154,6 @@ export class Starts {
   }
 
   private async perform(placements: readonly Placement[], load: Load): Promise<void> {
-    const wanted = this.unit.wanted();
     this.restarts.waitAnew();
     for (const placement of placements) placement.history.started();
     let outcome: LoadOutcome = 'left';
@@ -162,7 +161,10 @@ export class Starts {
       await this.steps.run('start', {
         limitMs: this.runner.startTimeoutMs,
         call: async (signal) => {
-          await this.runner.start(wanted, await this.steps.runnerContext(signal, 'start'));
+          const context = await this.steps.runnerContext(signal, 'start');
+          // The look at the GPUs may have shown that some are gone.
+          const wanted = this.unit.wanted();
+          if (wanted.gpuIds.length > 0) await this.runner.start(wanted, context);
         },
         onSuccess: () => {
           outcome = 'through';

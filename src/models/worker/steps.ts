@@ -87,7 +87,10 @@ export class Steps {
       await onFailure(failure.error);
   }
 
-  /** @throws GpusUnknownError for a start: to let go of a model, a runner need not know the GPUs */
+  /**
+   * @throws GpusUnknownError for a start: to let go of a model, a runner need not know the GPUs. Never is a start made on
+   * whoever has the index of a GPU by now
+   */
   async runnerContext(signal: AbortSignal, kind: 'start' | 'release'): Promise<RunnerContext> {
     let gpus: readonly GpuRef[] = [];
     try {
@@ -97,6 +100,7 @@ export class Steps {
         throw new GpusUnknownError(`The GPUs cannot be read: ${messageOf(error)}`, {}, { cause: error });
     }
     signal.throwIfAborted();
+    if (kind === 'start') this.assertPresent();
     return {
       signal,
       gpus,
@@ -108,6 +112,15 @@ export class Steps {
         }
       },
     };
+  }
+
+  private assertPresent(): void {
+    const missing = this.unit.active().flatMap(({ held }) => held.missing);
+    if (missing.length === 0) return;
+    const uuids = missing.map(({ uuid }) => uuid).join(', ');
+    throw new GpusUnknownError(
+      `${this.unit.modelName} is for GPU ${uuids}, which the driver does not tell of: it is looked for again.`,
+    );
   }
 }
 

@@ -46,7 +46,7 @@ export class UnitWorker {
     this.prober = new Prober(runner, services);
     this.restarts = new Restarts(unit, runner, services);
     this.starts = new Starts(unit, runner, records, this.restarts, this.steps, services);
-    this.sightings = new Sightings(unit, services.journal, this.restarts, this.steps, records);
+    this.sightings = new Sightings(unit, services.journal, this.restarts, this.steps, records, services);
     this.releases = new Releases(unit, runner, records, this.steps, services, () => {
       this.drainEnded();
     });
@@ -98,6 +98,14 @@ export class UnitWorker {
     this.steps.outdate();
     this.sleeps.forget();
     if (this.releases.endAccepted(gpuIds)) this.steps.interrupt();
+    this.wake();
+  }
+
+  /** Placements were put into ERROR: a start under way gives up its turn, so that what is left of them is let go of. */
+  failedMeanwhile(): void {
+    this.steps.outdate();
+    this.sleeps.forget();
+    if (this.steps.current === 'start' || this.steps.current === 'wait') this.steps.interrupt();
     this.wake();
   }
 

@@ -25,14 +25,15 @@ export function httpProgram(
 }
 
 function valuesOf(placement: ServedPlacement): ReadonlyMap<string, string> {
-  const { port, listenAddress, modelName, gpuId, gpus, options } = placement;
+  const { port, listenAddress, modelName, gpuIds, gpus, options } = placement;
+  const gpuId = String(gpuIds[0] ?? placement.gpuId);
   const launch: Record<LaunchPlaceholder, string> = {
     port: String(port),
     host: listenAddress,
     model: modelName,
-    gpu_id: String(gpuId),
+    gpu_id: gpuId,
     // As the server is pinned: by its index where its UUID is not known.
-    gpu_uuid: gpus[0]?.uuid ?? String(gpuId),
+    gpu_uuid: gpus[0]?.uuid ?? gpuId,
   };
   return new Map([
     ...Object.entries(launch),

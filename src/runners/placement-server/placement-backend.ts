@@ -23,13 +23,14 @@ export interface PlacementBackend {
 export interface PlacementRole {
   readonly name: string;
   readonly modelName: string;
+  /** Number of the placement. */
   readonly gpuId: number;
 }
 
 /** What a launch has to know beyond the role. */
 export interface Wanted {
   readonly options: DeploymentOptions;
-  /** All GPUs of the placement. */
+  /** All GPUs of the placement; a UUID that is not known is `null`. */
   readonly gpus: readonly GpuRef[];
 }
 

@@ -1,6 +1,8 @@
 import type { Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { canonicalJson } from '../../common/canonical-json.js';
-import type { DeploymentOptions } from '../runner.js';
+import type { Aspect } from '../aspects.js';
+import { outdatedAspects } from '../launch-aspects.js';
+import type { GpuRef } from '../runner.js';
 import { serverUrl } from '../server-url.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
@@ -46,6 +48,7 @@ export class PlacementIdentity {
     const frame = {
       name: this.role.name,
       backend: backend.backend,
+      launcher: this.launcherKind,
       placement,
       device: backend.deviceOf(placement.modelName),
       stopGraceSeconds,
@@ -63,9 +66,30 @@ export class PlacementIdentity {
     return { info, placement: this.placement(found, found.port) };
   }
 
-  /** It runs with these options. */
-  fits({ placement }: RunningServer, options: DeploymentOptions): boolean {
+  /** In what it is not what is wanted, in words; `undefined`: it is. */
+  misfit({ placement }: RunningServer, { options, gpus }: Wanted): string | undefined {
     const wanted = this.backend.readOptions(this.role.modelName, options);
-    return canonicalJson(placement.options) === canonicalJson(wanted);
+    if (canonicalJson(placement.options) !== canonicalJson(wanted)) return 'with other options';
+    return areOthers(placement.gpus, gpus) ? `on other GPUs: ${uuidsOf(placement.gpus)}` : undefined;
   }
+
+  /** In what it is not what would be launched now. */
+  outdated({ info, placement }: RunningServer): readonly Aspect[] {
+    try {
+      return outdatedAspects(info.labels, this.spec(placement));
+    } catch {
+      return []; // the configuration has no program for it any more
+    }
+  }
+}
+
+/** UUIDs that are not known are taken for the same. */
+function areOthers(held: readonly GpuRef[], wanted: readonly GpuRef[]): boolean {
+  const [ours, theirs] = [held, wanted].map((gpus) => gpus.map(({ uuid }) => uuid).sort());
+  if (!ours || !theirs || [...ours, ...theirs].includes(null)) return false;
+  return ours.join() !== theirs.join();
+}
+
+function uuidsOf(gpus: readonly GpuRef[]): string {
+  return gpus.map(({ uuid }) => uuid).join(', ');
 }

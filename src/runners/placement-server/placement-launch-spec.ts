@@ -1,6 +1,8 @@
 import { bytesOf } from '../../config/sections/common.js';
 import type { HostPath } from '../../launchers/host-paths.js';
-import type { GpuAccess, LaunchSpec, StopSignal } from '../../launchers/launcher.js';
+import type { Launcher, LaunchSpec, StopSignal } from '../../launchers/launcher.js';
+import { labelledLaunch } from '../launch-aspects.js';
+import { deviceId } from '../visible-gpus.js';
 import { mountedPaths, type PlacementServerConfig } from './placement-server-section.js';
 import { labelsOf } from './server-labels.js';
 import type { ServedPlacement, ServerProgram } from './served-placement.js';
@@ -9,6 +11,7 @@ import type { ServedPlacement, ServerProgram } from './served-placement.js';
 export interface ServerFrame {
   readonly name: string;
   readonly backend: string;
+  readonly launcher: Launcher['kind'];
   readonly placement: ServedPlacement;
   readonly device: 'gpu' | 'cpu';
   readonly stopGraceSeconds: number;
@@ -27,7 +30,9 @@ export function placementLaunchSpec(
   const image = program.image ?? config.image_name;
   const shmSizeBytes = program.shmSizeBytes ?? bytesOrNothing(config.shm_size);
   const memoryBytes = program.memoryBytes ?? bytesOrNothing(config.memory_limit);
-  return {
+  const devices = placement.gpus.map(deviceId);
+  const isOnCpu = frame.device === 'cpu';
+  const spec: LaunchSpec = {
     name: frame.name,
     labels: labelsOf({ backend, ...placement }),
     ...(image !== null && { image }),
@@ -46,13 +51,14 @@ export function placementLaunchSpec(
         readOnly: mount.read_only,
       })),
     hostPaths: hostPaths(config, backend, program),
-    gpus: frame.device === 'cpu' ? { kind: 'none' } : pinned(placement),
+    gpus: isOnCpu ? { kind: 'none' } : { kind: 'devices', ids: devices },
     ...(shmSizeBytes !== undefined && { shmSizeBytes }),
     ...(memoryBytes !== undefined && { memoryBytes }),
     ulimits: program.ulimits ?? config.ulimits,
     stopGraceSeconds: frame.stopGraceSeconds,
     stopSignal: program.stopSignal ?? frame.stopSignal,
   };
+  return labelledLaunch(spec, isOnCpu ? 'none' : devices, frame.launcher);
 }
 
 /** A path has one key: what the program names has its own. */
@@ -63,10 +69,6 @@ function hostPaths(
 ): HostPath[] {
   const mounted = mounts ? [] : mountedPaths(config.mounts, `runners.${backend}.mounts`);
   return [...named, ...mounted.filter(({ path }) => !named.some((each) => each.path === path))];
-}
-
-function pinned({ gpus }: ServedPlacement): GpuAccess {
-  return { kind: 'devices', ids: gpus.map(({ id, uuid }) => uuid ?? String(id)) };
 }
 
 function bytesOrNothing(size: string | number | null): number | undefined {

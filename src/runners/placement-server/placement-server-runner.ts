@@ -17,6 +17,7 @@ import type { ProgressReading } from '../progress.js';
 import type { RunnerHost } from '../runner-host.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from '../sleep.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
+import { gpusOfPlacement } from '../visible-gpus.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
 import type { Wanted } from './placement-backend.js';
 import { BEFORE_STOP_MS, type PlacementServer } from './placement-server.js';
@@ -218,10 +219,10 @@ export abstract class PlacementServerRunner<
     );
   }
 
+  /** Goes by the UUIDs that the deployment has: what it does not have, the server's labels may tell. */
   getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
-    const { options } = deployment;
-    return Promise.all(
-      deployment.gpuIds.map((gpuId) => this.server(deployment, gpuId).observe(options, signal)),
+    return each(deployment.gpuIds, (gpuId) =>
+      this.server(deployment, gpuId).observe(this.wanted(deployment, gpuId, []), signal),
     );
   }
 
@@ -288,10 +289,8 @@ export abstract class PlacementServerRunner<
     return this.servers.of(modelName, gpuId);
   }
 
-  private wanted({ options }: Deployment, gpuId: number, gpus: readonly GpuRef[]): Wanted {
-    const refs = this.gpusOf(gpuId, options).map(
-      (id) => gpus.find((gpu) => gpu.id === id) ?? { id, uuid: null },
-    );
-    return { options, gpus: refs };
+  private wanted(deployment: Deployment, gpuId: number, gpus: readonly GpuRef[]): Wanted {
+    const { options } = deployment;
+    return { options, gpus: gpusOfPlacement(deployment, gpuId, gpus, this.gpusOf(gpuId, options)) };
   }
 }

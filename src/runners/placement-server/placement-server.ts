@@ -3,7 +3,7 @@ import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { absentAfter, LaunchedServer } from '../launched-server.js';
 import type { PortLease } from '../port-range.js';
-import type { DeploymentOptions, PlacementObservation } from '../runner.js';
+import type { PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';
 import type { Whereabouts } from '../whereabouts.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
@@ -92,8 +92,9 @@ export class PlacementServer extends LaunchedServer {
   async ensureReady(wanted: Wanted, work: Work): Promise<void> {
     await this.exclusively(work.signal, async () => {
       let running = await this.find(work.signal);
-      if (running && !this.identity.fits(running, wanted.options)) {
-        work.onProgress(`ending ${this.name}, which runs with other options`);
+      const misfit = running && this.identity.misfit(running, wanted);
+      if (misfit !== undefined) {
+        work.onProgress(`ending ${this.name}, which runs ${misfit}`);
         await this.stopPolitely(0, work.signal);
         running = undefined;
       }
@@ -137,7 +138,7 @@ export class PlacementServer extends LaunchedServer {
   }
 
   /** What is true of the placement now. Never throws. */
-  async observe(options: DeploymentOptions, signal: AbortSignal): Promise<PlacementObservation> {
+  async observe(wanted: Wanted, signal: AbortSignal): Promise<PlacementObservation> {
     let running: RunningServer | undefined;
     try {
       running = await within({ ms: INSPECT_TIMEOUT_MS, signal }, (limit) => this.find(limit));
@@ -147,8 +148,9 @@ export class PlacementServer extends LaunchedServer {
     if (!running) {
       return this.observation(undefined, absentAfter(await this.ending()));
     }
-    if (!this.identity.fits(running, options)) {
-      return this.observation(running, { phase: 'absent', reason: `${this.name} runs with other options` });
+    const misfit = this.identity.misfit(running, wanted);
+    if (misfit !== undefined) {
+      return this.observation(running, { phase: 'absent', reason: `${this.name} runs ${misfit}` });
     }
     return this.observation(running, await this.probe.look(running, signal));
   }
@@ -245,12 +247,15 @@ export class PlacementServer extends LaunchedServer {
   }
 
   private observation(running: RunningServer | undefined, seen: Seen): PlacementObservation {
+    const outdated = running ? this.identity.outdated(running) : [];
     return {
       gpuId: this.identity.role.gpuId,
       ...seen,
       pid: running?.info.pid ?? null,
       port: running?.placement.port ?? null,
       serverName: running ? this.name : null,
+      ...(running && { gpuUuids: running.placement.gpus.map(({ uuid }) => uuid) }),
+      ...(outdated.length > 0 && { outdated }),
     };
   }
 }

@@ -96,7 +96,9 @@ export class PlacementServers {
       const own = found.filter((each) => each.modelName === modelName);
       const [first] = own;
       // All GPUs of a model share its options: one that runs with others is started anew with these.
-      return first ? [{ modelName, gpuIds: own.map(({ gpuId }) => gpuId), options: first.options }] : [];
+      if (!first) return [];
+      const gpus = new Map(own.map((each) => [each.gpuId, each.gpus]));
+      return [{ modelName, gpuIds: [...gpus.keys()], gpus, options: first.options }];
     });
     return { deployments };
   }

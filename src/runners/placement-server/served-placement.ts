@@ -5,9 +5,9 @@ import type { DeploymentOptions, GpuRef } from '../runner.js';
 /** One model on the GPUs that one server has for it; the server runs, or is to be launched. */
 export interface ServedPlacement<Options extends DeploymentOptions = DeploymentOptions> {
   readonly modelName: string;
-  /** NVML index of the placement. */
+  /** Number of the placement, in the name of its server: no other of its model has it. */
   readonly gpuId: number;
-  /** All GPUs it holds (`Runner.gpusOf`), `gpuId` first; what the server is pinned to. */
+  /** NVML indices at the launch of all GPUs it holds, the one it was started on first; what the server is pinned to. */
   readonly gpuIds: readonly number[];
   /** The same, with their UUIDs where they were known at the launch. */
   readonly gpus: readonly GpuRef[];

@@ -3,7 +3,7 @@ import type { ServerInfo } from '../../launchers/launcher.js';
 import { BACKEND_LABEL, MODEL_LABEL } from '../../launchers/launcher.js';
 import type { DeploymentOptions, GpuRef } from '../runner.js';
 
-/** NVML index of the placement that a server is for. */
+/** Number of the placement that a server is for. */
 const GPU_LABEL = 'model-inference-client.gpu';
 /** All GPUs it was pinned to, `0=GPU-…,1=` with the UUIDs that were known. */
 const GPUS_LABEL = 'model-inference-client.gpus';

@@ -1,10 +1,20 @@
 import type { GpuAccess } from '../../launchers/launcher.js';
 import { GpuNotUsableError } from '../errors.js';
-import type { GpuRef } from '../runner.js';
+import type { Deployment, GpuRef } from '../runner.js';
+import { deviceId, gpusOfPlacement, indexIn, type VisibleGpus } from '../visible-gpus.js';
 import type { InstancePlace } from './instance-groups.js';
+import type { TritonGpus } from './launch-spec.js';
+
+/** What a server that runs was launched to see. */
+export interface Sight {
+  readonly serverName: string;
+  /** `undefined`: an earlier version launched it, and nobody knows but by the file. */
+  readonly visible: VisibleGpus | undefined;
+}
 
 /**
- * Which GPUs a Triton server sees, and under which index: `runners.triton.gpus`, the seed's `gpus`.
+ * Which GPUs a Triton server sees, and under which index. A server to be: by `runners.triton.gpus`, the seed's `gpus`. One
+ * that runs: by its labels, whatever the file says by now.
  * A container that is given GPUs 2 and 3 knows them as 0 and 1, in PCI bus order whatever the order of the list.
  */
 export class GpuVisibility {
@@ -16,30 +26,46 @@ export class GpuVisibility {
       : undefined;
   }
 
+  /** Of a new server. */
+  of(gpus: readonly GpuRef[]): TritonGpus {
+    return { access: this.access(gpus), visible: this.visible(gpus) };
+  }
+
   /** GPUs to hand to a new server, pinned by UUID where it is known. */
-  access(gpus: readonly GpuRef[]): GpuAccess {
+  private access(gpus: readonly GpuRef[]): GpuAccess {
     if (this.selection === 'none') return { kind: 'none' };
     if (!this.selected) return { kind: 'all' };
-    return { kind: 'devices', ids: this.visible(gpus).map((gpu) => gpu.uuid ?? String(gpu.id)) };
+    return { kind: 'devices', ids: this.chosen(gpus).map(deviceId) };
+  }
+
+  private visible(gpus: readonly GpuRef[]): VisibleGpus {
+    return this.selection === 'none' ? 'none' : this.chosen(gpus).map(deviceId);
   }
 
   /**
+   * @param sight of the server that runs; `undefined`: none does, and one is launched
    * @throws GpuNotUsableError when the server does not see one of them
    */
-  places(gpuIds: readonly number[], gpus: readonly GpuRef[]): InstancePlace[] {
-    if (this.selection === 'none') return gpuIds.map((gpuId) => ({ gpuId, visibleIndex: null }));
-    const visible = this.visible(gpus);
-    return gpuIds.map((gpuId) => {
-      const visibleIndex = visible.findIndex((gpu) => gpu.id === gpuId);
+  places(deployment: Deployment, gpus: readonly GpuRef[], sight: Sight | undefined): InstancePlace[] {
+    const visible = sight?.visible ?? this.visible(gpus);
+    return deployment.gpuIds.map((gpuId) => {
+      if (visible === 'none') return { gpuId, visibleIndex: null };
+      const [gpu = { id: gpuId, uuid: null }] = gpusOfPlacement(deployment, gpuId, gpus);
+      const visibleIndex = indexIn(visible, gpu);
       if (visibleIndex >= 0) return { gpuId, visibleIndex };
-      throw new GpuNotUsableError(
-        `GPU ${gpuId} is not among those Triton sees (runners.triton.gpus: ${this.selection}): choose another, or change that setting.`,
-        { gpuId },
-      );
+      throw this.notVisible(gpu, sight);
     });
   }
 
-  private visible(gpus: readonly GpuRef[]): GpuRef[] {
+  private notVisible({ id: gpuId }: GpuRef, sight: Sight | undefined): GpuNotUsableError {
+    const setting = `runners.triton.gpus: ${this.selection}`;
+    const words = sight?.visible
+      ? `those that ${sight.serverName} was launched with (${String(sight.visible)}): choose another, or stop what it serves, so that it is launched anew with ${setting}`
+      : `those Triton sees (${setting}): choose another, or change that setting`;
+    return new GpuNotUsableError(`GPU ${gpuId} is not among ${words}.`, { gpuId });
+  }
+
+  private chosen(gpus: readonly GpuRef[]): GpuRef[] {
     const { selected } = this;
     const chosen = selected
       ? gpus.filter(

@@ -6,6 +6,8 @@ import {
   MODEL_LABEL,
   type Mount,
 } from '../../launchers/launcher.js';
+import { labelledLaunch } from '../launch-aspects.js';
+import type { VisibleGpus } from '../visible-gpus.js';
 import { TRITON_DECIDED_VARIABLES } from './triton-flags.js';
 import type { TritonConfig } from './triton-section.js';
 
@@ -37,6 +39,12 @@ export interface TritonServerIdentity {
   readonly model?: string;
 }
 
+/** What a server to be is given of the GPUs, and what it will see of them. */
+export interface TritonGpus {
+  readonly access: GpuAccess;
+  readonly visible: VisibleGpus;
+}
+
 export function stopGraceSeconds(config: TritonConfig): number {
   return config.exit_timeout_seconds + STOP_SLACK_SECONDS;
 }
@@ -48,7 +56,7 @@ export function stopGraceSeconds(config: TritonConfig): number {
 export function tritonLaunchSpec(
   config: TritonConfig,
   identity: TritonServerIdentity,
-  gpus: GpuAccess,
+  { access: gpus, visible }: TritonGpus,
 ): LaunchSpec {
   const inContainer = config.launcher === 'docker';
   const { ports } = identity;
@@ -66,7 +74,7 @@ export function tritonLaunchSpec(
   const addresses = inContainer
     ? []
     : ['http', 'grpc', 'metrics'].map((protocol) => `--${protocol}-address=${config.bind_address}`);
-  return {
+  const spec: LaunchSpec = {
     name: identity.name,
     labels: {
       [BACKEND_LABEL]: TRITON,
@@ -109,6 +117,7 @@ export function tritonLaunchSpec(
     ulimits: config.ulimits,
     stopGraceSeconds: stopGraceSeconds(config),
   };
+  return labelledLaunch(spec, visible, config.launcher);
 }
 
 /** The ports a server was launched with; `undefined` when its labels do not tell. */

@@ -1,7 +1,8 @@
 import { within } from '../../common/deadline.js';
 import { messageOf } from '../../common/errors.js';
-import type { Adoptable, Deployment } from '../runner.js';
-import { placesOf } from './instance-groups.js';
+import type { Adoptable, Deployment, GpuRef } from '../runner.js';
+import type { VisibleGpus } from '../visible-gpus.js';
+import { type InstancePlace, placesOf } from './instance-groups.js';
 import { type LoadedModel, loadedModels } from './loaded-models.js';
 import type { ModelRepository } from './model-repository.js';
 import type { TritonClient } from './triton-client.js';
@@ -38,10 +39,13 @@ export class TritonAdoption {
     if (models.length === 0) return { deployments: [] };
     try {
       return await within({ ms: ASK_TIMEOUT_MS, signal }, async (limit) => {
-        const client = (await this.servers.at(serverName, launcher, this.models).find(limit))?.client;
-        if (!client) return { deployments: [] };
+        const running = await this.servers.at(serverName, launcher, this.models).find(limit);
+        if (!running) return { deployments: [] };
+        const { client, sight } = running;
         const loaded = (await loadedModels(client, limit)).filter(({ name }) => models.includes(name));
-        const deployments = await Promise.all(loaded.map((model) => this.deploymentOf(model, client, limit)));
+        const deployments = await Promise.all(
+          loaded.map((model) => this.deploymentOf(model, client, sight.visible, limit)),
+        );
         return { deployments: deployments.filter((deployment) => deployment !== undefined) };
       });
     } catch (error) {
@@ -54,13 +58,28 @@ export class TritonAdoption {
   private async deploymentOf(
     { name: modelName, state }: LoadedModel,
     client: TritonClient,
+    visible: VisibleGpus | undefined,
     signal: AbortSignal,
   ): Promise<Deployment | undefined> {
     // Of one that is loading, Triton has no configuration yet, or still the one before.
     const written = state === 'LOADING' ? await this.repository.written(modelName) : undefined;
     const config = written ?? (await client.modelConfig(modelName, signal));
     if (!config) throw new Error(`the configuration of ${modelName} cannot be had`);
-    const places = placesOf(config);
-    return places && { modelName, gpuIds: places.gpuIds, options: { instances_per_gpu: places.count } };
+    const found = placesOf(config);
+    if (!found) return undefined;
+    const gpus = found.places.map((place) => [place.gpuId, [gpuOf(place, visible)]] as const);
+    return {
+      modelName,
+      gpuIds: found.places.map(({ gpuId }) => gpuId),
+      ...(visible !== undefined && { gpus: new Map(gpus) }),
+      options: { instances_per_gpu: found.count },
+    };
   }
+}
+
+/** By the labels of its server; where they do not tell, by the placement's number. */
+function gpuOf({ gpuId, visibleIndex }: InstancePlace, visible: VisibleGpus | undefined): GpuRef {
+  const device = visible === 'none' || visibleIndex === null ? undefined : visible?.[visibleIndex];
+  if (device === undefined) return { id: gpuId, uuid: null };
+  return /^\d+$/.test(device) ? { id: Number(device), uuid: null } : { id: gpuId, uuid: device };
 }

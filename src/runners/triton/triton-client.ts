@@ -12,7 +12,15 @@ const indexSchema = z.array(
 );
 
 const configSchema = z.object({
-  instance_group: z.array(z.object({ name: z.string().default(''), count: z.int().default(1) })).default([]),
+  instance_group: z
+    .array(
+      z.object({
+        name: z.string().default(''),
+        count: z.int().default(1),
+        gpus: z.array(z.int()).default([]),
+      }),
+    )
+    .default([]),
   ensemble_scheduling: z
     .object({ step: z.array(z.object({ model_name: z.string() })).default([]) })
     .default({ step: [] }),

@@ -4,7 +4,7 @@ import { StopFailedError } from '../../launchers/launcher.js';
 import type { TroubleKind } from '../progress.js';
 import { BackendTimeoutError, ModelLoadError } from '../errors.js';
 import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.js';
-import type { GpuVisibility } from './gpu-visibility.js';
+import type { GpuVisibility, Sight } from './gpu-visibility.js';
 import { hasGroup } from './instance-groups.js';
 import type { ModelRepository } from './model-repository.js';
 import { optionsOf } from './triton-options.js';
@@ -40,7 +40,7 @@ export class TritonLoader {
     deployment: Deployment,
     context: RunnerContext,
   ): Promise<void> {
-    await this.writeConfig(deployment, context.gpus);
+    await this.writeConfig(deployment, context.gpus, running.sight);
     this.answeredLoads.delete(deployment.modelName);
     try {
       await within(this.limit(context), (limit) => running.client.load(deployment.modelName, limit));
@@ -81,7 +81,7 @@ export class TritonLoader {
   ): Promise<void> {
     const running = await server.findLive(context);
     if (!running || !(await this.mayServeOn(gpuIds, running, deployment.modelName, context.signal))) {
-      await this.writeConfig(deployment, context.gpus);
+      await this.writeConfig(deployment, context.gpus, running?.sight);
       return;
     }
     try {
@@ -182,8 +182,12 @@ export class TritonLoader {
     return config !== undefined && gpuIds.some((gpuId) => hasGroup(config, gpuId));
   }
 
-  private async writeConfig(deployment: Deployment, gpus: readonly GpuRef[]): Promise<void> {
-    const places = this.visibility.places(deployment.gpuIds, gpus);
+  private async writeConfig(
+    deployment: Deployment,
+    gpus: readonly GpuRef[],
+    sight: Sight | undefined,
+  ): Promise<void> {
+    const places = this.visibility.places(deployment, gpus, sight);
     await this.repository.writeConfig(
       deployment.modelName,
       places,

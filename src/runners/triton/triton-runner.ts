@@ -7,6 +7,7 @@ import {
   type Deployment,
   type DeploymentOptions,
   type GpuNeeds,
+  type GpuRef,
   type PlacementObservation,
   type PreflightContext,
   Runner,
@@ -25,6 +26,7 @@ import { TritonInventory } from './triton-inventory.js';
 import { TritonLoader } from './triton-loader.js';
 import { modelGpuConfig, optionsOf, tritonOptionsSchema } from './triton-options.js';
 import type { TritonConfig } from './triton-section.js';
+import type { RunningTriton } from './triton-server.js';
 import { TritonServers } from './triton-servers.js';
 import { TritonStatus } from './triton-status.js';
 
@@ -58,7 +60,7 @@ export class TritonRunner extends Runner {
     this.inventory = new TritonInventory(this.servers, this.models);
     this.adoption = new TritonAdoption(this.servers, this.models, this.repository);
     this.loader = new TritonLoader(this.repository, this.visibility, config.api_timeout_seconds);
-    this.status = new TritonStatus(this.servers);
+    this.status = new TritonStatus(this.servers, this.visibility);
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? host.pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
@@ -146,9 +148,10 @@ export class TritonRunner extends Runner {
     deployment: Deployment,
     { gpus, signal, examine = strictly }: PreflightContext,
   ): Promise<void> {
-    const { modelName, gpuIds } = deployment;
+    const { modelName } = deployment;
+    const running = await this.runningNow(modelName, signal);
     await examine('gpus', () => {
-      this.visibility.places(gpuIds, gpus);
+      this.visibility.places(deployment, gpus, running?.sight);
       return Promise.resolve();
     });
     if (await examine('repository', () => this.repository.checkRoot(), 'hint')) {
@@ -156,12 +159,22 @@ export class TritonRunner extends Runner {
       await examine('repository', () => this.repository.checkWritable(modelName), 'hint');
     }
     const server = await this.servers.locateForStart(modelName, signal);
-    await server.check(this.visibility.access(gpus), signal, examine);
+    await server.check(this.visibility.of(gpus), signal, examine);
+  }
+
+  /** The server that the model is to be started on; where nobody can tell, as it was last seen. */
+  private async runningNow(model: string, signal: AbortSignal): Promise<RunningTriton | undefined> {
+    try {
+      return await (await this.servers.locateForStart(model, signal)).find(signal);
+    } catch {
+      signal.throwIfAborted();
+      return this.servers.of(model).lastSeen;
+    }
   }
 
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {
     const server = await this.servers.locateForStart(deployment.modelName, context.signal);
-    const running = await server.ensureLive(this.visibility.access(context.gpus), context);
+    const running = await server.ensureLive(this.visibility.of(context.gpus), context);
     context.onProgress(`loading ${deployment.modelName}`);
     await this.turns.run(deployment.modelName, context.signal, () =>
       this.loader.load(server, running, deployment, context),
@@ -233,8 +246,12 @@ export class TritonRunner extends Runner {
     });
   }
 
-  getStatus(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
-    return this.status.of(deployment, signal);
+  getStatus(
+    deployment: Deployment,
+    signal: AbortSignal,
+    gpus: readonly GpuRef[] = [],
+  ): Promise<readonly PlacementObservation[]> {
+    return this.status.of(deployment, gpus, signal);
   }
 
   onChange(listener: () => void): () => void {

@@ -1,14 +1,24 @@
 import { within } from '../../common/deadline.js';
 import { strictly } from '../../common/examiner.js';
-import type { GpuAccess, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
+import type { LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
+import type { Aspect } from '../aspects.js';
+import { outdatedAspects } from '../launch-aspects.js';
 import type { RunnerContext } from '../runner.js';
 import { serverUrl } from '../server-url.js';
+import { visibleIn } from '../visible-gpus.js';
 import type { Whereabouts } from '../whereabouts.js';
-import type { TritonConfig } from './triton-section.js';
 import { finalCause, LINES_TO_EXPLAIN } from './explain-exit.js';
-import { portsOf, stopGraceSeconds, tritonLaunchSpec, type TritonPorts } from './launch-spec.js';
+import type { Sight } from './gpu-visibility.js';
+import type { TritonConfig } from './triton-section.js';
+import {
+  portsOf,
+  stopGraceSeconds,
+  type TritonGpus,
+  tritonLaunchSpec,
+  type TritonPorts,
+} from './launch-spec.js';
 import { TritonClient } from './triton-client.js';
 import { TritonMetrics } from './triton-metrics.js';
 
@@ -21,6 +31,7 @@ export interface RunningTriton {
   readonly ports: TritonPorts;
   readonly client: TritonClient;
   readonly metrics: TritonMetrics;
+  readonly sight: Sight;
 }
 
 /** What a server is for, and how it gets its ports. */
@@ -85,7 +96,7 @@ export class TritonServer extends LaunchedServer {
    * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes.
    * @throws what `Launcher.check` throws
    */
-  async check(gpus: GpuAccess, signal: AbortSignal, examine = strictly): Promise<void> {
+  async check(gpus: TritonGpus, signal: AbortSignal, examine = strictly): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
     await this.unlessComing(signal, async () => {
       const { launcher } = this.whereabouts.home;
@@ -100,7 +111,7 @@ export class TritonServer extends LaunchedServer {
    * The live server, launched if need be.
    * @throws ServerLostError when it exits instead, BackendTimeoutError, and what `Launcher.launch` throws
    */
-  async ensureLive(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
+  async ensureLive(gpus: TritonGpus, context: RunnerContext): Promise<RunningTriton> {
     return this.exclusively(context.signal, async () => {
       const lastSeen = this.seen;
       const found = await this.find(context.signal);
@@ -110,6 +121,11 @@ export class TritonServer extends LaunchedServer {
       await this.untilLive(running, context);
       return running;
     });
+  }
+
+  /** In what it is not what would be launched now, with these GPUs. */
+  outdated({ info, ports }: RunningTriton, gpus: TritonGpus): readonly Aspect[] {
+    return outdatedAspects(info.labels, this.spec(ports, gpus));
   }
 
   /** Ends it by force unless it answers, and says whether it did. @throws StopFailedError, EngineUnavailableError */
@@ -148,7 +164,7 @@ export class TritonServer extends LaunchedServer {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }
 
-  private async launch(gpus: GpuAccess, context: RunnerContext): Promise<RunningTriton> {
+  private async launch(gpus: TritonGpus, context: RunnerContext): Promise<RunningTriton> {
     await this.whereabouts.moveHome(context.signal);
     context.onProgress(`launching ${this.name}`);
     const ports = await this.role.choosePorts(context.signal);
@@ -171,7 +187,7 @@ export class TritonServer extends LaunchedServer {
     );
   }
 
-  private spec(ports: TritonPorts, gpus: GpuAccess): LaunchSpec {
+  private spec(ports: TritonPorts, gpus: TritonGpus): LaunchSpec {
     const { name, model } = this.role;
     return tritonLaunchSpec(this.config, { name, ports, ...(model !== undefined && { model }) }, gpus);
   }
@@ -183,6 +199,7 @@ export class TritonServer extends LaunchedServer {
       ports,
       client: new TritonClient(serverUrl(address, ports.http)),
       metrics: new TritonMetrics(serverUrl(address, ports.metrics)),
+      sight: { serverName: this.name, visible: visibleIn(info.labels) },
     };
   }
 }

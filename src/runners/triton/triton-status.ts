@@ -1,10 +1,12 @@
 import { within } from '../../common/deadline.js';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
-import type { Deployment, PlacementObservation, PlacementPhase } from '../runner.js';
+import type { Deployment, GpuRef, PlacementObservation, PlacementPhase } from '../runner.js';
 import { absentAfter } from '../launched-server.js';
 import { unseenAs } from '../unseen.js';
-import { serves } from './instance-groups.js';
-import type { IndexRow } from './triton-client.js';
+import { indexIn, type VisibleGpus } from '../visible-gpus.js';
+import type { GpuVisibility } from './gpu-visibility.js';
+import { placesOf, serves } from './instance-groups.js';
+import type { IndexRow, TritonModelConfig } from './triton-client.js';
 import { optionsOf } from './triton-options.js';
 import type { RunningTriton } from './triton-server.js';
 import type { TritonServers } from './triton-servers.js';
@@ -12,7 +14,16 @@ import type { TritonServers } from './triton-servers.js';
 /** Time, ms, of the launcher to say whether the server runs; what a probe has beyond that is for the server itself. */
 const INSPECT_TIMEOUT_MS = 1000;
 
-type PhaseOfGpu = (gpuId: number) => readonly [PlacementPhase, string?, (readonly string[] | undefined)?];
+/** Phase of a placement, why it is so, and the last lines of a server that has ended. */
+type Phase = readonly [PlacementPhase, string?, (readonly string[] | undefined)?];
+
+interface Seen {
+  readonly phase: Phase;
+  /** Of the GPU that it is on, where the server's labels tell. */
+  readonly gpuUuid?: string | undefined;
+}
+
+type SeenOnGpu = (gpuId: number) => Seen;
 
 const NOT_LOADED = 'the model is not loaded';
 
@@ -21,11 +32,19 @@ export class TritonStatus {
   /** Model → id of the run of its server that was last seen to serve it. */
   private readonly servedIn = new Map<string, string>();
 
-  constructor(private readonly servers: TritonServers) {}
+  constructor(
+    private readonly servers: TritonServers,
+    private readonly visibility: GpuVisibility,
+  ) {}
 
   /** `Runner.getStatus` */
-  async of(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
+  async of(
+    deployment: Deployment,
+    gpus: readonly GpuRef[],
+    signal: AbortSignal,
+  ): Promise<readonly PlacementObservation[]> {
     const { modelName } = deployment;
+    const observed = { deployment, gpus };
     let running: RunningTriton | undefined;
     try {
       running = await within({ ms: INSPECT_TIMEOUT_MS, signal }, async (limit) =>
@@ -33,53 +52,59 @@ export class TritonStatus {
       );
     } catch (error) {
       const { lastSeen } = this.servers.of(modelName);
-      return this.statusBehindLauncher(deployment, lastSeen, messageOf(error), signal);
+      return this.statusBehindLauncher(observed, lastSeen, messageOf(error), signal);
     }
     if (!running) {
       const { phase, reason, lastLines } = absentAfter(await this.servers.of(modelName).ending());
-      return this.observations(deployment, undefined, () => [phase, reason, lastLines]);
+      return this.observations(observed, undefined, () => ({ phase: [phase, reason, lastLines] }));
     }
     try {
-      const phases = await this.askPhases(deployment, running, signal);
-      return this.withEarlierEnd(this.observations(deployment, running, phases), deployment, running);
+      const seen = await this.askPhases(observed, running, signal);
+      return this.withEarlierEnd(this.observations(observed, running, seen), deployment, running);
     } catch (error) {
-      return this.observations(deployment, running, () => [unseenAs(error), messageOf(error)]);
+      return this.observations(observed, running, () => ({ phase: [unseenAs(error), messageOf(error)] }));
     }
   }
 
   /** Where the launcher does not answer, for whatever reason: Triton's own word is as good. */
   private async statusBehindLauncher(
-    deployment: Deployment,
+    observed: Observed,
     running: RunningTriton | undefined,
     trouble: string,
     signal: AbortSignal,
   ): Promise<readonly PlacementObservation[]> {
-    if (!running) return this.observations(deployment, undefined, () => ['unknown', trouble]);
+    if (!running) return this.observations(observed, undefined, () => ({ phase: ['unknown', trouble] }));
     try {
-      return this.observations(deployment, running, await this.askPhases(deployment, running, signal));
+      return this.observations(observed, running, await this.askPhases(observed, running, signal));
     } catch (error) {
       const isRefused = systemCodeOf(error) === 'ECONNREFUSED';
       const words = `${trouble}; Triton: ${messageOf(error)}`;
-      return this.observations(deployment, running, () => [isRefused ? 'unknown' : unseenAs(error), words]);
+      return this.observations(observed, running, () => ({
+        phase: [isRefused ? 'unknown' : unseenAs(error), words],
+      }));
     }
   }
 
   /** What Triton says of the model on each GPU. @throws whatever keeps it from saying so */
   private async askPhases(
-    deployment: Deployment,
-    { client }: RunningTriton,
+    { deployment }: Observed,
+    { client, sight }: RunningTriton,
     signal: AbortSignal,
-  ): Promise<PhaseOfGpu> {
+  ): Promise<SeenOnGpu> {
     const config = (await client.isModelReady(deployment.modelName, signal))
       ? await client.modelConfig(deployment.modelName, signal)
       : undefined;
     if (config) {
       const count = optionsOf(deployment.options).instances_per_gpu;
-      return (gpuId) =>
-        serves(config, gpuId, count) ? ['ready'] : ['absent', 'the model has no instances on this GPU'];
+      return (gpuId) => {
+        const visibleIndex = expectedIndex(deployment, gpuId, sight.visible);
+        return serves(config, { gpuId, visibleIndex }, count)
+          ? { phase: ['ready'], gpuUuid: uuidOf(config, gpuId, sight.visible) }
+          : { phase: ['absent', 'the model has no instances on this GPU'] };
+      };
     }
     const phase = phaseOf(await client.indexOf(deployment.modelName, signal));
-    return () => phase;
+    return () => ({ phase });
   }
 
   /** A server that others have launched anew does not have the model: it was lost with the run before. */
@@ -100,12 +125,17 @@ export class TritonStatus {
   }
 
   private observations(
-    deployment: Deployment,
+    { deployment, gpus }: Observed,
     running: RunningTriton | undefined,
-    phase: PhaseOfGpu,
+    seen: SeenOnGpu,
   ): PlacementObservation[] {
+    const server = this.servers.of(deployment.modelName);
+    const outdated = running && server.outdated(running, this.visibility.of(gpus));
+    // What a list of GPUs comes to is known once the GPUs are.
+    const known = gpus.length > 0 ? outdated : outdated?.filter((aspect) => aspect !== 'gpus');
     return deployment.gpuIds.map((gpuId) => {
-      const [name, reason, lastLines] = phase(gpuId);
+      const { phase, gpuUuid } = seen(gpuId);
+      const [name, reason, lastLines] = phase;
       return {
         gpuId,
         phase: name,
@@ -113,13 +143,43 @@ export class TritonStatus {
         ...(lastLines && { lastLines }),
         pid: running?.info.pid ?? null,
         port: running?.ports.http ?? null,
-        serverName: running ? this.servers.of(deployment.modelName).name : null,
+        serverName: running ? server.name : null,
+        ...(gpuUuid !== undefined && { gpuUuids: [gpuUuid] }),
+        ...(known && known.length > 0 && { outdated: known }),
       };
     });
   }
 }
 
-function phaseOf(rows: readonly IndexRow[]): [PlacementPhase, string?] {
+/** What is asked about, and every GPU of the host. */
+interface Observed {
+  readonly deployment: Deployment;
+  readonly gpus: readonly GpuRef[];
+}
+
+/** What the server calls the GPU of a placement; -1: it does not see it; `null`: nobody can tell. */
+function expectedIndex(
+  deployment: Deployment,
+  gpuId: number,
+  visible: VisibleGpus | undefined,
+): number | null {
+  if (visible === undefined || visible === 'none') return null;
+  const gpu = deployment.gpus?.get(gpuId)?.[0];
+  return gpu && gpu.uuid !== null ? indexIn(visible, gpu) : null;
+}
+
+function uuidOf(
+  config: TritonModelConfig,
+  gpuId: number,
+  visible: VisibleGpus | undefined,
+): string | undefined {
+  if (visible === undefined || visible === 'none') return undefined;
+  const index = placesOf(config)?.places.find((place) => place.gpuId === gpuId)?.visibleIndex ?? null;
+  const device = index === null ? undefined : visible[index];
+  return device === undefined || /^\d+$/.test(device) ? undefined : device;
+}
+
+function phaseOf(rows: readonly IndexRow[]): Phase {
   const states = rows.map((row) => row.state);
   if (states.includes('LOADING')) return ['starting'];
   // READY here, and not when asked for readiness a moment ago: it has just come up, the next probe will see it.

@@ -50,7 +50,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   }
 
   override async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
-    checkGpus(deployment, deployment.gpuIds);
+    checkGpus(deployment);
     await super.preflight(deployment, context);
   }
 
@@ -161,10 +161,11 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 }
 
 /** @throws GpuNotUsableError */
-function checkGpus({ modelName, options }: Deployment, placements: readonly number[]): void {
+function checkGpus({ modelName, gpuIds: numbers, gpus, options }: Deployment): void {
   const { gpu_ids: gpuIds } = options as Partial<VllmOptions>;
   if (!gpuIds) return;
-  const outside = placements.find((id) => !gpuIds.includes(id));
+  const indices = numbers.map((number) => gpus?.get(number)?.[0]?.id ?? number);
+  const outside = indices.find((id) => !gpuIds.includes(id));
   if (outside !== undefined) {
     throw new GpuNotUsableError(
       `config.gpu_ids of ${modelName} are ${gpuIds.join(', ')}, without GPU ${outside}: a server over several GPUs is started on one of them.`,

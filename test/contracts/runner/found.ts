@@ -18,7 +18,14 @@ export function foundCases(rig: RunnerRig): void {
     const [first] = await rig.start(0, 1);
     rig.runner = await rig.harness.create();
     const { deployments, unclear } = await rig.runner.adoptable(never);
-    expect(deployments).toEqual([rig.deployment(0, 1)]);
+    expect(deployments.map(({ gpus: _gpus, ...rest }) => rest)).toEqual([rig.deployment(0, 1)]);
+    for (const { gpus } of deployments) {
+      if (!gpus) continue;
+      expect([...gpus].map(([number, held]) => [number, held.map(({ uuid }) => uuid)])).toEqual([
+        [0, ['GPU-0']],
+        [1, ['GPU-1']],
+      ]);
+    }
     expect(unclear).toBeUndefined();
     expect([null, first?.serverName]).toContain(rig.runner.serverNameOf(rig.harness.model, 0));
     await rig.stop([], [0, 1]);

@@ -49,7 +49,11 @@ const tell: Change = (placement) => {
 };
 
 function after(...changes: readonly Change[]): Placement {
-  const placement = new Placement(0, [0, 1], AT);
+  const placement = new Placement(
+    0,
+    [0, 1].map((id) => ({ id, uuid: null })),
+    AT,
+  );
   for (const change of changes) change(placement);
   return placement;
 }

@@ -32,12 +32,12 @@ describe('the models that a server has had on a GPU', () => {
     ],
     ['another before, with the server vacant in between', [[on('B', 0)], [], [on('A', 0)]], false],
   ])('%s', async (_name, looks, hadOne) => {
-    expect(await (await historyOf(...looks)).hadOneModel(PID, 0, true)).toBe(hadOne);
+    expect(await (await historyOf(...looks)).hadOneModel(PID, { gpuId: 0 }, true)).toBe(hadOne);
   });
 
   it('are forgotten when it has ended', async () => {
     const beyond = 5_000_001;
     const history = await historyOf([on('B', 0, beyond)], [], [on('A', 0, beyond)]);
-    expect(await history.hadOneModel(beyond, 0, true)).toBe(true);
+    expect(await history.hadOneModel(beyond, { gpuId: 0 }, true)).toBe(true);
   });
 });

@@ -85,27 +85,28 @@ describe('the instance_group', () => {
   });
 
   it.each([
-    ['on this GPU with so many instances', [{ name: 'gpu_1', count: 2 }], true],
+    ['on this GPU with so many instances', [{ name: 'gpu_1', count: 2, gpus: [] }], true],
     [
       'beside others',
       [
-        { name: 'gpu_0', count: 2 },
-        { name: 'gpu_1', count: 2 },
+        { name: 'gpu_0', count: 2, gpus: [] },
+        { name: 'gpu_1', count: 2, gpus: [] },
       ],
       true,
     ],
-    ['with another number of instances', [{ name: 'gpu_1', count: 3 }], false],
-    ['on another GPU', [{ name: 'gpu_11', count: 2 }], false],
+    ['with another number of instances', [{ name: 'gpu_1', count: 3, gpus: [] }], false],
+    ['on another GPU', [{ name: 'gpu_11', count: 2, gpus: [] }], false],
     ['nowhere', [], false],
   ])('tells whether Triton serves: %s', (_name, groups, expected) => {
-    expect(serves({ instance_group: groups }, 1, 2)).toBe(expected);
+    expect(serves({ instance_group: groups }, { gpuId: 1, visibleIndex: 0 }, 2)).toBe(expected);
   });
 });
 
 describe('the GPUs a server sees', () => {
   const gpus = [0, 1, 2, 3].map((id) => ({ id, uuid: `GPU-${id}` }));
   const placesOf = (selection: string, ...gpuIds: number[]) =>
-    new GpuVisibility(selection).places(gpuIds, gpus);
+    new GpuVisibility(selection).places(of(gpuIds), gpus, undefined);
+  const of = (gpuIds: readonly number[]) => ({ modelName: 'MAM', gpuIds, options: {} });
 
   it.each([
     ['all', { kind: 'all' }],
@@ -113,11 +114,11 @@ describe('the GPUs a server sees', () => {
     ['device=3,1', { kind: 'devices', ids: ['GPU-1', 'GPU-3'] }],
     ['device=GPU-2,0', { kind: 'devices', ids: ['GPU-0', 'GPU-2'] }],
   ])('%s', (selection, access) => {
-    expect(new GpuVisibility(selection).access(gpus)).toEqual(access);
+    expect(new GpuVisibility(selection).of(gpus).access).toEqual(access);
   });
 
   it('are pinned by index where there is no UUID', () => {
-    expect(new GpuVisibility('device=1').access([{ id: 1, uuid: null }])).toEqual({
+    expect(new GpuVisibility('device=1').of([{ id: 1, uuid: null }]).access).toEqual({
       kind: 'devices',
       ids: ['1'],
     });
@@ -137,7 +138,7 @@ describe('the GPUs a server sees', () => {
 
   it('have the numbers of the PCI order, whatever order they are read in', () => {
     const shuffled = [gpus[3], gpus[0], gpus[2]].flatMap((gpu) => gpu ?? []);
-    expect(new GpuVisibility('all').places([2, 3], shuffled)).toEqual([
+    expect(new GpuVisibility('all').places(of([2, 3]), shuffled, undefined)).toEqual([
       { gpuId: 2, visibleIndex: 1 },
       { gpuId: 3, visibleIndex: 2 },
     ]);

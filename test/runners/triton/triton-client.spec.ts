@@ -94,8 +94,8 @@ describe('the client of Triton', () => {
     says(200, { name: 'A', instance_group: [{ name: 'gpu_0', count: 2, kind: 'KIND_GPU', gpus: [0] }, {}] });
     await expect(client.modelConfig('A', signal())).resolves.toEqual({
       instance_group: [
-        { name: 'gpu_0', count: 2 },
-        { name: '', count: 1 },
+        { name: 'gpu_0', count: 2, gpus: [0] },
+        { name: '', count: 1, gpus: [] },
       ],
       ensemble_scheduling: { step: [] },
     });

@@ -6,7 +6,7 @@ import {
   PortInUseError,
   type ServerInfo,
 } from '../../../src/launchers/launcher.js';
-import { tritonLaunchSpec } from '../../../src/runners/triton/launch-spec.js';
+import { type TritonGpus, tritonLaunchSpec } from '../../../src/runners/triton/launch-spec.js';
 import { TritonServer } from '../../../src/runners/triton/triton-server.js';
 import { Whereabouts } from '../../../src/runners/whereabouts.js';
 import { testConfig } from '../../fakes/house.js';
@@ -14,11 +14,12 @@ import { testConfig } from '../../fakes/house.js';
 const { triton } = testConfig().runners;
 const PORTS = { http: 8000, grpc: 8001, metrics: 8002 };
 const NAME = 'triton_MAM';
+const NO_GPUS: TritonGpus = { access: { kind: 'none' }, visible: 'none' };
 
 const RUNNING: ServerInfo = {
   id: 'c1',
   name: NAME,
-  labels: tritonLaunchSpec(triton, { name: NAME, ports: PORTS }, { kind: 'none' }).labels,
+  labels: tritonLaunchSpec(triton, { name: NAME, ports: PORTS }, NO_GPUS).labels,
   running: true,
   pid: 4711,
   startedAt: null,
@@ -69,7 +70,7 @@ describe('the check of a launch', () => {
   it('says who has its port', async () => {
     const host = new OneHost();
     host.isPortTaken = true;
-    await expect(serverOn(host).check({ kind: 'none' }, signal)).rejects.toThrow('Port 8000');
+    await expect(serverOn(host).check(NO_GPUS, signal)).rejects.toThrow('Port 8000');
   });
 
   it('does not take the server itself, launched by somebody else meanwhile, for a stranger', async () => {
@@ -78,7 +79,7 @@ describe('the check of a launch', () => {
       host.isPortTaken = true;
       host.running = RUNNING;
     };
-    await expect(serverOn(host).check({ kind: 'none' }, signal)).resolves.toBeUndefined();
+    await expect(serverOn(host).check(NO_GPUS, signal)).resolves.toBeUndefined();
   });
 
   it('does not take a launch of the server that is under way for a stranger, nor wait for it', async () => {
@@ -88,10 +89,10 @@ describe('the check of a launch', () => {
     host.beforeLaunch = () => sleep(60_000, undefined, { signal: never.signal });
     let launching: Promise<unknown> | undefined;
     host.beforeCheck = async () => {
-      launching = server.ensureLive({ kind: 'none' }, context).catch(() => undefined);
+      launching = server.ensureLive(NO_GPUS, context).catch(() => undefined);
       while (!host.isPortTaken) await sleep(1);
     };
-    await expect(server.check({ kind: 'none' }, signal)).resolves.toBeUndefined();
+    await expect(server.check(NO_GPUS, signal)).resolves.toBeUndefined();
     never.abort();
     await launching;
   });
