@@ -171,6 +171,9 @@ describe('docs/adding-a-backend', () => {
       describeStartOptions(document, [row]);
       expect(document).toHaveProperty('components.schemas.StartRequest.properties.config', {
         description: 'Any. llama: `ctx_size`.',
+        anyOf: [{ $ref: '#/components/schemas/LlamaStartOptions' }],
+      });
+      expect(document.components?.schemas?.LlamaStartOptions).toMatchObject({
         properties: { ctx_size: { type: 'integer', minimum: 256, maximum: 131_072 } },
         additionalProperties: false,
       });

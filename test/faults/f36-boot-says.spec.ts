@@ -72,7 +72,7 @@ describe('F36: what will not work is said at boot', () => {
     await rm(join(service.repository, 'MAM/config.pbtxt.template'));
     const holder = createServer().listen(service.tritonPorts.grpc, '127.0.0.1');
     await once(holder, 'listening');
-    cleanUp.push(async () => holder.close());
+    cleanUp.push(() => new Promise((resolve) => holder.close(resolve)));
     await service.boot();
     await expectWarning(
       service,

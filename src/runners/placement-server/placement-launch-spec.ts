@@ -68,7 +68,8 @@ function hostPaths(
   { mounts, hostPaths: named = [] }: ServerProgram,
 ): HostPath[] {
   const mounted = mounts ? [] : mountedPaths(config.mounts, `runners.${backend}.mounts`);
-  return [...named, ...mounted.filter(({ path }) => !named.some((each) => each.path === path))];
+  // What is in a mount is missing with it: the mount first.
+  return [...mounted.filter(({ path }) => !named.some((each) => each.path === path)), ...named];
 }
 
 function bytesOrNothing(size: string | number | null): number | undefined {

@@ -11,8 +11,10 @@ import { loadedModels } from './loaded-models.js';
 import { modelGpuConfig } from './triton-options.js';
 import { TritonServer, type TritonServerRole } from './triton-server.js';
 
-/** Time, ms, of the shared server to say whether it serves a model. */
+/** Time, ms, of the shared server to say whether it serves a model that is to have a server of its own. */
 const ASK_TIMEOUT_MS = 1000;
+/** The same of a model that it is to serve: where it does, nobody need be asked about others. */
+const BRIEF_ASK_TIMEOUT_MS = 300;
 
 /** A server as a launcher lists it. */
 export interface ListedTriton {
@@ -79,20 +81,18 @@ export class TritonServers {
   /** The same, once it was looked for. @throws EngineUnavailableError, DeadlineError */
   async locate(model: string, signal: AbortSignal): Promise<TritonServer> {
     if (this.located.has(model)) return this.of(model);
-    const configured = this.configured(model);
     const own = this.dedicatedOf(model);
-    let hasOwn: boolean;
-    try {
-      hasOwn = (await own.find(signal)) !== undefined;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (configured === own) throw error;
-      return configured; // what runs there can be told all the same
+    if (this.configured(model) === own) {
+      const isElsewhere = !(await own.find(signal)) && (await this.isInShared(model, ASK_TIMEOUT_MS, signal));
+      return this.settle(model, isElsewhere ? this.shared : undefined);
     }
-    const actual = hasOwn ? own : (await this.isInShared(model, signal)) ? this.shared : configured;
-    if (actual !== configured) this.elsewhere.set(model, actual);
-    this.located.add(model);
-    return this.of(model);
+    if (await this.isInShared(model, BRIEF_ASK_TIMEOUT_MS, signal)) return this.settle(model, undefined);
+    try {
+      return this.settle(model, (await own.find(signal)) && own);
+    } catch {
+      signal.throwIfAborted();
+      return this.shared; // what runs there can be told all the same
+    }
   }
 
   /** For a start: where the model serves, or else where the configuration says. @throws like `locate` */
@@ -101,7 +101,7 @@ export class TritonServers {
     if (!this.elsewhere.has(model)) return server;
     const isThere =
       server === this.shared
-        ? await this.isInShared(model, signal)
+        ? await this.isInShared(model, ASK_TIMEOUT_MS, signal)
         : (await server.find(signal)) !== undefined;
     if (isThere) return server;
     this.elsewhere.delete(model);
@@ -128,13 +128,18 @@ export class TritonServers {
     return new TritonServer(role, whereabouts, this.config);
   }
 
+  private settle(model: string, elsewhere: TritonServer | undefined): TritonServer {
+    if (elsewhere) this.elsewhere.set(model, elsewhere);
+    this.located.add(model);
+    return this.of(model);
+  }
+
   /** By its own word, and by the groups of ours that its configuration has there. Who does not answer has it not. */
-  private async isInShared(model: string, signal: AbortSignal): Promise<boolean> {
-    if (this.configured(model) === this.shared) return true;
+  private async isInShared(model: string, ms: number, signal: AbortSignal): Promise<boolean> {
     const running = await this.shared.find(signal);
     if (!running) return false;
     try {
-      return await within({ ms: ASK_TIMEOUT_MS, signal }, async (limit) => {
+      return await within({ ms, signal }, async (limit) => {
         const loaded = await loadedModels(running.client, limit);
         if (!loaded.some(({ name }) => name === model)) return false;
         const config = await running.client.modelConfig(model, limit);

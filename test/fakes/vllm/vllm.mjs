@@ -73,9 +73,8 @@ async function main() {
   const journal = (what) => {
     if (process.env.STANDIN_JOURNAL) appendFileSync(process.env.STANDIN_JOURNAL, `${what} ${served}\n`);
   };
-  const counts = { load: 0, running: 0, waiting: 0, done: 0 };
+  const counts = { load: 0, running: 0, waiting: 0, done: 0, tokens: 0, failed: 0, steps: 0 };
   journal('loading');
-  const counts = { running: 0, waiting: 0, done: 0, tokens: 0, failed: 0, steps: 0 };
   const engine = spawn(process.execPath, [process.argv[1], 'engine'], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
@@ -152,6 +151,7 @@ async function main() {
         counts.waiting -= 1;
         if (counts.done >= Number(behaviour.get('broken_after') ?? Infinity)) {
           counts.failed += 1;
+          counts.load -= 1;
           return answer(response, 500, { error: { message: 'CUDA error: unspecified launch failure' } });
         }
         await engineStep();
