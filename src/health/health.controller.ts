@@ -57,6 +57,7 @@ export class HealthController {
   /** What on this host will not work. The answer is 200 whatever is found; it is no probe. */
   @Get('checks')
   @ApiOperation({
+    operationId: 'getHealthChecks',
     summary: 'What will not work on this host, and what to do about it 主机检查',
     description:
       'The checks that are made after boot: Docker Engine, GPU library, clock, ports, and for each model what its start needs (image, program, paths, templates, ports). Made anew when asked, at most every 3 s; changes nothing.',

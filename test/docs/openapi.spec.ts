@@ -42,6 +42,7 @@ const answers = operations.flatMap(({ name, responses }) =>
 /** Generated clients name their functions after these: they stay. */
 const OPERATION_IDS = {
   'GET /': 'getWelcome',
+  'GET /health/checks': 'getHealthChecks',
   'GET /health/live': 'getLiveness',
   'GET /health/ready': 'getReadiness',
   'GET /api/v1/gpus': 'listGpus',

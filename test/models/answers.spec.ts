@@ -41,7 +41,7 @@ describe('a stop', () => {
         {
           gpu_id: 1,
           status: 'STOPPED',
-          gpu_uuid: null,
+          gpu_uuid: 'GPU-1',
           pid: null,
           port: null,
           options: { instances: 2 },
@@ -127,7 +127,7 @@ describe('what is shown of a model', () => {
           log: ['line'],
           at: '2024-01-01T00:00:00.000Z',
         },
-        gpu_uuid: null,
+        gpu_uuid: 'GPU-3',
         pid: null,
         port: null,
         options: { instances: 2 },

@@ -14,10 +14,8 @@ const at = (time: string): string => `2024-01-01T${time}.000Z`;
 /** The items that the status shows of a model. */
 function items(of = house, modelName = 'A') {
   const state = of.supervisor.deployments().find((each) => each.modelName === modelName);
-  return state?.visible().map((held) => toStatusItem(state, held, [{ ...GPU, id: 0, uuid: 'GPU-0' }])) ?? [];
+  return state?.visible().map((held) => toStatusItem(state, held)) ?? [];
 }
-
-const GPU = { name: null, memoryTotalMiB: null };
 
 /** Lines of the log about placements, as `level transition request`. */
 function events(of = house): string[] {
@@ -62,7 +60,7 @@ describe('a status item', () => {
     await house.running('A', 0);
     const view = await house.supervisor.start('A', 0, {});
     const [item] = items();
-    const { placements } = toInstanceInfo(view, [{ ...GPU, id: 0, uuid: 'GPU-0' }]);
+    const { placements } = toInstanceInfo(view);
     expect(placements).toHaveLength(1);
     expect(Object.assign({ model_name: 'A', model_type: 'fake' }, placements[0])).toEqual(item);
   });

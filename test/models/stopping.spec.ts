@@ -30,7 +30,7 @@ describe('a placement that is being stopped', () => {
       gpu_id: 0,
       status: 'RUNNING',
       progress: 'stopping',
-      gpu_uuid: null,
+      gpu_uuid: 'GPU-0',
       options: { instances: 2 },
       since: '2024-01-01T00:00:00.000Z',
       restarts: 0,

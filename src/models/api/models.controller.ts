@@ -2,7 +2,6 @@ import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/com
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { ApiErrors, BODY_ERRORS, INVALID_BODY } from '../../common/http/api-errors.js';
 import { RequestId } from '../../common/http/request-id.js';
-import { GpusService } from '../../gpus/gpus.service.js';
 import { Catalog } from '../deployment/catalog.js';
 import { ModelInstanceInfo, ModelStatusItem } from './model-responses.dto.js';
 import { StartRequest, StopRequest } from './start-request.dto.js';
@@ -18,7 +17,6 @@ export class ModelsController {
   constructor(
     private readonly supervisor: Supervisor,
     private readonly catalog: Catalog,
-    private readonly gpus: GpusService,
   ) {}
 
   @Post('start')
@@ -76,7 +74,7 @@ export class ModelsController {
   async start(@Body() request: StartRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
     const { model_name: modelName, gpu_id: gpuId, config } = request;
     const started = await this.supervisor.start(modelName, gpuId, config ?? {}, id);
-    return toInstanceInfo(started, this.gpus.lastSeen);
+    return toInstanceInfo(started);
   }
 
   @Post('plan')
@@ -142,7 +140,7 @@ export class ModelsController {
   async stop(@Body() request: StopRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
     const { model_name: modelName, gpu_id: gpuId, drain_seconds: drainSeconds, force } = request;
     const stopped = await this.supervisor.stop(modelName, gpuId, { drainSeconds, force, request: id });
-    return toInstanceInfo(stopped, this.gpus.lastSeen);
+    return toInstanceInfo(stopped);
   }
 
   @Get('status')
@@ -159,7 +157,7 @@ export class ModelsController {
       deployment
         .visible()
         .filter(({ placement }) => wanted?.includes(placement.status) ?? placement.isActive)
-        .map((held) => toStatusItem(deployment, held, this.gpus.lastSeen)),
+        .map((held) => toStatusItem(deployment, held)),
     );
   }
 
@@ -195,7 +193,7 @@ export class ModelsController {
     return deployment
       .visible()
       .filter(({ placement }) => wanted?.includes(placement.status) ?? true)
-      .map((held) => toStatusItem(deployment, held, this.gpus.lastSeen));
+      .map((held) => toStatusItem(deployment, held));
   }
 
   @Get('supported')

@@ -2,7 +2,6 @@ import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiErrors, BODY_ERRORS, INVALID_BODY } from '../../common/http/api-errors.js';
 import { RequestId } from '../../common/http/request-id.js';
-import { GpusService } from '../../gpus/gpus.service.js';
 import { ModelInstanceInfo } from './model-responses.dto.js';
 import { Supervisor } from '../supervisor/supervisor.js';
 import { toInstanceInfo } from './views.js';
@@ -35,10 +34,7 @@ const ErrorsOfSleep = ApiErrors({
 @ApiTags('models')
 @Controller('api/v1/models')
 export class SleepController {
-  constructor(
-    private readonly supervisor: Supervisor,
-    private readonly gpus: GpusService,
-  ) {}
+  constructor(private readonly supervisor: Supervisor) {}
 
   @Post('sleep')
   @HttpCode(200)
@@ -53,7 +49,7 @@ export class SleepController {
   async sleep(@Body() request: SleepRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
     const { model_name: modelName, gpu_id: gpuId, level = 1 } = request;
     const slept = await this.supervisor.sleepOrWake(modelName, gpuId, { kind: 'sleep', level }, id);
-    return toInstanceInfo(slept, this.gpus.lastSeen);
+    return toInstanceInfo(slept);
   }
 
   @Post('wake')
@@ -69,6 +65,6 @@ export class SleepController {
   async wake(@Body() request: WakeRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
     const { model_name: modelName, gpu_id: gpuId } = request;
     const woken = await this.supervisor.sleepOrWake(modelName, gpuId, { kind: 'wake' }, id);
-    return toInstanceInfo(woken, this.gpus.lastSeen);
+    return toInstanceInfo(woken);
   }
 }

@@ -1,5 +1,4 @@
 import type { DomainError } from '../../common/errors.js';
-import type { GpuIdentity } from '../../gpus/gpus.service.js';
 import type { PlacementError } from '../../state/desired-state.js';
 import type { DeploymentState, OccupiedGpu } from '../deployment/deployment-state.js';
 import type {
@@ -19,11 +18,8 @@ import type { GpuRoomInfo, RefusalInfo, StartPlan } from './start-plan.dto.js';
 /** The order in which one placement's status stands for the whole model. */
 const PRECEDENCE: readonly PlacementStatus[] = ['STARTING', 'RUNNING', 'ERROR', 'STOPPED'];
 
-/**
- * A deployment as the API shows it.
- * @param gpus as last read
- */
-export function toInstanceInfo(view: DeploymentView, gpus: readonly GpuIdentity[] = []): ModelInstanceInfo {
+/** A deployment as the API shows it. */
+export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
   const { deployment, placement, held, instancesPerGpu } = view;
   const active = held.filter((each) => each.placement.isActive).map(({ gpuId }) => gpuId);
   return {
@@ -37,23 +33,19 @@ export function toInstanceInfo(view: DeploymentView, gpus: readonly GpuIdentity[
     port: placement?.port ?? null,
     created_at: deployment.createdAt.toISOString(),
     updated_at: deployment.updatedAt.toISOString(),
-    placements: held.map((each) => toItem(deployment, each, gpus)),
+    placements: held.map((each) => toItem(deployment, each)),
     ...(placement?.status === 'STOPPED' && { gpu_memory: toMemoryInfo(placement.releasedMemory) }),
     ...(placement?.status === 'STOPPED' && toDrainInfo(placement.drainOutcome)),
   };
 }
 
 /** A held GPU as the API's status lists show it. */
-export function toStatusItem(
-  deployment: DeploymentState,
-  held: OccupiedGpu,
-  gpus: readonly GpuIdentity[] = [],
-): ModelStatusItem {
+export function toStatusItem(deployment: DeploymentState, held: OccupiedGpu): ModelStatusItem {
   return {
     model_name: deployment.modelName,
     model_type: deployment.backend,
     ...inCatalog(deployment),
-    ...toItem(deployment, held, gpus),
+    ...toItem(deployment, held),
   };
 }
 
@@ -63,11 +55,7 @@ function inCatalog(deployment: DeploymentState): { in_catalog?: false } {
 }
 
 /** Plain data of the class: spreading it loses no prototype. */
-function toItem(
-  { options }: DeploymentState,
-  { gpuId, placement }: OccupiedGpu,
-  gpus: readonly GpuIdentity[],
-): Omit<PlacementItem, never> {
+function toItem({ options }: DeploymentState, { gpuId, placement }: OccupiedGpu): Omit<PlacementItem, never> {
   const { pid, port, history } = placement;
   return {
     gpu_id: gpuId,
@@ -78,8 +66,7 @@ function toItem(
     ...(placement.sleeping && { sleeping: true }),
     ...(placement.degraded !== undefined && { degraded: placement.degraded }),
     ...(placement.outdated.length > 0 && { outdated: [...placement.outdated] }),
-    gpu_uuid:
-      [...placement.gpus, ...gpus].find(({ id, uuid }) => id === gpuId && uuid !== null)?.uuid ?? null,
+    gpu_uuid: placement.gpus.find(({ id }) => id === gpuId)?.uuid ?? null,
     pid,
     port,
     options: { ...options },
