@@ -49,7 +49,8 @@ describe('a placement that is being stopped', () => {
     expect(status).toBe(200);
     expect((after.placements as StatusItem[])[0]).toEqual({
       ...{ gpu_id: 0, status: 'STOPPED' },
-      ...{ pid: null, port: null },
+      ...{ pid: null, port: null, gpu_uuid: expect.any(String) },
+      ...{ options: expect.any(Object), since: expect.any(String), restarts: 0 },
     });
   });
 

@@ -33,10 +33,10 @@ export async function boot(
   await service.boot();
 }
 
-/** What a start of a model that is started already answers: pids and ports are in no list. */
+/** The first placement of a model, as the status shows it. */
 export async function placementOf(model: string): Promise<PlacementView> {
-  const { body } = await service.start(model, 0);
-  const [first] = body.placements as PlacementView[];
+  const { body } = await service.get<PlacementView[]>(`/api/v1/models/status/${model}`);
+  const [first] = body;
   if (!first) throw new Error(`${model} has no placement`);
   return first;
 }
