@@ -32,7 +32,13 @@ describe('a model that crashes the Triton which it shares', () => {
     await service.until(async () => {
       expect(await service.errorOf('MAM')).toBeUndefined();
       const hasFailed = (await service.errorOf('Killer')) !== undefined;
-      return hasFailed && (await service.placements()).join() === 'MAM@0:RUNNING';
+      // The status may be older than the last crash by a probe: the model itself answers only after it.
+      const isBack = (await service.placements()).join() === 'MAM@0:RUNNING';
+      const answers = await service.infer('MAM', [1, 2, 3, 4]).then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+      return hasFailed && isBack && answers;
     }, 15_000);
     expect(await service.errorOf('Killer')).toMatchObject({
       code: 'SERVER_LOST',

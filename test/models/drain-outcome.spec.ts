@@ -43,6 +43,15 @@ describe('the answer to a stop', () => {
     expect(stop.told).toEqual([false, reason]);
   });
 
+  it('says how many were not, also where the end of the drain cuts the last look short', async () => {
+    house.runner.work = { open: 3, finished: 7 };
+    const stop = stopped({ drainSeconds: 5 });
+    await pass(4700);
+    house.runner.work = 'hangs';
+    await pass(310);
+    expect(stop.told).toEqual([false, '3 requests were still open when the 5 s of the drain were over.']);
+  });
+
   it('says that requests were still being finished', async () => {
     const stop = stopped({ drainSeconds: 2 });
     for (let finished = 0; finished < 10; finished += 1) {

@@ -245,7 +245,8 @@ describe('a server per placement', () => {
     await runner.start(deployment('quick', [0]), context());
     expect(await runner.getStatus(deployment('quick', [0]), never)).toEqual([before]);
     expect(runner.serverNameOf('quick', 0)).toBe('former_quick_0');
-    expect(await runner.adoptable(never)).toEqual({ deployments: [deployment('quick', [0])] });
+    const gpus = new Map([[0, [{ id: 0, uuid: 'GPU-0' }]]]);
+    expect(await runner.adoptable(never)).toEqual({ deployments: [{ ...deployment('quick', [0]), gpus }] });
     await runner.stop(deployment('quick', []), [0], context());
     expect(await former.getStatus(deployment('quick', [0]), never)).toMatchObject([{ phase: 'absent' }]);
     await runner.start(deployment('quick', [0]), context());
