@@ -180,7 +180,12 @@ export abstract class LaunchedServer {
   protected async stopPolitely(patienceMs: number, signal: AbortSignal): Promise<void> {
     const { name, launcher } = await this.whereabouts.find(signal);
     await this.beforeStop(patienceMs, signal);
-    await launcher.stop(name, this.stopGraceSeconds, signal);
+    await launcher.stop(name, await this.graceSecondsNow(signal), signal);
+  }
+
+  /** Time, seconds, of the server to end by itself once it was asked. */
+  protected graceSecondsNow(_signal: AbortSignal): Promise<number> {
+    return Promise.resolve(this.stopGraceSeconds);
   }
 
   /** By force; the caller has the turn. @throws StopFailedError */

@@ -92,7 +92,8 @@ describe('a vLLM model that sleeps', () => {
   it.each([{}, { drain_seconds: 30 }, { force: true }])(
     'is stopped (%j) at once, whatever waits',
     async (manner) => {
-      await boot({ llama: LLAMA });
+      // What vLLM would wait for its requests is for those that it can finish.
+      await boot({ llama: LLAMA }, {}, { stop_grace_seconds: 30 });
       const { port } = await started('llama');
       await sleep('llama', 0);
       const waiting = completion(port, 'llama').catch(() => 'cut off');

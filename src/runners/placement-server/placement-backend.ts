@@ -10,6 +10,7 @@ export interface PlacementBackend {
   program(placement: ServedPlacement): ServerProgram;
   probe(placement: ServedPlacement, signal: AbortSignal): Promise<ProbeResult>;
   beforeStop(placement: ServedPlacement, context: BeforeStop): Promise<void>;
+  graceSecondsNow(placement: ServedPlacement, signal: AbortSignal): Promise<number | undefined>;
   readonly linesToExplain: number;
   explainExit(lastLines: readonly string[]): string | undefined;
   isFinalExit(cause: string): boolean;

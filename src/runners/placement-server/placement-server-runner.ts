@@ -103,6 +103,14 @@ export abstract class PlacementServerRunner<
     return Promise.resolve();
   }
 
+  /**
+   * Time, seconds, of a server to end that has less to finish than `stop_grace_seconds` is for; `undefined`: that. It is not
+   * waited for when it is late.
+   */
+  graceSecondsNow(_placement: ServedPlacement<Options>, _signal: AbortSignal): Promise<number | undefined> {
+    return Promise.resolve(undefined);
+  }
+
   /** `Runner.sleep`, of a server that runs; with it, say `sleepTimeoutMs` and have `probe` tell whether it sleeps. */
   sleepServer(
     _placement: ServedPlacement<Options>,

@@ -242,6 +242,20 @@ export class PlacementServer extends LaunchedServer {
     }
   }
 
+  protected override async graceSecondsNow(signal: AbortSignal): Promise<number> {
+    const { stopGraceSeconds, seen: running } = this;
+    if (!running) return stopGraceSeconds;
+    try {
+      const own = await within({ ms: INSPECT_TIMEOUT_MS, signal }, (limit) =>
+        this.backend.graceSecondsNow(running.placement, limit),
+      );
+      return Math.min(own ?? stopGraceSeconds, stopGraceSeconds);
+    } catch {
+      signal.throwIfAborted();
+      return stopGraceSeconds;
+    }
+  }
+
   protected override async isThereOrComing(signal: AbortSignal): Promise<boolean> {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }

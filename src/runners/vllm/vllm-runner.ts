@@ -14,7 +14,10 @@ import { vllmCanary, vllmProgress, vllmReadiness, vllmWorkload } from './vllm-cl
 import { modelPaths } from './model-paths.js';
 import { defaultVllmOptions, type VllmOptions, vllmOptions } from './vllm-options.js';
 import { servedName, vllmProgram } from './vllm-program.js';
-import { fallAsleep, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-sleep.js';
+import { fallAsleep, isSleeping, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-sleep.js';
+
+/** Time, seconds, of a server that sleeps to end its processes by itself. */
+const ASLEEP_GRACE_SECONDS = 5;
 
 /** Serves language models with vLLM: one server per placement, on one GPU or, with `gpu_ids`, on several. */
 export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
@@ -108,6 +111,15 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     this.halfAwake.add(placement.baseUrl);
     await wakeUp(this.sleeper(placement), context);
     this.halfAwake.delete(placement.baseUrl);
+  }
+
+  /** Asleep, it finishes no request, and would wait for them in vain. */
+  override async graceSecondsNow(
+    { modelName, baseUrl }: ServedPlacement<VllmOptions>,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    if (!this.find(modelName)?.sleep_mode) return undefined;
+    return (await isSleeping(baseUrl, signal)) ? ASLEEP_GRACE_SECONDS : undefined;
   }
 
   override serverWorkload(

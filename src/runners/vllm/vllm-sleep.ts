@@ -111,7 +111,7 @@ async function askedSleeping({ modelName, baseUrl }: VllmServer, signal: AbortSi
 }
 
 /** `undefined`: it has no sleep mode. @throws a system error, the signal's reason, an error for what makes no sense */
-async function isSleeping(baseUrl: string, signal: AbortSignal): Promise<boolean | undefined> {
+export async function isSleeping(baseUrl: string, signal: AbortSignal): Promise<boolean | undefined> {
   const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}/is_sleeping`, signal });
   if (status === 404) return undefined;
   if (status !== 200) throw new Error(`GET /is_sleeping answered ${status}`);
