@@ -93,7 +93,7 @@ describe('a vLLM model that sleeps', () => {
     'is stopped (%j) at once, whatever waits',
     async (manner) => {
       // What vLLM would wait for its requests is for those that it can finish.
-      await boot({ llama: LLAMA }, {}, { stop_grace_seconds: 30 });
+      await boot({ llama: LLAMA }, { vllm: { stop_grace_seconds: 30 } });
       const { port } = await started('llama');
       await sleep('llama', 0);
       const waiting = completion(port, 'llama').catch(() => 'cut off');

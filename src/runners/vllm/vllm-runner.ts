@@ -17,7 +17,7 @@ import { servedName, vllmProgram } from './vllm-program.js';
 import { fallAsleep, isSleeping, sleepingSoonAfter, type VllmServer, wakeUp } from './vllm-sleep.js';
 
 /** Time, seconds, of a server that sleeps to end its processes by itself. */
-const ASLEEP_GRACE_SECONDS = 5;
+const ASLEEP_GRACE_SECONDS = 2;
 
 /** Serves language models with vLLM: one server per placement, on one GPU or, with `gpu_ids`, on several. */
 export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
