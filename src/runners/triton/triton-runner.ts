@@ -17,7 +17,7 @@ import {
 } from '../runner.js';
 import type { EndedPart, ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
-import { GpuVisibility } from './gpu-visibility.js';
+import { GpuVisibility, type Sight } from './gpu-visibility.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
 import { turnsMetricsOff } from './triton-metrics.js';
 import { ModelRepository } from './model-repository.js';
@@ -149,26 +149,31 @@ export class TritonRunner extends Runner {
     { gpus, signal, examine = strictly }: PreflightContext,
   ): Promise<void> {
     const { modelName } = deployment;
-    const running = await this.runningNow(modelName, signal);
+    const { running, sight } = await this.lookFor(modelName, signal);
     await examine('gpus', () => {
-      this.visibility.places(deployment, gpus, running?.sight);
+      this.visibility.places(deployment, gpus, sight);
       return Promise.resolve();
     });
     if (await examine('repository', () => this.repository.checkRoot(), 'hint')) {
       await examine('templates', () => this.repository.check(modelName));
       await examine('repository', () => this.repository.checkWritable(modelName), 'hint');
     }
+    if (running) return;
     const server = await this.servers.locateForStart(modelName, signal);
     await server.check(this.visibility.of(gpus), signal, examine);
   }
 
-  /** The server that the model is to be started on; where nobody can tell, as it was last seen. */
-  private async runningNow(model: string, signal: AbortSignal): Promise<RunningTriton | undefined> {
+  /** The server that the model is to be started on, and what it sees; where nobody can tell, what it saw last. */
+  private async lookFor(
+    model: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly running?: RunningTriton | undefined; readonly sight?: Sight | undefined }> {
     try {
-      return await (await this.servers.locateForStart(model, signal)).find(signal);
+      const running = await (await this.servers.locateForStart(model, signal)).find(signal);
+      return { running, sight: running?.sight };
     } catch {
       signal.throwIfAborted();
-      return this.servers.of(model).lastSeen;
+      return { sight: this.servers.of(model).lastSeen?.sight };
     }
   }
 
