@@ -1,4 +1,4 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swagger';
 import { type Aspect, ASPECTS } from '../../runners/aspects.js';
 import { PLACEMENT_STATUSES, type PlacementStatus } from '../deployment/placement-state.js';
 
@@ -151,8 +151,8 @@ export class PlacementItem {
   last_crash?: CrashInfo;
 }
 
-/** The seed's `ModelStatusItem`: one placement on one of its GPUs. */
-export class ModelStatusItem extends PlacementItem {
+/** Which model it is about. */
+class ModelIdentity {
   @ApiProperty({ description: 'Model. 模型名称', example: 'MAM' })
   model_name!: string;
 
@@ -167,6 +167,9 @@ export class ModelStatusItem extends PlacementItem {
   })
   in_catalog?: false;
 }
+
+/** The seed's `ModelStatusItem`: one placement on one of its GPUs. */
+export class ModelStatusItem extends IntersectionType(PlacementItem, ModelIdentity) {}
 
 /** One GPU's share of a `ModelInstanceInfo`. */
 export class PlacementInfo extends PlacementItem {}
@@ -191,21 +194,7 @@ export class ReleasedMemoryInfo {
 }
 
 /** The seed's `ModelInstanceInfo`: all of one model. */
-export class ModelInstanceInfo {
-  @ApiProperty({ description: 'Model. 模型名称', example: 'MAM' })
-  model_name!: string;
-
-  @ApiProperty({ description: 'Backend. 模型类型', example: 'triton' })
-  model_type!: string;
-
-  @ApiPropertyOptional({
-    description:
-      'false: the configuration does not have this model in this backend any more. What serves goes on until it is stopped, and is not brought back if it dies. Left out of models that the configuration has. 配置中已不再包含该模型',
-    enum: [false],
-    type: 'boolean',
-  })
-  in_catalog?: false;
-
+export class ModelInstanceInfo extends ModelIdentity {
   @ApiProperty({
     description: 'GPUs on which it runs or starts. 活跃的GPU设备ID',
     example: [0],

@@ -25,7 +25,7 @@ export interface DrainOutcome {
 type Leaving = 'draining' | 'stopping' | 'proving';
 
 /**
- * The state of a placement: status, occupants, occupants and views follow from it alone.
+ * The state of a placement: status, occupants and views follow from it alone.
  *
  * | kind | status | the placement |
  * |---|---|---|
