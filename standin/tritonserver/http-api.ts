@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { modelMetadata, modelStatistics, SERVER_METADATA } from './descriptions.js';
+import { inferThrough } from './ensembles.js';
 import { infer, parseInference } from './inference.js';
 import type { ModelLifecycle } from './lifecycle.js';
 import { metricsText } from './metrics.js';
@@ -83,7 +84,11 @@ export function inferenceApi(lifecycle: ModelLifecycle, strictReadiness: boolean
         const model = serving(parameters);
         const version = parameters.version ?? model.versions.at(-1) ?? '';
         const request = parseInference(parseJson(body), model.config);
-        const result = await model.execute(() => infer(request, model.config, version, model.settings));
+        const result = await model.execute(() =>
+          model.isEnsemble
+            ? inferThrough(request, model.config, version, (step) => lifecycle.serving(step))
+            : infer(request, model.config, version, model.settings),
+        );
         return { status: 200, body: result };
       },
     },

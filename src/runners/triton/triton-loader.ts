@@ -6,6 +6,7 @@ import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.j
 import type { GpuVisibility } from './gpu-visibility.js';
 import { hasGroup } from './instance-groups.js';
 import type { ModelRepository } from './model-repository.js';
+import { PollFailures } from './poll-failure.js';
 import { optionsOf } from './triton-options.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
 import { unloadFully } from './unload.js';
@@ -16,6 +17,7 @@ export class TritonLoader {
   private readonly answeredLoads = new Set<string>();
   /** Models that are being unloaded while their requests have time: their server goes on until then. */
   private readonly workingOff = new Set<string>();
+  private readonly pollFailures = new PollFailures();
 
   /** @param timeoutSeconds longest time that a load or an unload may take (`api_timeout_seconds`) */
   constructor(
@@ -44,10 +46,10 @@ export class TritonLoader {
     } catch (error) {
       if (error instanceof ModelLoadError) {
         this.answeredLoads.add(deployment.modelName);
-        // "failed to poll from model repository" is all that Triton answers to some faults: its log has the cause.
+        const message = await this.inWordsOfItsLog(error, deployment.modelName, server, context.signal);
         const facts = { ...error.facts, log: await server.lastLines() };
         context.signal.throwIfAborted();
-        throw new ModelLoadError(error.message, facts, { cause: error });
+        throw new ModelLoadError(message, facts, { cause: error });
       }
       context.signal.throwIfAborted();
       if (error instanceof DeadlineError) {
@@ -123,6 +125,18 @@ export class TritonLoader {
         { cause: error },
       );
     }
+  }
+
+  /** "failed to poll from model repository" is all that Triton answers to some faults: its log has the cause. */
+  private async inWordsOfItsLog(
+    { message }: ModelLoadError,
+    model: string,
+    server: TritonServer,
+    signal: AbortSignal,
+  ): Promise<string> {
+    if (!message.includes('failed to poll')) return message;
+    const cause = await this.pollFailures.causeOf(model, server, signal);
+    return cause === undefined ? message : `Triton could not load ${model}: ${cause}`;
   }
 
   private limit({ signal }: Pick<RunnerContext, 'signal'>): TimeLimit {
