@@ -80,6 +80,12 @@ export interface RunnerContext {
   readonly onProgress: (progress: string) => void;
 }
 
+/** What a runner may know and use while a start waits for its turn. */
+export interface WaitContext extends Pick<RunnerContext, 'signal' | 'wanted'> {
+  /** Tells in words what is waited for. */
+  readonly tell: (words: string) => void;
+}
+
 /** The same, for a stop. */
 export interface StopContext extends RunnerContext {
   /** What is left of the drain, ms: for so long, requests under way may hold up the end of a server. */
@@ -181,6 +187,15 @@ export abstract class Runner {
    * @throws DomainError that says what stands in the way
    */
   abstract preflight(deployment: Deployment, context: RunnerContext): Promise<void>;
+
+  /**
+   * Resolves when other models that it is made of serve, so that a start of it makes sense. No load is under way meanwhile.
+   * Has no deadline of its own: what is waited for has.
+   * @throws DomainError where waiting longer would not help: a final failure of the start; the signal's reason
+   */
+  untilStartable(_deployment: Deployment, _context: WaitContext): Promise<void> {
+    return Promise.resolve();
+  }
 
   /**
    * Makes the model serve on every GPU of the deployment. Idempotent; interrupts nothing that serves already.

@@ -1,5 +1,5 @@
 import { DeadlineError } from '../../common/deadline.js';
-import { messageOf, retryPolicyOf } from '../../common/errors.js';
+import { DomainError, messageOf, retryPolicyOf } from '../../common/errors.js';
 import { BackendTimeoutError, ServerLostError } from '../../runners/errors.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
 import type { Placement } from '../deployment/placement.js';
@@ -94,6 +94,7 @@ export class Starts {
       for (const placement of placements) placement.tell(words);
     };
     const wait = async (signal: AbortSignal): Promise<void> => {
+      await this.untilStartable(signal, tell);
       await this.turn.take(placements, signal);
       load = await this.restarts.beginLoad(signal, tell);
     };
@@ -106,13 +107,30 @@ export class Starts {
       },
       onSuccess: () => undefined,
       onFailure: (error) => {
-        throw error;
+        if (!(error instanceof DomainError)) throw error;
+        return this.failed(placements, error);
       },
     });
     if (this.steps.epoch === epoch + 1) return load; // the end of the wait is one
     load?.end('left');
     this.turn.ended();
     return undefined;
+  }
+
+  private async untilStartable(
+    signal: AbortSignal,
+    tell: (words: string | undefined) => void,
+  ): Promise<void> {
+    let hasWaited = false;
+    await this.runner.untilStartable(this.unit.wanted(), {
+      signal,
+      wanted: () => this.services.states.wanted(this.runner.backend),
+      tell: (words) => {
+        hasWaited = true;
+        tell(words);
+      },
+    });
+    if (hasWaited) tell(undefined);
   }
 
   private async perform(placements: readonly Placement[], load: Load): Promise<void> {

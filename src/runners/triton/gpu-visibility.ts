@@ -16,6 +16,11 @@ export class GpuVisibility {
       : undefined;
   }
 
+  /** The server is on the CPU. */
+  get isNone(): boolean {
+    return this.selection === 'none';
+  }
+
   /** GPUs to hand to a new server, pinned by UUID where it is known. */
   access(gpus: readonly GpuRef[]): GpuAccess {
     if (this.selection === 'none') return { kind: 'none' };

@@ -2,11 +2,14 @@ import type { TritonModelConfig } from './triton-client.js';
 
 export type InstanceGroups = Pick<TritonModelConfig, 'instance_group'>;
 
-/** Where the instances of one placement run: a GPU by the index the server sees, or the CPU. */
+/** What Triton calls the device of an instance group. Source: model_config.proto, ModelInstanceGroup.Kind. */
+export type GroupKind = 'KIND_GPU' | 'KIND_CPU' | 'KIND_MODEL';
+
+/** Where the instances of one placement run: a GPU by the index the server sees, or elsewhere. */
 export interface InstancePlace {
   /** NVML index of the placement. */
   readonly gpuId: number;
-  /** What CUDA in the server calls it; `null`: instances on the CPU. */
+  /** What CUDA in the server calls it; `null`: the group names no GPU. */
   readonly visibleIndex: number | null;
 }
 
@@ -19,19 +22,31 @@ function groupName(gpuId: number): string {
  * The `instance_group` of a model's `config.pbtxt`: one group per placement.
  * Source: Triton's model_config.proto, ModelInstanceGroup; `count` is per GPU.
  */
-export function instanceGroupText(places: readonly InstancePlace[], count: number): string {
+export function instanceGroupText(
+  places: readonly InstancePlace[],
+  count: number,
+  kindOffGpu: Exclude<GroupKind, 'KIND_GPU'> = 'KIND_CPU',
+): string {
   const groups = places.map(({ gpuId, visibleIndex }) =>
     visibleIndex === null
-      ? `  { name: "${groupName(gpuId)}" count: ${count} kind: KIND_CPU }`
+      ? `  { name: "${groupName(gpuId)}" count: ${count} kind: ${kindOffGpu} }`
       : `  { name: "${groupName(gpuId)}" count: ${count} kind: KIND_GPU gpus: [ ${visibleIndex} ] }`,
   );
   return `instance_group [\n${groups.join(',\n')}\n]\n`;
 }
 
-/** Of a `config.pbtxt` that `instanceGroupText` has written. */
+/**
+ * The placements of a model whose instances Triton chooses itself: a comment, so that they are found again whatever
+ * becomes of the state.
+ */
+export function placesComment(places: readonly InstancePlace[]): string {
+  return places.map(({ gpuId }) => `# placement { name: "${groupName(gpuId)}" count: 1 }\n`).join('');
+}
+
+/** Of a `config.pbtxt` that `instanceGroupText` or `placesComment` has written. */
 export function groupsInText(text: string): InstanceGroups {
   const groups = [...text.matchAll(/\{ name: "(gpu_\d+)" count: (\d+) /g)];
-  return { instance_group: groups.map(([, name = '', count]) => ({ name, count: Number(count) })) };
+  return { instance_group: groups.map(([, name = '', count]) => ({ name, count: Number(count), kind: '' })) };
 }
 
 /** GPUs that the model is placed on, ascending, and its instances on each; `undefined`: on none that we know of. */
@@ -46,9 +61,12 @@ export function placesOf(config: InstanceGroups): { gpuIds: number[]; count: num
   return { gpuIds, count: first.count };
 }
 
-/** The placement is served with this many instances, by what Triton says of its own configuration. */
-export function serves(config: InstanceGroups, gpuId: number, count: number): boolean {
-  return config.instance_group.some((group) => group.name === groupName(gpuId) && group.count === count);
+/** The placement is served with this many instances of this kind, by what Triton says of its own configuration. */
+export function serves(config: InstanceGroups, gpuId: number, count: number, kind: GroupKind): boolean {
+  return config.instance_group.some(
+    (group) =>
+      group.name === groupName(gpuId) && group.count === count && (group.kind === '' || group.kind === kind),
+  );
 }
 
 /** The placement has instances, however many. */

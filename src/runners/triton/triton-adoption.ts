@@ -61,7 +61,8 @@ export class TritonAdoption {
     const written = state === 'LOADING' ? await this.repository.written(modelName) : undefined;
     const config = written ?? (await client.modelConfig(modelName, signal));
     if (!config) throw new Error(`the configuration of ${modelName} cannot be had`);
-    const places = placesOf(config);
+    // Triton tells no placement of a model whose instances it chooses itself, nor of an ensemble.
+    const places = placesOf(config) ?? placesOf((await this.repository.written(modelName)) ?? config);
     return places && { modelName, gpuIds: places.gpuIds, options: { instances_per_gpu: places.count } };
   }
 }

@@ -12,7 +12,17 @@ const indexSchema = z.array(
 );
 
 const configSchema = z.object({
-  instance_group: z.array(z.object({ name: z.string().default(''), count: z.int().default(1) })).default([]),
+  platform: z.string().default(''),
+  instance_group: z
+    .array(
+      z.object({
+        name: z.string().default(''),
+        count: z.int().default(1),
+        /** '': it does not say. */
+        kind: z.string().default(''),
+      }),
+    )
+    .default([]),
   ensemble_scheduling: z
     .object({ step: z.array(z.object({ model_name: z.string() })).default([]) })
     .default({ step: [] }),

@@ -3,13 +3,16 @@ import { DomainError, messageOf } from '../../common/errors.js';
 import { StopFailedError } from '../../launchers/launcher.js';
 import { BackendTimeoutError, ModelLoadError } from '../errors.js';
 import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.js';
-import type { GpuVisibility } from './gpu-visibility.js';
-import { hasGroup } from './instance-groups.js';
+import { hasGroup, type InstancePlace } from './instance-groups.js';
 import type { ModelRepository } from './model-repository.js';
 import { PollFailures } from './poll-failure.js';
 import { optionsOf } from './triton-options.js';
+import type { InstanceKind } from './triton-section.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
 import { unloadFully } from './unload.js';
+
+/** Where the instances of a deployment run. @throws GpuNotUsableError */
+export type PlacesOf = (deployment: Deployment, gpus: readonly GpuRef[]) => readonly InstancePlace[];
 
 /** Loads models into servers that run, and unloads them. */
 export class TritonLoader {
@@ -22,7 +25,8 @@ export class TritonLoader {
   /** @param timeoutSeconds longest time that a load or an unload may take (`api_timeout_seconds`) */
   constructor(
     private readonly repository: ModelRepository,
-    private readonly visibility: GpuVisibility,
+    private readonly placesOf: PlacesOf,
+    private readonly kindOf: (model: string) => InstanceKind,
     private readonly timeoutSeconds: number,
   ) {}
 
@@ -159,11 +163,13 @@ export class TritonLoader {
   }
 
   private async writeConfig(deployment: Deployment, gpus: readonly GpuRef[]): Promise<void> {
-    const places = this.visibility.places(deployment.gpuIds, gpus);
+    const { modelName, options } = deployment;
+    const places = this.placesOf(deployment, gpus);
     await this.repository.writeConfig(
-      deployment.modelName,
+      modelName,
       places,
-      optionsOf(deployment.options).instances_per_gpu,
+      optionsOf(options).instances_per_gpu,
+      this.kindOf(modelName),
     );
   }
 }

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { Launcher } from '../../launchers/launcher.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import type { RunnerHost } from '../runner-host.js';
@@ -6,21 +7,25 @@ import {
   type Deployment,
   type DeploymentOptions,
   type GpuNeeds,
+  type GpuRef,
   type PlacementObservation,
   Runner,
   type RunnerContext,
   type StopContext,
+  type WaitContext,
   type Workload,
 } from '../runner.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
+import { Ensembles } from './ensembles.js';
 import { GpuVisibility } from './gpu-visibility.js';
+import type { GroupKind, InstancePlace } from './instance-groups.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
 import { ModelRepository } from './model-repository.js';
 import { TritonAdoption } from './triton-adoption.js';
 import { TritonInventory } from './triton-inventory.js';
 import { TritonLoader } from './triton-loader.js';
-import { modelGpuConfig, optionsOf, tritonOptionsSchema } from './triton-options.js';
-import type { TritonConfig } from './triton-section.js';
+import { autoOptionsSchema, modelGpuConfig, optionsOf, tritonOptionsSchema } from './triton-options.js';
+import type { InstanceKind, TritonConfig } from './triton-section.js';
 import type { TritonServer } from './triton-server.js';
 import { TritonServers } from './triton-servers.js';
 import { TritonStatus } from './triton-status.js';
@@ -36,6 +41,7 @@ export class TritonRunner extends Runner {
   private readonly repository: ModelRepository;
   private readonly visibility: GpuVisibility;
   private readonly servers: TritonServers;
+  private readonly ensembles: Ensembles;
   private readonly inventory: TritonInventory;
   private readonly adoption: TritonAdoption;
   private readonly loader: TritonLoader;
@@ -54,12 +60,22 @@ export class TritonRunner extends Runner {
     this.visibility = new GpuVisibility(config.gpus);
     this.servers = new TritonServers(config, launcher, isPortTaken);
     this.inventory = new TritonInventory(launcher, this.servers, this.models);
+    this.ensembles = new Ensembles(this.repository, this.servers, this.models);
     this.adoption = new TritonAdoption(launcher, this.servers, this.models, this.repository);
-    this.loader = new TritonLoader(this.repository, this.visibility, config.api_timeout_seconds);
-    this.status = new TritonStatus(this.servers);
+    this.loader = new TritonLoader(
+      this.repository,
+      (deployment, gpus) => this.placesOf(deployment, gpus),
+      (model) => this.kindOf(model),
+      config.api_timeout_seconds,
+    );
+    this.status = new TritonStatus(this.servers, this.ensembles, (model) => this.groupKindOf(model));
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
+  }
+
+  override optionsSchemaOf(modelName: string): z.ZodType<DeploymentOptions> {
+    return this.kindOf(modelName) === 'auto' ? autoOptionsSchema : this.optionsSchema;
   }
 
   defaultOptions(modelName: string): DeploymentOptions {
@@ -104,18 +120,31 @@ export class TritonRunner extends Runner {
   }
 
   async preflight(deployment: Deployment, context: RunnerContext): Promise<void> {
-    this.visibility.places(deployment.gpuIds, context.gpus);
-    await this.repository.check(deployment.modelName);
+    const { modelName } = deployment;
+    const steps = await this.repository.check(modelName, this.kindOf(modelName));
+    this.ensembles.note(modelName, steps !== undefined);
+    this.placesOf(deployment, context.gpus);
+    if (steps) await this.ensembles.check(modelName, context.wanted, context.signal);
     await this.serverOf(deployment).check(this.visibility.access(context.gpus), context.signal);
+  }
+
+  /** Triton would load the steps of an ensemble with it, whether or not anybody wants them. */
+  override async untilStartable(
+    { modelName }: Deployment,
+    { signal, wanted, tell }: WaitContext,
+  ): Promise<void> {
+    await this.ensembles.untilStepsServe(modelName, wanted, tell, signal);
   }
 
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {
     const server = this.serverOf(deployment);
     const running = await server.ensureLive(this.visibility.access(context.gpus), context);
     context.onProgress(`loading ${deployment.modelName}`);
-    await this.turns.run(deployment.modelName, context.signal, () =>
-      this.loader.load(server, running, deployment, context),
-    );
+    await this.turns.run(deployment.modelName, context.signal, async () => {
+      if (this.ensembles.has(deployment.modelName))
+        await this.ensembles.check(deployment.modelName, context.wanted, context.signal);
+      await this.loader.load(server, running, deployment, context);
+    });
   }
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
@@ -191,6 +220,24 @@ export class TritonRunner extends Runner {
   private async forgetConfig(model: string, context: RunnerContext): Promise<void> {
     if (context.wanted().some((other) => other.modelName === model)) return;
     await this.repository.removeConfig(model);
+  }
+
+  private kindOf(model: string): InstanceKind {
+    return modelGpuConfig(this.config, model).kind;
+  }
+
+  private groupKindOf(model: string): GroupKind | undefined {
+    const groupKinds = { cpu: 'KIND_CPU', model: 'KIND_MODEL', auto: undefined } as const;
+    const kind = this.kindOf(model);
+    if (kind !== 'gpu') return groupKinds[kind];
+    return this.visibility.isNone ? 'KIND_CPU' : 'KIND_GPU';
+  }
+
+  /** On a GPU that its server has to see: the instances of kind `gpu` alone. */
+  private placesOf({ modelName, gpuIds }: Deployment, gpus: readonly GpuRef[]): readonly InstancePlace[] {
+    if (this.kindOf(modelName) === 'gpu' && !this.ensembles.has(modelName))
+      return this.visibility.places(gpuIds, gpus);
+    return gpuIds.map((gpuId) => ({ gpuId, visibleIndex: null }));
   }
 
   private serverOf(deployment: Deployment): TritonServer {

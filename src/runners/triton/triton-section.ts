@@ -13,8 +13,18 @@ import {
   whenValid,
 } from '../../config/sections/common.js';
 
+/** Where the instances of a model run. */
+const instanceKind = z.enum(['gpu', 'cpu', 'model', 'auto']);
+
+export type InstanceKind = z.infer<typeof instanceKind>;
+
 const modelGpuConfig = z.strictObject({
   instances_per_gpu: z.int().min(1).max(256).optional().describe('Execution instances on each GPU.'),
+  kind: instanceKind
+    .optional()
+    .describe(
+      'Where instances run: gpu (default), cpu, model (the model chooses: KIND_MODEL), or auto (Triton chooses them all).',
+    ),
   use_dedicated_server: z.boolean().optional().describe('Serve the model from a Triton of its own.'),
   drain_seconds: drainSeconds.describe(
     'Time requests get to be worked off before a stop of the model; a request for a stop can say other.',

@@ -2,7 +2,8 @@ import { within } from '../../common/deadline.js';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
 import type { Deployment, PlacementObservation, PlacementPhase } from '../runner.js';
 import { unseenAs } from '../unseen.js';
-import { serves } from './instance-groups.js';
+import type { Ensembles } from './ensembles.js';
+import { type GroupKind, serves } from './instance-groups.js';
 import type { IndexRow } from './triton-client.js';
 import { optionsOf } from './triton-options.js';
 import type { RunningTriton } from './triton-server.js';
@@ -15,7 +16,12 @@ type PhaseOfGpu = (gpuId: number) => readonly [PlacementPhase, string?];
 
 /** What is true of a deployment, by the launcher's word and by Triton's. */
 export class TritonStatus {
-  constructor(private readonly servers: TritonServers) {}
+  constructor(
+    private readonly servers: TritonServers,
+    private readonly ensembles: Ensembles,
+    /** Of the instances that a model is to have; `undefined`: they are Triton's choice. */
+    private readonly groupKindOf: (model: string) => GroupKind | undefined,
+  ) {}
 
   /** `Runner.getStatus` */
   async of(deployment: Deployment, signal: AbortSignal): Promise<readonly PlacementObservation[]> {
@@ -64,9 +70,13 @@ export class TritonStatus {
       ? await client.modelConfig(deployment.modelName, signal)
       : undefined;
     if (config) {
+      const isEnsemble = config.platform === 'ensemble' || config.ensemble_scheduling.step.length > 0;
+      this.ensembles.note(deployment.modelName, isEnsemble);
+      const kind = this.groupKindOf(deployment.modelName);
+      if (isEnsemble || kind === undefined) return () => ['ready'];
       const count = optionsOf(deployment.options).instances_per_gpu;
       return (gpuId) =>
-        serves(config, gpuId, count) ? ['ready'] : ['absent', 'the model has no instances on this GPU'];
+        serves(config, gpuId, count, kind) ? ['ready'] : ['absent', 'the model has no instances on this GPU'];
     }
     const phase = phaseOf(await client.indexOf(deployment.modelName, signal));
     return () => phase;
