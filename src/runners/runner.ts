@@ -20,6 +20,8 @@ export interface GpuNeeds {
   /** MiB at its peak, by the configuration; `null` where that does not say. */
   readonly memoryMiB: number | null;
   readonly policy: GpuPolicy;
+  /** It runs on no GPU: that of its placement is a name, and nobody's room is taken there. */
+  readonly offGpu?: boolean;
 }
 
 /** What a deployment was started with, valid under its runner's `optionsSchema`, defaults filled in. */
@@ -134,7 +136,7 @@ export abstract class Runner {
   abstract defaultOptions(modelName: string): DeploymentOptions;
 
   /** Execution instances per GPU under these options. */
-  abstract instancesPerGpu(options: DeploymentOptions): number;
+  abstract instancesPerGpu(options: DeploymentOptions, modelName: string): number;
 
   /** The port under which a model will be served, where that is known before its server runs. */
   expectedPort(_modelName: string): number | null {

@@ -12,10 +12,10 @@ const QUICK = { load_seconds: 0.1, unload_seconds: 0.05 };
 const file = (...path: string[]): string => join(service.repository, ...path);
 
 /** Pipeline is an ensemble of MAM and FastFitAll. */
-async function boot(settings: Omit<ServiceSettings, 'models'> = {}): Promise<void> {
+async function boot(settings: ServiceSettings = {}): Promise<void> {
   service = await TestService.create({
-    models: { MAM: QUICK, FastFitAll: QUICK, Pipeline: QUICK },
     ...settings,
+    models: { MAM: QUICK, FastFitAll: QUICK, Pipeline: QUICK },
   });
   await writeTemplate('Pipeline', ensembleTemplate('Pipeline', ['MAM', 'FastFitAll']));
   await service.boot();
@@ -84,7 +84,7 @@ describe('F37: an ensemble', () => {
     await service.untilRunning('FastFitAll@1', 'MAM@0');
     expect((await service.start('Pipeline', 0)).body).toMatchObject({
       code: 'ENSEMBLE_STEPS_NOT_RUNNING',
-      detail: expect.stringContaining('FastFitAll (on another Triton, by use_dedicated_server)') as string,
+      detail: expect.stringContaining('FastFitAll (on another Triton, by use_dedicated_server)'),
     });
   });
 
@@ -94,7 +94,7 @@ describe('F37: an ensemble', () => {
     expect((await service.stop('MAM', 0)).status).toBe(200);
     expect(await service.untilError('Pipeline')).toMatchObject({
       code: 'ENSEMBLE_STEPS_NOT_RUNNING',
-      message: expect.stringMatching(/^Pipeline is an ensemble of models that do not run: MAM\. /) as string,
+      message: expect.stringMatching(/^Pipeline is an ensemble of models that do not run: MAM\. /),
     });
     expect(await loaded()).toEqual(['FastFitAll']);
     await service.start('MAM', 2);
@@ -146,7 +146,138 @@ describe('F37: an ensemble', () => {
     await editTemplate('Pipeline', addition);
     expect(await service.start('Pipeline', 0)).toMatchObject({
       status: 500,
-      body: { code: 'MODEL_CONFIG_FAILED', detail: expect.stringContaining(words) as string },
+      body: { code: 'MODEL_CONFIG_FAILED', detail: expect.stringContaining(words) },
     });
+  });
+});
+
+/** Settings of one model, beside the defaults. */
+const only = (model: string, settings: Record<string, unknown>): ServiceSettings => ({
+  triton: { model_gpu_configs: { default: { instances_per_gpu: 2 }, [model]: settings } },
+});
+
+const configOf = (model: string): Promise<string> => readFile(file(model, 'config.pbtxt'), 'utf8');
+
+/** Models that the GPU shows among its processes. */
+async function shownOn(gpu: number): Promise<string[]> {
+  const { body } =
+    await service.get<{ id: number; processes: { model_name: string | null }[] }[]>('/api/v1/gpus');
+  return (body[gpu]?.processes ?? []).map(({ model_name: model }) => model ?? '');
+}
+
+describe('F37: a model of another kind', () => {
+  it("cpu: its instances are on the CPU, and it is in nobody's way on the GPU of its name", async () => {
+    await boot({
+      ...only('MAM', { kind: 'cpu', instances_per_gpu: 3 }),
+      config: { gpus: { source: 'simulated', policies: { '1': 'exclusive' } } },
+    });
+    expect((await service.start('FastFitAll', 1)).status).toBe(202);
+    expect((await service.start('MAM', 1)).status).toBe(202);
+    expect((await service.start('MAM', 2)).body).toMatchObject({ total_instances: 6 });
+    await service.untilRunning('FastFitAll@1', 'MAM@1', 'MAM@2');
+    expect(await configOf('MAM')).toMatch(
+      /{ name: "gpu_1" count: 3 kind: KIND_CPU },\n {2}{ name: "gpu_2" count: 3 kind: KIND_CPU }/,
+    );
+    await service.until(async () => (await shownOn(1)).join() === 'FastFitAll');
+    expect(await shownOn(2)).toEqual([]);
+    // Nor does what runs elsewhere keep it out, or it them.
+    expect((await service.stop('FastFitAll', 1)).status).toBe(200);
+    expect((await service.start('FastFitAll', 1)).status).toBe(202);
+    await service.untilRunning('FastFitAll@1', 'MAM@1', 'MAM@2');
+    const plan = await service.call('POST', '/api/v1/models/plan', { model_name: 'MAM', gpu_id: 3 });
+    expect(plan.body).toMatchObject({ accepted: true, needs_mb: 0 });
+  });
+
+  it('cpu: is served where Triton sees no such GPU', async () => {
+    await boot({
+      triton: {
+        gpus: 'device=0',
+        model_gpu_configs: { default: {}, MAM: { kind: 'cpu' } },
+      },
+    });
+    expect((await service.start('FastFitAll', 3)).body).toMatchObject({ code: 'GPU_NOT_USABLE' });
+    expect((await service.start('MAM', 3)).status).toBe(202);
+    await service.untilRunning('MAM@3');
+  });
+
+  it('model: the model chooses its devices', async () => {
+    await boot(only('MAM', { kind: 'model', instances_per_gpu: 2 }));
+    await service.start('MAM', 1);
+    await service.untilRunning('MAM@1');
+    expect(await configOf('MAM')).toContain('{ name: "gpu_1" count: 2 kind: KIND_MODEL }');
+    await service.until(async () => (await shownOn(1)).join() === 'MAM');
+  });
+
+  it('auto: Triton chooses all, also by the template; how many is not for a start to say', async () => {
+    await boot(only('MAM', { kind: 'auto' }));
+    expect(await service.start('MAM', 0, { instances_per_gpu: 4 })).toMatchObject({
+      status: 400,
+      body: {
+        code: 'CONFIG_OPTION_INVALID',
+        detail: expect.stringContaining('leaves the instances to Triton'),
+      },
+    });
+    expect((await service.start('MAM', 0)).body).toMatchObject({ total_instances: 1 });
+    await service.untilRunning('MAM@0');
+    expect(await configOf('MAM')).not.toContain('instance_group [');
+    await service.end('SIGKILL');
+    await writeFile(join(service.stateDir, 'desired-state.json'), 'rubbish');
+    await service.boot();
+    await service.untilRunning('MAM@0');
+    expect(await service.loadsOf('MAM')).toBe(1);
+    expect((await service.stop('MAM', 0)).status).toBe(200);
+    await editTemplate('MAM', 'instance_group [ { name: "mine" count: 2 kind: KIND_CPU } ]');
+    await service.start('MAM', 0);
+    await service.untilRunning('MAM@0');
+    expect(await configOf('MAM')).toContain('name: "mine"');
+  });
+
+  it('that is given another kind is loaded as that, in place, when the service comes up', async () => {
+    await boot();
+    await service.start('MAM', 0);
+    await service.untilRunning('MAM@0');
+    await service.end('SIGKILL');
+    await service.configure({
+      runners: { triton: { model_gpu_configs: { default: {}, MAM: { kind: 'cpu' } } } },
+    });
+    await service.boot();
+    await service.until(async () => (await configOf('MAM')).includes('KIND_CPU'));
+    await service.untilRunning('MAM@0');
+  });
+
+  it('that there is not is no configuration', async () => {
+    service = await TestService.create(only('MAM', { kind: 'gpus' }));
+    await expect(service.boot()).rejects.toThrow('model_gpu_configs.MAM.kind');
+  });
+});
+
+describe('F37: a configuration that Triton does not poll', () => {
+  it('is an ERROR in the words of its log, each model in its own', async () => {
+    await boot();
+    await editTemplate('MAM', 'instance_grup [ { count: 1 } ]');
+    await writeTemplate('FastFitAll', 'name: "Another" backend: "python"');
+    await Promise.all([service.start('MAM', 0), service.start('FastFitAll', 1)]);
+    expect(await service.untilError('MAM')).toMatchObject({
+      code: 'MODEL_LOAD_FAILED',
+      message: expect.stringMatching(
+        /^Triton could not load MAM: Poll failed for model directory 'MAM': failed to read text proto from .*config\.pbtxt: Error parsing .* has no field named "instance_grup"/,
+      ),
+    });
+    expect(await service.untilError('FastFitAll')).toMatchObject({
+      message:
+        "Triton could not load FastFitAll: Poll failed for model directory 'FastFitAll': unexpected directory name 'FastFitAll' for model 'Another', directory name must equal model name",
+    });
+  });
+
+  it('is told anew each time, on a server that goes on', async () => {
+    await boot();
+    await service.start('FastFitAll', 1);
+    await service.untilRunning('FastFitAll@1');
+    for (const field of ['first_fault', 'second_fault']) {
+      await service.writeModel('MAM', QUICK);
+      await editTemplate('MAM', `${field}: 1`);
+      await service.start('MAM', 0);
+      await service.until(async () => (await service.errorOf('MAM'))?.message.includes(field) === true);
+    }
   });
 });

@@ -19,7 +19,7 @@ export class SimulatedGpuProvider extends GpuProvider {
         simulatedGpu(
           id,
           this.simulation,
-          occupants.filter((occupant) => occupant.gpuId === id),
+          occupants.filter(({ gpuId, offGpu }) => gpuId === id && !offGpu),
         ),
       ),
     );

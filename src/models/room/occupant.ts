@@ -13,6 +13,8 @@ export interface Occupant {
   /** What it takes at its peak, MiB; `null` where nobody knows. */
   readonly estimateMiB: number | null;
   readonly policy: GpuPolicy;
+  /** It runs on no GPU, and is in nobody's way there; its server may be seen on the GPU all the same. */
+  readonly offGpu?: boolean;
 }
 
 /** A process on a GPU that belongs to no server of this service. */
@@ -35,6 +37,7 @@ export interface GpuHoldings {
 export interface Claim {
   readonly need: MemoryNeed;
   readonly policy: GpuPolicy;
+  readonly offGpu?: boolean;
 }
 
 /** What one placement takes at its peak on its GPU, and how that is known. */
@@ -50,8 +53,8 @@ export function needOf(
   options: DeploymentOptions,
   learnedMiB: number | undefined,
 ): MemoryNeed {
-  const { memoryMiB } = runner.gpuNeeds(modelName, options);
-  if (learnedMiB !== undefined && learnedMiB > (memoryMiB ?? 0)) {
+  const { memoryMiB, offGpu = false } = runner.gpuNeeds(modelName, options);
+  if (!offGpu && learnedMiB !== undefined && learnedMiB > (memoryMiB ?? 0)) {
     return { memoryMiB: learnedMiB, source: 'learned' };
   }
   return { memoryMiB, source: memoryMiB === null ? 'unknown' : 'configured' };

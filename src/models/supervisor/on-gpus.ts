@@ -31,7 +31,7 @@ export class OnGpus {
 }
 
 /** A model's placements, on each GPU they hold; a GPU can have two, one that leaves and one that waits for it. */
-function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[] {
+function occupantsOf(state: DeploymentState, { need, policy, offGpu }: Claim): Occupant[] {
   const of = ({ gpuIds, pid, formerPid, sleeping }: Placement, phase: Occupant['state']): Occupant[] =>
     gpuIds.map((gpuId) => ({
       modelName: state.modelName,
@@ -41,6 +41,7 @@ function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[
       estimateMiB: need.memoryMiB,
       policy,
       ...(sleeping && { sleeping }),
+      ...(offGpu && { offGpu }),
     }));
   const unclean = [...state.serving.values()].filter(({ isUnclean }) => isUnclean);
   return [
@@ -54,7 +55,9 @@ function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[
 /** What of a deployment the GPUs are to know: what runs or starts, on each GPU it holds. */
 function shownOf(deployment: DeploymentState, catalog: Catalog): GpuOccupant[] {
   const { modelName, options } = deployment;
-  const instances = catalog.runnerOf(modelName, 'not_found').instancesPerGpu(options);
+  const runner = catalog.runnerOf(modelName, 'not_found');
+  const instances = runner.instancesPerGpu(options, modelName);
+  const { offGpu } = runner.gpuNeeds(modelName, options);
   return deployment
     .visible()
     .filter(({ placement }) => placement.isActive && !placement.hasLetGo)
@@ -65,6 +68,7 @@ function shownOf(deployment: DeploymentState, catalog: Catalog): GpuOccupant[] {
       pid: placement.pid,
       serverName: serverNameOf(deployment, placement, catalog),
       instances,
+      ...(offGpu && { offGpu }),
     }));
 }
 

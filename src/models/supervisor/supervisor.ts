@@ -212,7 +212,12 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     }
     held.sort((a, b) => a.gpuId - b.gpuId);
     const runner = this.catalog.runnerOf(deployment.modelName, 'not_found');
-    return { deployment, placement, held, instancesPerGpu: runner.instancesPerGpu(deployment.options) };
+    return {
+      deployment,
+      placement,
+      held,
+      instancesPerGpu: runner.instancesPerGpu(deployment.options, deployment.modelName),
+    };
   }
 
   private publishOccupants(): void {

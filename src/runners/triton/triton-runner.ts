@@ -82,8 +82,8 @@ export class TritonRunner extends Runner {
     return { instances_per_gpu: modelGpuConfig(this.config, modelName).instances_per_gpu };
   }
 
-  instancesPerGpu(options: DeploymentOptions): number {
-    return optionsOf(options).instances_per_gpu;
+  instancesPerGpu(options: DeploymentOptions, modelName: string): number {
+    return this.ensembles.has(modelName) ? 1 : optionsOf(options).instances_per_gpu;
   }
 
   override expectedPort(modelName: string): number | null {
@@ -115,7 +115,9 @@ export class TritonRunner extends Runner {
   }
 
   override gpuNeeds(modelName: string): GpuNeeds {
-    const { gpu_memory_mb: memoryMiB, gpu_policy: policy } = modelGpuConfig(this.config, modelName);
+    const { gpu_memory_mb: memoryMiB, gpu_policy: policy, kind } = modelGpuConfig(this.config, modelName);
+    if (kind === 'cpu' || this.ensembles.has(modelName))
+      return { memoryMiB: 0, policy: 'shared', offGpu: true };
     return { memoryMiB, policy };
   }
 

@@ -23,7 +23,7 @@ const modelGpuConfig = z.strictObject({
   kind: instanceKind
     .optional()
     .describe(
-      'Where instances run: gpu (default), cpu, model (the model chooses: KIND_MODEL), or auto (Triton chooses them all).',
+      'Where instances run: gpu (default), cpu, model (the model chooses: KIND_MODEL), or auto (Triton chooses, and how many).',
     ),
   use_dedicated_server: z.boolean().optional().describe('Serve the model from a Triton of its own.'),
   drain_seconds: drainSeconds.describe(
