@@ -229,6 +229,24 @@ export abstract class Runner {
    */
   abstract recycle(deployment: Deployment, context: RunnerContext): Promise<boolean>;
 
+  /**
+   * What the server of a model that has left may still hold of a GPU, MiB; with more, it is started anew when it is idle.
+   * `null`: never.
+   */
+  heldLimitMiB(_modelName: string): number | null {
+    return null;
+  }
+
+  /**
+   * Ends the deployment's server politely, with all that it serves, and says whether it did; it is started anew like
+   * anything lost.
+   * @param isQuiet nothing is under way on it; asked when no launch and no stop can come between
+   * @throws StopFailedError
+   */
+  renew(_deployment: Deployment, _isQuiet: () => boolean, _context: RunnerContext): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   /** Longest time, ms, that a sleep or a wake takes before it is an error; `null`: models of this backend cannot sleep. */
   readonly sleepTimeoutMs: number | null = null;
 

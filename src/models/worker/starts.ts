@@ -6,6 +6,7 @@ import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import type { Restarts } from './restarts.js';
+import type { Renewal } from './renewals.js';
 import type { Load, LoadOutcome } from './server-loads.js';
 import { StartTurn } from './start-turn.js';
 import type { Steps } from './steps.js';
@@ -77,6 +78,35 @@ export class Starts {
       },
     });
     this.restarts.hasAnswered(); // either way it has its deadline once more
+  }
+
+  /** Ends the server politely, so that it is started anew with all that it served; the end is charged to nobody. */
+  async renew({ isQuiet, onEnded }: Renewal): Promise<void> {
+    const wanted = this.unit.wanted();
+    const [gpuId = 0] = wanted.gpuIds;
+    const server = this.runner.serverNameOf(this.unit.modelName, gpuId) ?? this.unit.name;
+    const ended = this.services.loads.beginEnd(server);
+    let hasEnded = false;
+    await this.steps.run('recycle', {
+      limitMs: this.runner.stopTimeoutMs,
+      call: async (signal) => {
+        const context = await this.steps.runnerContext(signal, 'release');
+        hasEnded = await this.runner.renew(wanted, isQuiet, context);
+      },
+      onSuccess: () => undefined,
+      onFailure: (error) => {
+        this.services.logger.error({ err: error, server }, 'A server that holds memory could not be ended');
+      },
+    });
+    ended(hasEnded);
+    if (!hasEnded) return;
+    onEnded();
+    for (const placement of this.unit.active()) {
+      placement.wasStarted(false);
+      const words = 'its server held memory of models that have left, and is started anew (recycle_held_mb)';
+      if (placement.status === 'RUNNING')
+        this.services.journal.record(this.unit.deployment, placement, 'lost', words);
+    }
   }
 
   /** It was tried often enough, or the backend has had its time. */

@@ -7,6 +7,7 @@ import { GpusService } from '../../gpus/gpus.service.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import { PlacementJournal } from '../deployment/placement-journal.js';
+import { Renewals } from './renewals.js';
 import { ServerLoads } from './server-loads.js';
 import { StartSlots } from './start-slots.js';
 
@@ -17,6 +18,8 @@ export class WorkerServices {
   readonly slots = new StartSlots();
   /** Loads into servers that several models share. */
   readonly loads: ServerLoads;
+  /** Servers that are to be started anew. */
+  readonly renewals = new Renewals();
 
   constructor(
     readonly states: DeploymentStates,

@@ -182,6 +182,16 @@ export class TritonRunner extends Runner {
     return this.serverOf(deployment).endIfSilent(context.signal);
   }
 
+  /** A server of one model ends with it. */
+  override heldLimitMiB(modelName: string): number | null {
+    const isShared = !modelGpuConfig(this.config, modelName).use_dedicated_server;
+    return isShared ? this.config.recycle_held_mb : null;
+  }
+
+  override renew(deployment: Deployment, isQuiet: () => boolean, context: RunnerContext): Promise<boolean> {
+    return this.serverOf(deployment).stopUnless(() => !isQuiet(), context.signal);
+  }
+
   override adoptable(signal: AbortSignal): Promise<Adoptable> {
     return this.adoption.find(signal);
   }

@@ -108,6 +108,14 @@ export const tritonSection = z
       .min(0)
       .max(600)
       .describe('Time Triton gives requests in flight when it ends.'),
+    recycle_held_mb: z
+      .int()
+      .min(1)
+      .max(16_777_216)
+      .nullable()
+      .describe(
+        'What the shared server may still hold of a GPU after a model was stopped there (held_mb of the answer), MiB; with more, it is ended and started anew when it is idle. null: never.',
+      ),
     model_gpu_configs: z
       .record(safeName, modelGpuConfig)
       .refine((configs) => 'default' in configs, 'needs an entry "default"')
