@@ -1,20 +1,7 @@
 import { infer, type InferenceRequest, type InferenceResponse, type Tensor } from './inference.js';
-import { isEnsemble, type ModelConfig } from './model-config.js';
+import type { ModelConfig } from './model-config.js';
 import type { ServedModel } from './served-model.js';
 import { TritonError } from './triton-error.js';
-
-/** Why Triton takes up no ensemble with such a configuration, in its words. */
-export function ensembleProblem(config: ModelConfig): string | undefined {
-  const { name, platform, backend, ensemble_scheduling: scheduling } = config;
-  if (!isEnsemble(config)) {
-    if (!scheduling || platform !== '' || backend !== '') return undefined;
-    return `Invalid model name: Could not determine backend for model '${name}' with no backend in model configuration. Expected model name of the form 'model.<backend_name>'.`;
-  }
-  if (!scheduling) return `ensemble scheduling must be set for ensemble ${name} whose platform is ensemble`;
-  return config.instance_group.length > 0
-    ? `instance group should not be specified for ensemble '${name}'`
-    : undefined;
-}
 
 /** Runs a request through the steps of an ensemble, one after another. Throws TritonError. */
 export async function inferThrough(

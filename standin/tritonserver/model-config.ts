@@ -121,6 +121,19 @@ export function stepsOf({ ensemble_scheduling: scheduling }: ModelConfig): strin
   return [...new Set(scheduling?.step.map((step) => step.model_name))];
 }
 
+/** Why Triton takes up no ensemble with such a configuration, in its words. */
+export function ensembleProblem(config: ModelConfig): string | undefined {
+  const { name, platform, backend, ensemble_scheduling: scheduling } = config;
+  if (!isEnsemble(config)) {
+    if (!scheduling || platform !== '' || backend !== '') return undefined;
+    return `Invalid model name: Could not determine backend for model '${name}' with no backend in model configuration. Expected model name of the form 'model.<backend_name>'.`;
+  }
+  if (!scheduling) return `ensemble scheduling must be set for ensemble ${name} whose platform is ensemble`;
+  return config.instance_group.length > 0
+    ? `instance group should not be specified for ensemble '${name}'`
+    : undefined;
+}
+
 /** True where nothing but `instance_group` differs. */
 export function differsInInstancesOnly(one: ModelConfig, other: ModelConfig): boolean {
   const rest = (config: ModelConfig): string => JSON.stringify({ ...config, instance_group: [] });
@@ -149,7 +162,9 @@ function ensembleScheduling(message: Message): { step: EnsembleStep[] } {
 function ensembleStep(message: Message): EnsembleStep {
   const reader = new MessageReader(message, 'ModelEnsembling.Step', STEP_FIELDS);
   const tensors = (name: string): Record<string, string> =>
-    Object.fromEntries(Object.entries(reader.map(name)).map(([key, value]) => [key, String(value)]));
+    Object.fromEntries(
+      Object.entries(reader.map(name)).map(([key, value]) => [key, typeof value === 'string' ? value : '']),
+    );
   return {
     model_name: reader.string('model_name'),
     model_version: reader.integer('model_version'),

@@ -1,7 +1,12 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ensembleProblem } from './ensembles.js';
-import { completedConfig, parseModelConfig, type ModelConfig, type VersionPolicy } from './model-config.js';
+import {
+  completedConfig,
+  ensembleProblem,
+  parseModelConfig,
+  type ModelConfig,
+  type VersionPolicy,
+} from './model-config.js';
 import { parseSettings, type StandinSettings } from './standin-settings.js';
 import { TextFormatError } from './text-format.js';
 

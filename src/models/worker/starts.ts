@@ -86,20 +86,20 @@ export class Starts {
     const [gpuId = 0] = wanted.gpuIds;
     const server = this.runner.serverNameOf(this.unit.modelName, gpuId) ?? this.unit.name;
     const ended = this.services.loads.beginEnd(server);
-    let hasEnded = false;
+    const end = { isDone: false };
     await this.steps.run('recycle', {
       limitMs: this.runner.stopTimeoutMs,
       call: async (signal) => {
         const context = await this.steps.runnerContext(signal, 'release');
-        hasEnded = await this.runner.renew(wanted, isQuiet, context);
+        end.isDone = await this.runner.renew(wanted, isQuiet, context);
       },
       onSuccess: () => undefined,
       onFailure: (error) => {
         this.services.logger.error({ err: error, server }, 'A server that holds memory could not be ended');
       },
     });
-    ended(hasEnded);
-    if (!hasEnded) return;
+    ended(end.isDone);
+    if (!end.isDone) return;
     onEnded();
     for (const placement of this.unit.active()) {
       placement.wasStarted(false);
@@ -151,16 +151,16 @@ export class Starts {
     signal: AbortSignal,
     tell: (words: string | undefined) => void,
   ): Promise<void> {
-    let hasWaited = false;
+    const told = { isWaiting: false };
     await this.runner.untilStartable(this.unit.wanted(), {
       signal,
       wanted: () => this.services.states.wanted(this.runner.backend),
       tell: (words) => {
-        hasWaited = true;
+        told.isWaiting = true;
         tell(words);
       },
     });
-    if (hasWaited) tell(undefined);
+    if (told.isWaiting) tell(undefined);
   }
 
   private async perform(placements: readonly Placement[], load: Load): Promise<void> {
