@@ -15,7 +15,7 @@ export function toGpuInfo(
   occupants: readonly GpuOccupant[],
   owners: ReadonlyMap<number, Attribution>,
 ): GpuInfo {
-  const here = occupants.filter((occupant) => occupant.gpuId === sample.id);
+  const here = occupants.filter(({ gpuId, offGpu }) => gpuId === sample.id && !offGpu);
   return {
     id: sample.id,
     memory_usage: percent(sample.memoryUsedMiB, sample.memoryTotalMiB),

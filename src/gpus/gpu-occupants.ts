@@ -12,6 +12,8 @@ export interface GpuOccupant {
   readonly serverName: string | null;
   /** Execution instances on this GPU. */
   readonly instances: number;
+  /** None of these is on the GPU: it is in the placement's name alone. */
+  readonly offGpu?: boolean;
 }
 
 /**

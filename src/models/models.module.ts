@@ -11,6 +11,7 @@ import { DeploymentStates } from './deployment/deployment-states.js';
 import { PlacementJournal } from './deployment/placement-journal.js';
 import { GpuRoom } from './room/gpu-room.js';
 import { MemoryLearner } from './watch/memory-learner.js';
+import { RenewalWatch } from './watch/renewal-watch.js';
 import { Acceptance } from './supervisor/acceptance.js';
 import { Adoption } from './supervisor/adoption.js';
 import { DrainCheck } from './supervisor/drain-check.js';
@@ -48,6 +49,7 @@ import { WorkerServices } from './worker/worker-services.js';
     HealthPoller,
     OrphanWatch,
     MemoryLearner,
+    RenewalWatch,
   ],
   exports: [Supervisor],
 })

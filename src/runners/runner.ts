@@ -23,6 +23,8 @@ export interface GpuNeeds {
   /** MiB at its peak, by the configuration; `null` where that does not say. */
   readonly memoryMiB: number | null;
   readonly policy: GpuPolicy;
+  /** It runs on no GPU: that of its placement is a name, and nobody's room is taken there. */
+  readonly offGpu?: boolean;
 }
 
 /** What a deployment was started with, valid under its runner's `optionsSchema`, defaults filled in. */
@@ -100,6 +102,12 @@ export interface PreflightContext extends RunnerContext {
   readonly examine?: Examiner;
 }
 
+/** What a runner may know and use while a start waits for its turn. */
+export interface WaitContext extends Pick<RunnerContext, 'signal' | 'wanted'> {
+  /** Tells in words what is waited for. */
+  readonly tell: (words: string) => void;
+}
+
 /** The same, for a stop. */
 export interface StopContext extends RunnerContext {
   /** What is left of the drain, ms: for so long, requests under way may hold up the end of a server. */
@@ -150,7 +158,7 @@ export abstract class Runner {
   abstract defaultOptions(modelName: string): DeploymentOptions;
 
   /** Execution instances per GPU under these options. */
-  abstract instancesPerGpu(options: DeploymentOptions): number;
+  abstract instancesPerGpu(options: DeploymentOptions, modelName: string): number;
 
   /** The port under which a model will be served, where that is known before its server runs. */
   expectedPort(_modelName: string): number | null {
@@ -213,6 +221,15 @@ export abstract class Runner {
   abstract preflight(deployment: Deployment, context: PreflightContext): Promise<void>;
 
   /**
+   * Resolves when other models that it is made of serve, so that a start of it makes sense. No load is under way meanwhile.
+   * Has no deadline of its own: what is waited for has.
+   * @throws DomainError where waiting longer would not help: a final failure of the start; the signal's reason
+   */
+  untilStartable(_deployment: Deployment, _context: WaitContext): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /**
    * Makes the model serve on every GPU of the deployment. Idempotent; interrupts nothing that serves already.
    * @throws ServerLostError when trying again may help; any other error, ServerUnfitError among them, is final
    */
@@ -267,6 +284,24 @@ export abstract class Runner {
   async endStuck(deployment: Deployment, _kind: TroubleKind, context: RunnerContext): Promise<EndedPart> {
     await this.stopByForce({ ...deployment, gpuIds: [] }, deployment.gpuIds, context);
     return 'server';
+  }
+
+  /**
+   * What the server of a model that has left may still hold of a GPU, MiB; with more, it is started anew when it is idle.
+   * `null`: never.
+   */
+  heldLimitMiB(_modelName: string): number | null {
+    return null;
+  }
+
+  /**
+   * Ends the deployment's server politely, with all that it serves, and says whether it did; it is started anew like
+   * anything lost.
+   * @param isQuiet nothing is under way on it; asked when no launch and no stop can come between
+   * @throws StopFailedError
+   */
+  renew(_deployment: Deployment, _isQuiet: () => boolean, _context: RunnerContext): Promise<boolean> {
+    return Promise.resolve(false);
   }
 
   /** Longest time, ms, that a sleep or a wake takes before it is an error; `null`: models of this backend cannot sleep. */

@@ -52,6 +52,8 @@ const desiredPlacementSchema = z.object({
 const keptSettingsSchema = z.object({
   gpu_memory_mb: z.int().min(1).nullable(),
   gpu_policy: z.enum(['shared', 'exclusive']),
+  /** Left out by earlier versions. */
+  off_gpu: z.boolean().default(false),
   drain_seconds: z.number().min(0),
 });
 

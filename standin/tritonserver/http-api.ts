@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { modelMetadata, modelStatistics, SERVER_METADATA } from './descriptions.js';
+import { inferThrough } from './ensembles.js';
 import { infer, parseInference } from './inference.js';
 import type { ModelLifecycle } from './lifecycle.js';
 import { metricsText } from './metrics.js';
@@ -86,7 +87,9 @@ export function inferenceApi(lifecycle: ModelLifecycle, strictReadiness: boolean
         const { calls } = model.settings;
         const result = await model.execute(() => {
           if (calls !== undefined && !lifecycle.isReady(calls)) throw notReady(model.name, calls);
-          return infer(request, model.config, version, model.settings);
+          return model.isEnsemble
+            ? inferThrough(request, model.config, version, (step) => lifecycle.serving(step))
+            : infer(request, model.config, version, model.settings);
         });
         return { status: 200, body: result };
       },

@@ -9,7 +9,7 @@ const NUMBERS = new Set([
 ]);
 const DATATYPES = new Set([...NUMBERS, 'BOOL', 'BYTES']);
 
-interface Tensor {
+export interface Tensor {
   name: string;
   datatype: string;
   shape: number[];
@@ -54,13 +54,21 @@ export function parseInference(body: unknown, config: ModelConfig): InferenceReq
   return { id: typeof id === 'string' ? id : '', inputs, outputs: wantedOutputs(body, config) };
 }
 
+/** What a request is answered with. */
+export interface InferenceResponse {
+  id?: string;
+  model_name: string;
+  model_version: string;
+  outputs: Tensor[];
+}
+
 /** The response: every output value is `scale` × input value + `offset`. */
 export function infer(
   request: InferenceRequest,
   config: ModelConfig,
   version: string,
   settings: StandinSettings,
-): object {
+): InferenceResponse {
   const outputs = config.output.flatMap((output, index) => {
     const input = request.inputs[index] ?? request.inputs[0];
     if (!input || !request.outputs.includes(output.name)) return [];

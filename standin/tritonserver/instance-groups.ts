@@ -1,4 +1,4 @@
-import type { InstanceGroup, ModelConfig } from './model-config.js';
+import { type InstanceGroup, isEnsemble, type ModelConfig } from './model-config.js';
 import { TritonError } from './triton-error.js';
 
 const MIN_COMPUTE_CAPABILITY = '6.000000';
@@ -11,6 +11,7 @@ export interface Instance {
 
 /** Fills in what an instance group leaves out, as Triton does before it loads a model. */
 export function completeInstanceGroups(config: ModelConfig, visibleGpus: readonly number[]): ModelConfig {
+  if (isEnsemble(config)) return config;
   const given = config.instance_group;
   const groups = given.length > 0 ? given : [emptyGroup(config.name)];
   return {

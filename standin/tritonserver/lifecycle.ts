@@ -1,11 +1,11 @@
 import { checkInstanceGroups, completeInstanceGroups } from './instance-groups.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { Log } from './log.js';
-import { differsInInstancesOnly } from './model-config.js';
+import { differsInInstancesOnly, isEnsemble, type ModelConfig, stepsOf } from './model-config.js';
 import { ModelLoader } from './model-loader.js';
 import { ModelSlot, UNLOADED, type ModelState } from './model-slot.js';
 import type { Pace } from './pace.js';
-import type { ModelRepositories, PolledModel } from './repository.js';
+import { ModelNotFound, type ModelRepositories, type PolledModel, UnreadableConfig } from './repository.js';
 import type { ServedModel } from './served-model.js';
 import { TritonError, toTritonError } from './triton-error.js';
 
@@ -25,6 +25,8 @@ export class ModelLifecycle {
   /** Loads and reloads at work: Triton can't end before them. */
   private readonly loads = new Set<Promise<void>>();
   private readonly unloads = new Map<ServedModel, Promise<void>>();
+  /** Ensembles whose load was asked for, with their steps. */
+  private readonly ensembles = new Map<string, readonly string[]>();
 
   constructor(
     private readonly repositories: Pick<ModelRepositories, 'names' | 'poll'>,
@@ -35,9 +37,12 @@ export class ModelLifecycle {
     this.loader = new ModelLoader(pace, log);
   }
 
-  /** Resolves when the model serves. Throws TritonError; what served before then goes on serving. */
+  /**
+   * Resolves when the model serves; an ensemble has its steps loaded first, and ensembles that lack just this one are
+   * loaded after it. Throws TritonError; what served before then goes on serving.
+   */
   load(name: string): Promise<void> {
-    const load = this.queue.run(name, () => this.loadNow(name));
+    const load = this.queue.run(name, () => this.loadNow(name, [])).then(() => this.loadEnsemblesOf(name));
     const settled = load.catch(() => undefined); // the caller is told by `load`; this one only says that it is over
     this.loads.add(settled);
     void settled.then(() => this.loads.delete(settled));
@@ -47,6 +52,8 @@ export class ModelLifecycle {
   /** Resolves when the model takes no more requests; it is UNLOADING until those in flight are done. */
   async unload(name: string): Promise<void> {
     await this.queue.run(name, () => {
+      this.ensembles.delete(name);
+      this.unloadEnsemblesOf(name);
       const slot = this.slots.get(name);
       if (slot) this.unloadNow(slot);
     });
@@ -118,8 +125,52 @@ export class ModelLifecycle {
     await Promise.all(this.unloads.values());
   }
 
-  private async loadNow(name: string): Promise<void> {
+  /** Those that are not there are loaded, without their being asked for. */
+  private async loadSteps(config: ModelConfig, path: readonly string[]): Promise<void> {
+    const { name } = config;
+    this.ensembles.set(name, stepsOf(config));
+    const circle = stepsOf(config).find((step) => path.includes(step));
+    if (circle !== undefined)
+      throw this.refused(
+        name,
+        `circular dependency between ensembles: ${circle} -> ... -> ${name} -> ${circle}`,
+      );
+    const loads = await Promise.allSettled(
+      stepsOf(config).map((step) => this.queue.run(step, () => this.loadNow(step, path))),
+    );
+    const missing = stepsOf(config).filter((_, index) => loads[index]?.status === 'rejected');
+    if (missing.length > 0) throw this.refused(name, unavailable(name, missing));
+  }
+
+  private refused(name: string, problem: string): TritonError {
+    this.log.error('model_repository_manager.cc:703', `Invalid argument: ${problem}`);
+    return new TritonError('INVALID_ARG', `load failed for model '${name}': ${problem}\n`);
+  }
+
+  /** Ensembles that went with one of their steps come back with it. */
+  private async loadEnsemblesOf(step: string): Promise<void> {
+    for (const [name, steps] of this.ensembles) {
+      if (!steps.includes(step) || this.isReady(name) || !steps.every((each) => this.isReady(each))) continue;
+      await this.queue.run(name, () => this.loadNow(name, [])).catch(() => undefined); // its reason is in the index
+      await this.loadEnsemblesOf(name);
+    }
+  }
+
+  /** An ensemble goes with its first step. */
+  private unloadEnsemblesOf(step: string): void {
+    for (const [name, steps] of this.ensembles) {
+      const slot = this.slots.get(name);
+      if (!steps.includes(step) || !slot?.serving) continue;
+      this.log.error('model_repository_manager.cc:703', `Invalid argument: ${unavailable(name, [step])}`);
+      this.unloadNow(slot);
+      this.unloadEnsemblesOf(name);
+    }
+  }
+
+  /** @param path the ensembles that it is loaded for */
+  private async loadNow(name: string, path: readonly string[]): Promise<void> {
     const polled = await this.poll(name);
+    if (isEnsemble(polled.config)) await this.loadSteps(polled.config, [...path, name]);
     const slot = this.slot(name);
     const old = slot.serving;
     if (old?.isCurrent(polled)) return;
@@ -199,10 +250,23 @@ export class ModelLifecycle {
     try {
       return await this.repositories.poll(name);
     } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error);
-      this.log.error('model_repository_manager.cc:1460', `Poll failed for model '${name}': ${problem}`);
+      this.logPollFailure(name, error);
       throw new TritonError('INTERNAL', `failed to load '${name}', failed to poll from model repository`);
     }
+  }
+
+  private logPollFailure(name: string, error: unknown): void {
+    const problem = error instanceof Error ? error.message : String(error);
+    if (error instanceof ModelNotFound) {
+      this.log.error('model_repository_manager.cc:1415', `failed to poll model '${name}': ${problem}`);
+      return;
+    }
+    if (error instanceof UnreadableConfig)
+      this.log.library(`[libprotobuf ERROR text_format.cc:337] ${error.parserWords}`);
+    this.log.error(
+      'model_repository_manager.cc:1460',
+      `Poll failed for model directory '${name}': ${problem}`,
+    );
   }
 
   private slot(name: string): ModelSlot {
@@ -221,4 +285,8 @@ export class ModelLifecycle {
 
 function unknown(name: string, problem: string): TritonError {
   return new TritonError('NOT_FOUND', `Request for unknown model: '${name}' ${problem}`);
+}
+
+function unavailable(ensemble: string, steps: readonly string[]): string {
+  return `ensemble ${ensemble} contains models that are not available or ambiguous: ${steps.join(', ')}`;
 }

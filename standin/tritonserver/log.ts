@@ -3,6 +3,8 @@ export interface Log {
   info(place: string, text: string): void;
   warning(place: string, text: string): void;
   error(place: string, text: string): void;
+  /** What a library writes by itself, past Triton's log. */
+  library(text: string): void;
 }
 
 /** A log that hands each finished line to `write`. */
@@ -20,6 +22,7 @@ export function glog(write: (line: string) => void, now: () => Date = () => new 
     error: (place, text) => {
       line('E', place, text);
     },
+    library: write,
   };
 }
 

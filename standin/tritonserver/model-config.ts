@@ -30,6 +30,15 @@ export interface TensorConfig {
   [other: string]: Json | undefined;
 }
 
+/** One model of an ensemble, and which of its tensors are which of the ensemble's. */
+export interface EnsembleStep {
+  model_name: string;
+  model_version: number;
+  input_map: Record<string, string>;
+  output_map: Record<string, string>;
+  model_namespace: string;
+}
+
 /** Which versions of a model are served. */
 export type VersionPolicy =
   { latest: { num_versions: number } } | { all: object } | { specific: { versions: number[] } };
@@ -44,19 +53,20 @@ export interface ModelConfig {
   input: TensorConfig[];
   output: TensorConfig[];
   instance_group: InstanceGroup[];
+  ensemble_scheduling?: { step: EnsembleStep[] };
   [other: string]: unknown;
 }
 
 /** Fields that are passed on to `/config` as written, and mean nothing to the stand-in. */
 const PASSED_ON = [
-  ...['dynamic_batching', 'sequence_batching', 'ensemble_scheduling', 'batch_input', 'batch_output'],
+  ...['dynamic_batching', 'sequence_batching', 'batch_input', 'batch_output'],
   ...['model_warmup', 'model_operations', 'model_transaction_policy', 'model_repository_agents'],
   ...['response_cache', 'model_metrics', 'optimization'],
 ];
 const MAPS = ['cc_model_filenames', 'metric_tags', 'parameters'];
 const CONFIG_FIELDS = new Set([
   ...['name', 'platform', 'backend', 'runtime', 'version_policy', 'max_batch_size', 'input', 'output'],
-  ...['instance_group', 'default_model_filename'],
+  ...['instance_group', 'default_model_filename', 'ensemble_scheduling'],
   ...PASSED_ON,
   ...MAPS,
 ]);
@@ -64,6 +74,7 @@ const GROUP_FIELDS = new Set([
   ...['name', 'kind', 'count', 'gpus', 'secondary_devices', 'profile', 'passive', 'host_policy'],
   'rate_limiter',
 ]);
+const STEP_FIELDS = new Set(['model_name', 'model_version', 'input_map', 'output_map', 'model_namespace']);
 const TENSOR_FIELDS = new Set([
   ...['name', 'data_type', 'format', 'dims', 'reshape', 'is_shape_tensor', 'allow_ragged_batch', 'optional'],
   ...['label_filename', 'is_non_linear_format_io'],
@@ -88,6 +99,8 @@ export function parseModelConfig(text: string): ModelConfig {
     default_model_filename: reader.string('default_model_filename') || 'model.py',
     model_warmup: [],
   };
+  const [scheduling] = reader.messages('ensemble_scheduling');
+  if (scheduling) config.ensemble_scheduling = ensembleScheduling(scheduling);
   for (const name of MAPS) config[name] = reader.map(name);
   for (const name of PASSED_ON) if (reader.has(name)) config[name] = reader.json(name);
   return config;
@@ -96,6 +109,29 @@ export function parseModelConfig(text: string): ModelConfig {
 /** The configuration Triton completes by itself for a Python model that has no `config.pbtxt`. */
 export function completedConfig(modelName: string): ModelConfig {
   return { ...parseModelConfig('backend: "python"'), name: modelName };
+}
+
+/** True of a model that is made of others. */
+export function isEnsemble({ platform }: ModelConfig): boolean {
+  return platform === 'ensemble';
+}
+
+/** Names of the models that an ensemble is made of, each once; none of any other model. */
+export function stepsOf({ ensemble_scheduling: scheduling }: ModelConfig): string[] {
+  return [...new Set(scheduling?.step.map((step) => step.model_name))];
+}
+
+/** Why Triton takes up no ensemble with such a configuration, in its words. */
+export function ensembleProblem(config: ModelConfig): string | undefined {
+  const { name, platform, backend, ensemble_scheduling: scheduling } = config;
+  if (!isEnsemble(config)) {
+    if (!scheduling || platform !== '' || backend !== '') return undefined;
+    return `Invalid model name: Could not determine backend for model '${name}' with no backend in model configuration. Expected model name of the form 'model.<backend_name>'.`;
+  }
+  if (!scheduling) return `ensemble scheduling must be set for ensemble ${name} whose platform is ensemble`;
+  return config.instance_group.length > 0
+    ? `instance group should not be specified for ensemble '${name}'`
+    : undefined;
 }
 
 /** True where nothing but `instance_group` differs. */
@@ -115,6 +151,26 @@ function instanceGroup(message: Message): InstanceGroup {
     profile: reader.strings('profile'),
     passive: reader.boolean('passive'),
     host_policy: reader.string('host_policy'),
+  };
+}
+
+function ensembleScheduling(message: Message): { step: EnsembleStep[] } {
+  const reader = new MessageReader(message, 'ModelEnsembling', new Set(['step']));
+  return { step: reader.messages('step').map(ensembleStep) };
+}
+
+function ensembleStep(message: Message): EnsembleStep {
+  const reader = new MessageReader(message, 'ModelEnsembling.Step', STEP_FIELDS);
+  const tensors = (name: string): Record<string, string> =>
+    Object.fromEntries(
+      Object.entries(reader.map(name)).map(([key, value]) => [key, typeof value === 'string' ? value : '']),
+    );
+  return {
+    model_name: reader.string('model_name'),
+    model_version: reader.integer('model_version'),
+    input_map: tensors('input_map'),
+    output_map: tensors('output_map'),
+    model_namespace: reader.string('model_namespace'),
   };
 }
 

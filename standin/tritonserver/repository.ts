@@ -1,6 +1,12 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { completedConfig, parseModelConfig, type ModelConfig, type VersionPolicy } from './model-config.js';
+import {
+  completedConfig,
+  ensembleProblem,
+  parseModelConfig,
+  type ModelConfig,
+  type VersionPolicy,
+} from './model-config.js';
 import { parseSettings, type StandinSettings } from './standin-settings.js';
 import { TextFormatError } from './text-format.js';
 
@@ -23,7 +29,24 @@ export interface PolledModel {
 
 /** A model directory that can't be used; the message is for the log, as in Triton. */
 export class PollError extends Error {
-  override readonly name = 'PollError';
+  override readonly name: string = 'PollError';
+}
+
+/** The model has no directory. */
+export class ModelNotFound extends PollError {
+  override readonly name = 'ModelNotFound';
+}
+
+/** Its configuration is no protobuf text: the parser says where, in a line of its own. */
+export class UnreadableConfig extends PollError {
+  override readonly name = 'UnreadableConfig';
+
+  constructor(
+    path: string,
+    readonly parserWords: string,
+  ) {
+    super(`failed to read text proto from ${path}`);
+  }
 }
 
 /** The model repositories: directories of model directories. Only reads. */
@@ -45,7 +68,7 @@ export class ModelRepositories {
     // A name from a request is only ever compared: it never becomes part of a path by itself.
     const holders = this.paths.filter((_, index) => lists[index]?.includes(name));
     const [holder] = holders;
-    if (holder === undefined) throw new PollError(`model not found in any model repository.`);
+    if (holder === undefined) throw new ModelNotFound('model not found in any model repository.');
     if (holders.length > 1) throw new PollError('model is found in more than one model repository.');
     const directory = join(holder, name);
     const versions = await versionDirectories(directory);
@@ -82,7 +105,10 @@ export class ModelRepositories {
         `unexpected directory name '${name}' for model '${config.name}', directory name must equal model name`,
       );
     }
-    return { ...config, name };
+    const named = { ...config, name };
+    const problem = ensembleProblem(named);
+    if (problem !== undefined) throw new PollError(problem);
+    return named;
   }
 }
 
@@ -91,9 +117,7 @@ function parsed(text: string, path: string): ModelConfig {
     return parseModelConfig(text);
   } catch (error) {
     if (!(error instanceof TextFormatError)) throw error;
-    throw new PollError(
-      `failed to read text proto from ${path}: Error parsing text-format inference.ModelConfig: ${error.message}`,
-    );
+    throw new UnreadableConfig(path, `Error parsing text-format inference.ModelConfig: ${error.message}`);
   }
 }
 

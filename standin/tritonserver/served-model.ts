@@ -1,6 +1,6 @@
 import { InstancePool } from './instance-pool.js';
 import { instancesOf } from './instance-groups.js';
-import type { ModelConfig } from './model-config.js';
+import { isEnsemble, type ModelConfig } from './model-config.js';
 import type { Pace } from './pace.js';
 import type { PolledModel } from './repository.js';
 import type { StandinSettings } from './standin-settings.js';
@@ -38,7 +38,11 @@ export class ServedModel {
     readonly loadSeconds: number,
     private readonly pace: Pace,
   ) {
-    this.pool = new InstancePool(instancesOf(currentConfig).length);
+    this.pool = new InstancePool(poolSize(currentConfig));
+  }
+
+  get isEnsemble(): boolean {
+    return isEnsemble(this.currentConfig);
   }
 
   get name(): string {
@@ -77,18 +81,18 @@ export class ServedModel {
   updateInstances(polled: PolledModel, config: ModelConfig): void {
     this.polled = polled;
     this.currentConfig = config;
-    this.pool.resize(instancesOf(config).length);
+    this.pool.resize(poolSize(config));
   }
 
   /** Computes on an instance: waits for a free one and takes the model's time. */
-  async execute<T>(compute: () => T): Promise<T> {
+  async execute<T>(compute: () => T | Promise<T>): Promise<T> {
     const arrived = process.hrtime.bigint();
     return this.pool.run(async () => {
       const started = process.hrtime.bigint();
       try {
         await this.misbehave();
         await this.pace.pause(this.settings.infer_ms, `infer ${this.name}`);
-        const result = compute();
+        const result = await compute();
         this.statistics.success += 1;
         this.statistics.queueNs += Number(started - arrived);
         this.statistics.inferNs += Number(process.hrtime.bigint() - started);
@@ -117,4 +121,9 @@ export class ServedModel {
     if (this.settings.hang_unload) await new Promise<never>(() => undefined);
     await this.pace.pause(this.settings.unload_seconds * 1000, `unload ${this.name}`);
   }
+}
+
+/** An ensemble has no instances of its own: what waits, waits for its steps. */
+function poolSize(config: ModelConfig): number {
+  return isEnsemble(config) ? Infinity : instancesOf(config).length;
 }

@@ -11,6 +11,7 @@ import type { PlacementTransition } from '../../src/models/deployment/placement-
 import { OrphanWatch } from '../../src/models/watch/orphan-watch.js';
 import { PlacementJournal } from '../../src/models/deployment/placement-journal.js';
 import { GpuRoom } from '../../src/models/room/gpu-room.js';
+import { RenewalWatch } from '../../src/models/watch/renewal-watch.js';
 import { MemoryLearner } from '../../src/models/watch/memory-learner.js';
 import { Acceptance } from '../../src/models/supervisor/acceptance.js';
 import { Adoption } from '../../src/models/supervisor/adoption.js';
@@ -107,6 +108,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly orphans: OrphanWatch;
   readonly learned: GpuMemoryStore;
   readonly learner: MemoryLearner;
+  readonly renewals: RenewalWatch;
 
   private constructor(
     readonly runner: FakeRunner,
@@ -147,6 +149,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       this.whereabouts,
     );
     this.learner = new MemoryLearner(this.supervisor, gpus, this.learned, this.clock, config, logger);
+    this.renewals = new RenewalWatch(deployments, services, this.clock, logger);
     this.orphans = new OrphanWatch(this.catalog, this.supervisor, this.clock, config, logger);
   }
 

@@ -1,5 +1,5 @@
 import { parseModelConfig } from '../../standin/tritonserver/model-config.js';
-import { PollError, type PolledModel } from '../../standin/tritonserver/repository.js';
+import { ModelNotFound, type PolledModel } from '../../standin/tritonserver/repository.js';
 import { defaultSettings, type StandinSettings } from '../../standin/tritonserver/standin-settings.js';
 
 interface FakeModel {
@@ -26,6 +26,12 @@ export class FakeRepositories {
     });
   }
 
+  /** Writes a model with a `config.pbtxt` of its own; it loads and unloads as by default. */
+  writeConfig(name: string, config: string): void {
+    this.write(name, '[]');
+    this.get(name).config = config;
+  }
+
   /** Writes `config.pbtxt` again, and nothing else. */
   rewriteConfig(name: string, instances: string): void {
     const model = this.get(name);
@@ -50,7 +56,7 @@ export class FakeRepositories {
 
   poll(name: string): Promise<PolledModel> {
     const model = this.models.get(name);
-    if (!model) return Promise.reject(new PollError('model not found in any model repository.'));
+    if (!model) return Promise.reject(new ModelNotFound('model not found in any model repository.'));
     return Promise.resolve({
       name,
       versions: model.versions,

@@ -22,13 +22,14 @@ describe('the stand-in over HTTP', () => {
   let models: ModelDirectory;
   let server: StandinServer;
   let ports: Ports;
+  let lines: string[];
 
   const create = (...flags: string[]): StandinServer =>
     new StandinServer(parseOptions([...FLAGS, `--model-repository=${models.path}`, ...flags]), {
       visibleGpus: [0, 1],
       defaults: defaultSettings({}),
       pace: realPace,
-      log: glog(() => undefined),
+      log: glog((line) => lines.push(line)),
     });
 
   /** A request on a connection of its own: `[status, JSON or text]`. */
@@ -49,6 +50,7 @@ describe('the stand-in over HTTP', () => {
   const index = async (): Promise<unknown> => (await call('POST', '/v2/repository/index'))[1];
 
   beforeEach(async () => {
+    lines = [];
     models = await ModelDirectory.create();
     await models.write('MAM');
     server = create('--http-port=0', '--grpc-port=0', '--metrics-port=0');
@@ -129,6 +131,37 @@ describe('the stand-in over HTTP', () => {
   ])('refuses config.pbtxt with %s', async (_, text, status) => {
     await models.writeFile('MAM', 'config.pbtxt', text);
     expect((await load('MAM'))[0]).toBe(status);
+  });
+
+  it.each([
+    [
+      'an ensemble with instances',
+      'platform: "ensemble" ensemble_scheduling { } instance_group [ { count: 1 } ]',
+      "Poll failed for model directory 'MAM': instance group should not be specified for ensemble 'MAM'",
+    ],
+    [
+      'an ensemble without steps',
+      'platform: "ensemble"',
+      "Poll failed for model directory 'MAM': ensemble scheduling must be set for ensemble MAM whose platform is ensemble",
+    ],
+    [
+      'an ensemble that does not say that it is one',
+      'ensemble_scheduling { }',
+      "Poll failed for model directory 'MAM': Invalid model name: Could not determine backend for model 'MAM'",
+    ],
+    [
+      'a field that there is not',
+      'instance_grup [ { } ]',
+      "Poll failed for model directory 'MAM': failed to read text proto from",
+    ],
+  ])('does not poll %s, and says in its log why', async (_what, text, words) => {
+    await models.writeFile('MAM', 'config.pbtxt', text);
+    expect(await load('MAM')).toEqual([
+      500,
+      { error: "failed to load 'MAM', failed to poll from model repository" },
+    ]);
+    expect(lines.join('\n')).toContain(words);
+    if (text.includes('grup')) expect(lines.join('\n')).toMatch(/^\[libprotobuf ERROR .*"instance_grup"/m);
   });
 
   it('never takes a name from a request for a path', async () => {

@@ -28,6 +28,8 @@ export const ERROR_EXAMPLES = {
   GPU_MEMORY_SHORT:
     'MAM needs 9000 MiB on GPU 0, and 4096 MiB are left of 24576: FastFitAll takes 20480 MiB. Stop FastFitAll, or choose another GPU.',
   GPU_EXCLUSIVE: 'GPU 0 is exclusive, and FastFitAll is on it: stop FastFitAll, or choose another GPU.',
+  ENSEMBLE_STEPS_NOT_RUNNING:
+    'pipeline is an ensemble of models that do not run: tokenizer. Start these first, and pipeline when they are RUNNING.',
   DOCKER_UNAVAILABLE:
     'Cannot connect to the Docker daemon at /var/run/docker.sock: no such file or directory. Start Docker.',
   IMAGE_MISSING:

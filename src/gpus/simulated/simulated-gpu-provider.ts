@@ -18,7 +18,7 @@ export class SimulatedGpuProvider extends GpuProvider {
     const slots = Array.from({ length: count }, (_, slot) => slot).filter((slot) => !takenOut.includes(slot));
     return Promise.resolve(
       slots.map((slot, id) => {
-        const here = occupants.filter((occupant) => occupant.gpuId === id);
+        const here = occupants.filter(({ gpuId, offGpu }) => gpuId === id && !offGpu);
         return { ...simulatedGpu(id, this.simulation, here), uuid: simulatedUuid(slot) };
       }),
     );

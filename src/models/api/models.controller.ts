@@ -43,6 +43,7 @@ export class ModelsController {
       'GPU_EXCLUSIVE',
       'OPTIONS_CONFLICT',
       'PLACEMENT_OVERLAP',
+      'ENSEMBLE_STEPS_NOT_RUNNING',
     ],
     ...BODY_ERRORS,
     500: [

@@ -1,4 +1,4 @@
-import type { Deployment, DeploymentOptions, Runner } from '../../runners/runner.js';
+import type { Deployment, DeploymentOptions, GpuNeeds, Runner } from '../../runners/runner.js';
 import type { DesiredDeployment, DesiredPlacement, KeptSettings } from '../../state/desired-state.js';
 import type { HeldGpu } from './held-gpus.js';
 import { Placement } from './placement.js';
@@ -106,9 +106,19 @@ export class DeploymentState {
   /** What the configuration says of the model, or said when it was started. */
   get settings(): KeptSettings {
     if (this.former) return this.former;
-    const { memoryMiB, policy } = this.runner.gpuNeeds(this.modelName, this.options);
-    const drainSeconds = this.runner.drainSeconds(this.modelName);
-    return { gpu_memory_mb: memoryMiB, gpu_policy: policy, drain_seconds: drainSeconds };
+    const { memoryMiB, policy, offGpu = false } = this.runner.gpuNeeds(this.modelName, this.options);
+    return {
+      gpu_memory_mb: offGpu ? null : memoryMiB,
+      gpu_policy: policy,
+      off_gpu: offGpu,
+      drain_seconds: this.runner.drainSeconds(this.modelName),
+    };
+  }
+
+  /** By the same. */
+  get needs(): GpuNeeds {
+    const { gpu_memory_mb: memoryMiB, gpu_policy: policy, off_gpu: offGpu } = this.settings;
+    return offGpu ? { memoryMiB: 0, policy, offGpu } : { memoryMiB, policy };
   }
 
   get units(): UnitState[] {
@@ -243,7 +253,12 @@ export class DeploymentState {
 }
 
 /** The settings of a model of which the configuration says nothing. */
-const NOTHING_KEPT: KeptSettings = { gpu_memory_mb: null, gpu_policy: 'shared', drain_seconds: 0 };
+const NOTHING_KEPT: KeptSettings = {
+  gpu_memory_mb: null,
+  gpu_policy: 'shared',
+  off_gpu: false,
+  drain_seconds: 0,
+};
 
 function saysSomething(settings: KeptSettings): boolean {
   return (Object.keys(NOTHING_KEPT) as (keyof KeptSettings)[]).some(

@@ -21,6 +21,8 @@ export interface RoomRequest {
   readonly gpuId: number;
   readonly need: MemoryNeed;
   readonly policy: GpuPolicy;
+  /** It wants nothing of the GPU. */
+  readonly offGpu?: boolean;
 }
 
 export interface GpuSituation {
@@ -55,6 +57,7 @@ export function assess(request: RoomRequest, situation: GpuSituation): Assessmen
   }
   const others = situation.occupants.filter((each) => each.modelName !== request.modelName);
   const foreign = holdings?.foreign ?? [];
+  if (request.offGpu) return { refusal: undefined, leftMiB, placements: [], processes: [] };
   const exclusive = exclusiveError(request, situation.policy, others, foreign);
   if (exclusive)
     return {

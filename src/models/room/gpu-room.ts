@@ -45,6 +45,7 @@ export class GpuRoom {
     gpus: readonly GpuRef[],
     occupants: Occupants,
   ): Promise<() => void> {
+    if (request.offGpu) return () => undefined;
     const held = gpuIds.map((id) => gpus.find((gpu) => gpu.id === id) ?? { id, uuid: null });
     const needsReading =
       request.need.memoryMiB !== null || held.some((gpu) => this.policyOf(gpu) === 'exclusive');
@@ -75,7 +76,9 @@ export class GpuRoom {
 
   /** What a placement of a model asks of its GPU: `needs` by the configuration, or more as was learned. */
   claimOf(needs: GpuNeeds, modelName: string, options: DeploymentOptions): Claim {
-    return { need: needOf(needs, this.learned.peakOf(modelName, options)), policy: needs.policy };
+    const { policy, offGpu } = needs;
+    const need = needOf(needs, this.learned.peakOf(modelName, options));
+    return { need, policy, ...(offGpu && { offGpu }) };
   }
 
   /** Whether a model has room on each GPU; nothing is reserved. */
@@ -101,7 +104,7 @@ export class GpuRoom {
     return assess(request, {
       policy: this.policyOf(gpu),
       holdings: holdings?.get(gpu.id),
-      occupants: occupants.filter((each) => each.gpuId === gpu.id),
+      occupants: occupants.filter((each) => each.gpuId === gpu.id && !each.offGpu),
       totals: new Map([...(holdings ?? [])].map(([id, { totalMiB }]) => [id, totalMiB])),
     });
   }

@@ -15,6 +15,8 @@ export interface Occupant {
   /** What it takes at its peak, MiB; `null` where nobody knows. */
   readonly estimateMiB: number | null;
   readonly policy: GpuPolicy;
+  /** It runs on no GPU, and is in nobody's way there; its server may be seen on the GPU all the same. */
+  readonly offGpu?: boolean;
 }
 
 /** A process on a GPU that belongs to no server of this service. */
@@ -37,6 +39,7 @@ export interface GpuHoldings {
 export interface Claim {
   readonly need: MemoryNeed;
   readonly policy: GpuPolicy;
+  readonly offGpu?: boolean;
 }
 
 /** What one placement takes at its peak on its GPU, and how that is known. */
@@ -46,8 +49,8 @@ export interface MemoryNeed {
 }
 
 /** The larger of what the configuration says and what it took earlier, MiB, under the same options. */
-export function needOf({ memoryMiB }: GpuNeeds, learnedMiB: number | undefined): MemoryNeed {
-  if (learnedMiB !== undefined && learnedMiB > (memoryMiB ?? 0)) {
+export function needOf({ memoryMiB, offGpu = false }: GpuNeeds, learnedMiB: number | undefined): MemoryNeed {
+  if (!offGpu && learnedMiB !== undefined && learnedMiB > (memoryMiB ?? 0)) {
     return { memoryMiB: learnedMiB, source: 'learned' };
   }
   return { memoryMiB, source: memoryMiB === null ? 'unknown' : 'configured' };

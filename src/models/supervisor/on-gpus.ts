@@ -17,8 +17,7 @@ export class OnGpus {
   /** What holds memory of a GPU, or is to. */
   occupants(): Occupant[] {
     return this.states.placed().flatMap((state) => {
-      const { modelName, options, settings } = state;
-      const needs = { memoryMiB: settings.gpu_memory_mb, policy: settings.gpu_policy };
+      const { modelName, options, needs } = state;
       return occupantsOf(state, this.room.claimOf(needs, modelName, options));
     });
   }
@@ -30,7 +29,7 @@ export class OnGpus {
 }
 
 /** A model's placements, on each GPU they hold; a GPU can have two, one that leaves and one that waits for it. */
-function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[] {
+function occupantsOf(state: DeploymentState, { need, policy, offGpu }: Claim): Occupant[] {
   const of = ({ held, pid, formerPid, sleeping }: Placement, phase: Occupant['state']): Occupant[] =>
     held.present.map(({ id, uuid }) => ({
       modelName: state.modelName,
@@ -41,6 +40,7 @@ function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[
       estimateMiB: need.memoryMiB,
       policy,
       ...(sleeping && { sleeping }),
+      ...(offGpu && { offGpu }),
     }));
   const unclean = [...state.serving.values()].filter(({ isUnclean }) => isUnclean);
   return [
@@ -53,8 +53,9 @@ function occupantsOf(state: DeploymentState, { need, policy }: Claim): Occupant[
 
 /** What of a deployment the GPUs are to know: what runs or starts, on each GPU it holds. */
 function shownOf(deployment: DeploymentState): GpuOccupant[] {
-  const { modelName, options, runner } = deployment;
-  const instances = runner.instancesPerGpu(options);
+  const { modelName, options, runner, needs } = deployment;
+  const instances = runner.instancesPerGpu(options, modelName);
+  const { offGpu } = needs;
   return deployment
     .visible()
     .filter(({ placement }) => placement.isActive && !placement.hasLetGo)
@@ -65,6 +66,7 @@ function shownOf(deployment: DeploymentState): GpuOccupant[] {
       pid: placement.pid,
       serverName: serverNameOf(deployment, placement),
       instances,
+      ...(offGpu && { offGpu }),
     }));
 }
 

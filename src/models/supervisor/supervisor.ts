@@ -234,8 +234,8 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       if (placement && !held.some((each) => each.gpuId === gpuId)) held.push({ gpuId, placement });
     }
     held.sort((a, b) => a.gpuId - b.gpuId);
-    const instancesPerGpu = deployment.runner.instancesPerGpu(deployment.options);
-    return { deployment, placement, held, instancesPerGpu };
+    const { runner, options, modelName } = deployment;
+    return { deployment, placement, held, instancesPerGpu: runner.instancesPerGpu(options, modelName) };
   }
 
   private publishOccupants(): void {

@@ -53,7 +53,7 @@ export class MemoryLearner implements BeforeApplicationShutdown {
     const { learn_interval_seconds: seconds } = this.config.gpus;
     const now = this.clock.monotonicMs();
     if (seconds === 0 || !this.supervisor.isReady) return;
-    this.history.note(this.supervisor.occupants());
+    this.history.note(onGpu(this.supervisor.occupants()));
     if (this.look || now < this.notBefore) return;
     this.notBefore = now + seconds * 1000;
     this.look = this.learn()
@@ -84,7 +84,7 @@ export class MemoryLearner implements BeforeApplicationShutdown {
         id: gpu.gpuId,
       };
       const memoryMiB = holdings.get(gpuId)?.heldByServer.get(pid);
-      if (typeof memoryMiB !== 'number' || !isAlone(pid, gpu.gpuId, before)) continue;
+      if (typeof memoryMiB !== 'number' || !isAlone({ modelName, pid, gpuId: gpu.gpuId }, before)) continue;
       if (await this.history.hadOneModel(pid, gpu, mayShare)) {
         this.store.learn(modelName, options, memoryMiB);
       }
@@ -107,6 +107,15 @@ export class MemoryLearner implements BeforeApplicationShutdown {
   }
 }
 
-function isAlone(pid: number, gpuId: number, occupants: readonly Occupant[]): boolean {
-  return occupants.filter((each) => each.pid === pid && each.gpuId === gpuId).length === 1;
+/** It is on this GPU, and no other model of its server is. */
+function isAlone(
+  { modelName, pid, gpuId }: Pick<Held, 'modelName' | 'pid' | 'gpuId'>,
+  occupants: readonly Occupant[],
+): boolean {
+  const there = onGpu(occupants).filter((each) => each.pid === pid && each.gpuId === gpuId);
+  return there.length === 1 && there[0]?.modelName === modelName;
+}
+
+function onGpu(occupants: readonly Occupant[]): Occupant[] {
+  return occupants.filter(({ offGpu }) => !offGpu);
 }

@@ -197,7 +197,26 @@ export class Releases {
   private async succeeded(gpuIds: readonly number[]): Promise<void> {
     this.backoff.reset();
     this.drains.forget(gpuIds);
+    const placements = this.placementsOf(gpuIds);
     await this.records.released(gpuIds);
+    this.wishRenewal(placements);
+  }
+
+  /** A server that goes on holds more than it may (`recycle_held_mb`). */
+  private wishRenewal(placements: readonly Placement[]): void {
+    const { modelName } = this.unit;
+    const limitMiB = this.runner.heldLimitMiB(modelName);
+    if (limitMiB === null) return;
+    for (const { gpuId, releasedMemory } of placements) {
+      const server = this.runner.serverNameOf(modelName, gpuId);
+      const heldMiB = releasedMemory?.heldMiB ?? 0;
+      if (server === null || heldMiB <= limitMiB) continue;
+      this.services.renewals.wish(server);
+      this.services.logger.info(
+        { server, model_name: modelName, held_mb: Math.round(heldMiB), limit_mb: limitMiB },
+        'A server holds more memory after a stop than it may: it is started anew when it is idle',
+      );
+    }
   }
 
   /** It is tried again, ever more rarely; the callers are told now. */

@@ -28,6 +28,13 @@ interface Waiting extends Wish {
   readonly grant: (load: Load) => void;
 }
 
+/** An end that this service has brought about, and the units that have been told of it. */
+interface PurposefulEnd {
+  /** Monotonic ms; infinite while it is under way. */
+  untilMs: number;
+  readonly told: Set<string>;
+}
+
 /** Deaths of a server that are remembered: each unit asks about the last one soon after it. */
 const DEATHS_KEPT = 16;
 
@@ -41,6 +48,8 @@ export class ServerLoads {
   private records: readonly LoadRecord[] = [];
   private waiting: readonly Waiting[] = [];
   private readonly deaths = new Map<string, readonly number[]>();
+  /** The last end on purpose of each server. */
+  private readonly ends = new Map<string, PurposefulEnd>();
 
   constructor(private readonly clock: Pick<Clock, 'monotonicMs'>) {}
 
@@ -93,11 +102,26 @@ export class ServerLoads {
     });
   }
 
+  /** A server is about to be ended on purpose, which is charged to nobody. To be told afterwards whether it has ended. */
+  beginEnd(server: string): (hasEnded: boolean) => void {
+    const end: PurposefulEnd = { untilMs: Infinity, told: new Set() };
+    this.ends.set(server, end);
+    return (hasEnded) => {
+      if (hasEnded) end.untilMs = this.clock.monotonicMs();
+      else this.ends.delete(server);
+    };
+  }
+
   /**
    * A unit has seen that its server died, after `readyMs`, when it served. Says whether a load of another unit was in
-   * flight at that death, which its first witness has noted.
+   * flight at that death, which its first witness has noted; or the server was ended on purpose.
    */
   diedOfAnother({ server, unit }: Wish, readyMs: number): boolean {
+    const end = this.ends.get(server);
+    if (end && readyMs <= end.untilMs && !end.told.has(unit)) {
+      end.told.add(unit);
+      return true;
+    }
     const now = this.clock.monotonicMs();
     const known = this.deaths.get(server)?.find((at) => at >= readyMs);
     if (known === undefined) this.noteDeath(server, now);

@@ -1,5 +1,5 @@
 import { DeadlineError } from '../../common/deadline.js';
-import { messageOf, retryPolicyOf } from '../../common/errors.js';
+import { DomainError, messageOf, retryPolicyOf } from '../../common/errors.js';
 import { BackendTimeoutError, ServerLostError } from '../../runners/errors.js';
 import type { TroubleKind } from '../../runners/progress.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
@@ -8,6 +8,7 @@ import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import type { Restarts } from './restarts.js';
+import type { Renewal } from './renewals.js';
 import type { Load, LoadOutcome } from './server-loads.js';
 import { StartTurn } from './start-turn.js';
 import type { Steps } from './steps.js';
@@ -117,6 +118,35 @@ export class Starts {
     return wasEnded;
   }
 
+  /** Ends the server politely, so that it is started anew with all that it served; the end is charged to nobody. */
+  async renew({ isQuiet, onEnded }: Renewal): Promise<void> {
+    const wanted = this.unit.wanted();
+    const [gpuId = 0] = wanted.gpuIds;
+    const server = this.runner.serverNameOf(this.unit.modelName, gpuId) ?? this.unit.name;
+    const ended = this.services.loads.beginEnd(server);
+    const end = { isDone: false };
+    await this.steps.run('renew', {
+      limitMs: this.runner.stopTimeoutMs,
+      call: async (signal) => {
+        const context = await this.steps.runnerContext(signal, 'release');
+        end.isDone = await this.runner.renew(wanted, isQuiet, context);
+      },
+      onSuccess: () => undefined,
+      onFailure: (error) => {
+        this.services.logger.error({ err: error, server }, 'A server that holds memory could not be ended');
+      },
+    });
+    ended(end.isDone);
+    if (!end.isDone) return;
+    onEnded();
+    for (const placement of this.unit.active()) {
+      placement.wasStarted(false);
+      const words = 'its server held memory of models that have left, and is started anew (recycle_held_mb)';
+      if (placement.status === 'RUNNING')
+        this.services.journal.record(this.unit.deployment, placement, 'lost', words);
+    }
+  }
+
   /** It was tried often enough, or the backend has had its time. */
   async giveUp(cause: 'exhausted' | 'late', gpuIds: readonly number[]): Promise<void> {
     const error = cause === 'exhausted' ? this.restarts.exhaustedError() : this.lateError();
@@ -132,6 +162,7 @@ export class Starts {
       for (const placement of placements) placement.tell(words);
     };
     const wait = async (signal: AbortSignal): Promise<void> => {
+      await this.untilStartable(signal, tell);
       await this.turn.take(placements, signal);
       load = await this.restarts.beginLoad(signal, tell);
     };
@@ -144,13 +175,30 @@ export class Starts {
       },
       onSuccess: () => undefined,
       onFailure: (error) => {
-        throw error;
+        if (!(error instanceof DomainError)) throw error;
+        return this.failed(placements, error);
       },
     });
     if (this.steps.epoch === epoch + 1) return load; // the end of the wait is one
     load?.end('left');
     this.turn.ended();
     return undefined;
+  }
+
+  private async untilStartable(
+    signal: AbortSignal,
+    tell: (words: string | undefined) => void,
+  ): Promise<void> {
+    const told = { isWaiting: false };
+    await this.runner.untilStartable(this.unit.wanted(), {
+      signal,
+      wanted: () => this.services.states.wanted(this.runner.backend),
+      tell: (words) => {
+        told.isWaiting = true;
+        tell(words);
+      },
+    });
+    if (told.isWaiting) tell(undefined);
   }
 
   private async perform(placements: readonly Placement[], load: Load): Promise<void> {

@@ -9,7 +9,7 @@ import type { WorkerServices } from './worker-services.js';
 const STEP_GRACE_MS = 5000;
 
 /** `wait`: for the turn of a start. `prove`: for memory to come back. The others are calls of the runner. */
-export type StepKind = 'start' | 'recycle' | 'heal' | 'release' | 'sleep' | 'wait' | 'prove';
+export type StepKind = 'start' | 'recycle' | 'heal' | 'renew' | 'release' | 'sleep' | 'wait' | 'prove';
 
 /** A call of the runner, or a wait for one, with a deadline, ms, and what follows from its end. */
 export interface RunnerCall {

@@ -5,6 +5,7 @@ import type { DeploymentRecords } from './deployment-records.js';
 import { plan, type Step } from './planner.js';
 import { Progress } from './progress.js';
 import { Prober } from './prober.js';
+import type { Renewal } from './renewals.js';
 import { Releases, type StopManner } from './releases.js';
 import { Restarts } from './restarts.js';
 import { Sightings } from './sightings.js';
@@ -28,6 +29,7 @@ export class UnitWorker {
   private awake = false;
   private closed = false;
   private timer: NodeJS.Timeout | undefined;
+  private renewal: Renewal | undefined;
   private readonly steps: Steps;
   private readonly prober: Prober;
   private readonly releases: Releases;
@@ -109,6 +111,18 @@ export class UnitWorker {
     this.wake();
   }
 
+  /** Nothing is under way, and nothing is to be done but by a renewal: all that is wanted is RUNNING. */
+  get isSettled(): boolean {
+    const { current } = this.steps;
+    return (current === undefined || current === 'renew') && this.unit.releasing.size === 0 && !this.isBusy;
+  }
+
+  /** Has the server started anew at once, or not at all. Never waits. */
+  renew(renewal: Renewal): void {
+    this.renewal = renewal;
+    this.wake();
+  }
+
   /** When a stop of this GPU is done or late, ms from now. */
   stopLimitMs(gpuId: number): number {
     return this.releases.limitMs(gpuId);
@@ -171,7 +185,13 @@ export class UnitWorker {
       isStuck: this.progress.stuck !== undefined,
       now: this.now,
     });
+    const { renewal } = this;
+    this.renewal = undefined;
     if (!FIRST.has(step.kind) && (await this.sleeps.perform())) return true;
+    if (renewal && step.kind === 'none' && renewal.isQuiet()) {
+      await this.starts.renew(renewal);
+      return true;
+    }
     return this.execute(step, phases);
   }
 

@@ -8,6 +8,7 @@ import { DesiredStateStore } from '../../state/desired-state.store.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import { PlacementJournal } from '../deployment/placement-journal.js';
 import { DriftLog } from './drift-log.js';
+import { Renewals } from './renewals.js';
 import { ServerLoads } from './server-loads.js';
 import { StartSlots } from './start-slots.js';
 
@@ -20,6 +21,8 @@ export class WorkerServices {
   readonly loads: ServerLoads;
   /** Servers that the configuration would launch otherwise by now. */
   readonly drift: DriftLog;
+  /** Servers that are to be started anew. */
+  readonly renewals = new Renewals();
 
   constructor(
     readonly states: DeploymentStates,

@@ -31,6 +31,11 @@ export class GpuVisibility {
     return { access: this.access(gpus), visible: this.visible(gpus) };
   }
 
+  /** Whether the server is on the CPU. */
+  isNone({ visible }: Pick<Sight, 'visible'>): boolean {
+    return (visible ?? this.selection) === 'none';
+  }
+
   /** GPUs to hand to a new server, pinned by UUID where it is known. */
   private access(gpus: readonly GpuRef[]): GpuAccess {
     if (this.selection === 'none') return { kind: 'none' };

@@ -2,11 +2,14 @@ import type { TritonModelConfig } from './triton-client.js';
 
 export type InstanceGroups = Pick<TritonModelConfig, 'instance_group'>;
 
-/** Where the instances of one placement run: a GPU by the index the server sees, or the CPU. */
+/** What Triton calls the device of an instance group. Source: model_config.proto, ModelInstanceGroup.Kind. */
+export type GroupKind = 'KIND_GPU' | 'KIND_CPU' | 'KIND_MODEL';
+
+/** Where the instances of one placement run: a GPU by the index the server sees, or elsewhere. */
 export interface InstancePlace {
   /** Number of the placement. */
   readonly gpuId: number;
-  /** What CUDA in the server calls it; `null`: instances on the CPU. */
+  /** What CUDA in the server calls it; `null`: the group names no GPU. */
   readonly visibleIndex: number | null;
 }
 
@@ -19,22 +22,37 @@ function groupName(gpuId: number): string {
  * The `instance_group` of a model's `config.pbtxt`: one group per placement.
  * Source: Triton's model_config.proto, ModelInstanceGroup; `count` is per GPU.
  */
-export function instanceGroupText(places: readonly InstancePlace[], count: number): string {
+export function instanceGroupText(
+  places: readonly InstancePlace[],
+  count: number,
+  kindOffGpu: Exclude<GroupKind, 'KIND_GPU'> = 'KIND_CPU',
+): string {
   const groups = places.map(({ gpuId, visibleIndex }) =>
     visibleIndex === null
-      ? `  { name: "${groupName(gpuId)}" count: ${count} kind: KIND_CPU }`
+      ? `  { name: "${groupName(gpuId)}" count: ${count} kind: ${kindOffGpu} }`
       : `  { name: "${groupName(gpuId)}" count: ${count} kind: KIND_GPU gpus: [ ${visibleIndex} ] }`,
   );
   return `instance_group [\n${groups.join(',\n')}\n]\n`;
 }
 
-/** Of a `config.pbtxt` that `instanceGroupText` has written. */
+/**
+ * The placements of a model whose instances Triton chooses itself: a comment, so that they are found again whatever
+ * becomes of the state.
+ */
+export function placesComment(places: readonly InstancePlace[]): string {
+  return places.map(({ gpuId }) => `# placement { name: "${groupName(gpuId)}" count: 1 }\n`).join('');
+}
+
+/** Of a `config.pbtxt` that `instanceGroupText` or `placesComment` has written. */
 export function groupsInText(text: string): InstanceGroups {
-  const groups = [...text.matchAll(/\{ name: "(gpu_\d+)" count: (\d+) kind: \w+ (?:gpus: \[ (\d+) \] )?/g)];
+  const groups = [
+    ...text.matchAll(/\{ name: "(gpu_\d+)" count: (\d+) (?:kind: (\w+) )?(?:gpus: \[ (\d+) \] )?/g),
+  ];
   return {
-    instance_group: groups.map(([, name = '', count, gpu]) => ({
+    instance_group: groups.map(([, name = '', count, kind = '', gpu]) => ({
       name,
       count: Number(count),
+      kind,
       gpus: gpu === undefined ? [] : [Number(gpu)],
     })),
   };
@@ -64,17 +82,19 @@ export function placesOf(config: InstanceGroups): FoundPlaces | undefined {
   return { places: places.sort((a, b) => a.gpuId - b.gpuId), count };
 }
 
-/** The placement is served with this many instances, and there, by what Triton says of its own configuration. */
+/** The placement is served with this many instances of this kind, and there, by Triton's word of its configuration. */
 export function serves(
   config: InstanceGroups,
   { gpuId, visibleIndex }: InstancePlace,
   count: number,
+  kind: GroupKind,
 ): boolean {
   return config.instance_group.some(
-    ({ name, count: has, gpus }) =>
-      name === groupName(gpuId) &&
-      has === count &&
-      (visibleIndex === null || gpus.length === 0 || gpus.includes(visibleIndex)),
+    (group) =>
+      group.name === groupName(gpuId) &&
+      group.count === count &&
+      (group.kind === '' || group.kind === kind) &&
+      (visibleIndex === null || group.gpus.length === 0 || group.gpus.includes(visibleIndex)),
   );
 }
 

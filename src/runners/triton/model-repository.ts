@@ -4,13 +4,17 @@ import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { isMissing, isReadable } from '../../host/paths.js';
 import { HostPathMissingError } from '../../launchers/host-paths.js';
-import { topLevelFields } from './config-template.js';
+import { readTemplate, type TemplateFacts } from './config-template.js';
 import {
+  type FoundPlaces,
   groupsInText,
   type InstanceGroups,
   instanceGroupText,
   type InstancePlace,
+  placesComment,
+  placesOf,
 } from './instance-groups.js';
+import type { InstanceKind } from './triton-section.js';
 
 const TEMPLATE = 'config.pbtxt.template';
 const CONFIG = 'config.pbtxt';
@@ -21,6 +25,13 @@ export class ModelConfigError extends DomainError {
   readonly kind = 'internal';
 }
 
+/** A template that is fit to be completed. */
+interface ModelTemplate {
+  readonly text: string;
+  /** Models that an ensemble is made of; `undefined`: it is none. */
+  readonly steps: readonly string[] | undefined;
+}
+
 /**
  * The model repository on the host: makes each model's `config.pbtxt` from the template beside it.
  * Model names are catalog keys, checked when the configuration was read: they are safe in a path.
@@ -29,11 +40,11 @@ export class ModelRepository {
   constructor(private readonly root: string) {}
 
   /**
-   * The template is there and fit to be completed.
+   * The template is there and fit to be completed. Says which models an ensemble is made of; `undefined`: it is none.
    * @throws ModelConfigError
    */
-  async check(model: string): Promise<void> {
-    await this.template(model);
+  async check(model: string, kind: InstanceKind = 'gpu'): Promise<readonly string[] | undefined> {
+    return (await this.template(model, kind)).steps;
   }
 
   /** @throws HostPathMissingError */
@@ -58,12 +69,21 @@ export class ModelRepository {
 
   /**
    * Writes `config.pbtxt`, whole or not at all, and not when it already says the same: Triton takes a newer file for a
-   * changed one.
+   * changed one. Triton refuses instances of an ensemble; those of kind `auto` it chooses itself.
    * @throws ModelConfigError
    */
-  async writeConfig(model: string, places: readonly InstancePlace[], instancesPerGpu: number): Promise<void> {
-    const template = await this.template(model);
-    const content = `# Generated from ${TEMPLATE}: edit that file instead.\n${template.trimEnd()}\n${instanceGroupText(places, instancesPerGpu)}`;
+  async writeConfig(
+    model: string,
+    places: readonly InstancePlace[],
+    instancesPerGpu: number,
+    kind: InstanceKind = 'gpu',
+  ): Promise<void> {
+    const { text, steps } = await this.template(model, kind);
+    const instances =
+      steps || kind === 'auto'
+        ? placesComment(places)
+        : instanceGroupText(places, instancesPerGpu, kind === 'model' ? 'KIND_MODEL' : 'KIND_CPU');
+    const content = `# Generated from ${TEMPLATE}: edit that file instead.\n${text.trimEnd()}\n${instances}`;
     const path = join(this.root, model, CONFIG);
     try {
       if ((await readIfThere(path)) === content) return;
@@ -77,6 +97,14 @@ export class ModelRepository {
   async written(model: string): Promise<InstanceGroups | undefined> {
     const text = await readIfThere(join(this.root, model, CONFIG));
     return text === undefined ? undefined : groupsInText(text);
+  }
+
+  /**
+   * Where a loaded model is placed. Triton's configuration does not tell it of an ensemble, nor where Triton chooses the
+   * instances: what was written does. `undefined`: on none that we know of.
+   */
+  async placesOf(model: string, config: InstanceGroups): Promise<FoundPlaces | undefined> {
+    return placesOf(config) ?? placesOf((await this.written(model)) ?? config);
   }
 
   /** @throws ModelConfigError */
@@ -95,7 +123,7 @@ export class ModelRepository {
     return `the model repository ${this.root} is not there: create it, or correct runners.triton.model_repository_host_path`;
   }
 
-  private async template(model: string): Promise<string> {
+  private async template(model: string, kind: InstanceKind): Promise<ModelTemplate> {
     const path = join(this.root, model, TEMPLATE);
     let text: string;
     try {
@@ -103,20 +131,30 @@ export class ModelRepository {
     } catch (error) {
       throw failed(model, await this.whyUnread(path, error), error);
     }
-    let fields: string[];
+    let facts: TemplateFacts;
     try {
-      fields = topLevelFields(text);
+      facts = readTemplate(text);
     } catch (error) {
       throw failed(model, `${path} is not valid: ${messageOf(error)}`, error);
     }
-    if (fields.includes('instance_group')) {
-      throw failed(
-        model,
-        `${path} has an instance_group of its own: remove it, this service writes one for the GPUs in use`,
-      );
-    }
-    return text;
+    const fault = faultOf(facts, kind);
+    if (fault !== undefined) throw failed(model, `${path} ${fault}`);
+    return { text, steps: facts.steps };
   }
+}
+
+/** Why Triton would not take it, as it will be completed. */
+function faultOf({ topLevel, platform, steps }: TemplateFacts, kind: InstanceKind): string | undefined {
+  const hasGroup = topLevel.includes('instance_group');
+  if (steps && platform !== 'ensemble')
+    return 'has ensemble_scheduling and is no ensemble: add platform: "ensemble"';
+  if (platform === 'ensemble' && !steps)
+    return 'has platform: "ensemble" and no ensemble_scheduling: add its steps';
+  if (steps && hasGroup)
+    return 'has an instance_group of its own: remove it, an ensemble runs where its steps do';
+  if (hasGroup && kind !== 'auto')
+    return 'has an instance_group of its own: remove it, this service writes one for the GPUs in use (kind: auto leaves it to the template)';
+  return undefined;
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

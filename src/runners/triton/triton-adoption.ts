@@ -2,7 +2,7 @@ import { within } from '../../common/deadline.js';
 import { messageOf } from '../../common/errors.js';
 import type { Adoptable, Deployment, GpuRef } from '../runner.js';
 import type { VisibleGpus } from '../visible-gpus.js';
-import { type InstancePlace, placesOf } from './instance-groups.js';
+import type { InstancePlace } from './instance-groups.js';
 import { type LoadedModel, loadedModels } from './loaded-models.js';
 import type { ModelRepository } from './model-repository.js';
 import type { TritonClient } from './triton-client.js';
@@ -65,7 +65,7 @@ export class TritonAdoption {
     const written = state === 'LOADING' ? await this.repository.written(modelName) : undefined;
     const config = written ?? (await client.modelConfig(modelName, signal));
     if (!config) throw new Error(`the configuration of ${modelName} cannot be had`);
-    const found = placesOf(config);
+    const found = await this.repository.placesOf(modelName, config);
     if (!found) return undefined;
     const gpus = found.places.map((place) => [place.gpuId, [gpuOf(place, visible)]] as const);
     return {

@@ -12,11 +12,14 @@ const indexSchema = z.array(
 );
 
 const configSchema = z.object({
+  platform: z.string().default(''),
   instance_group: z
     .array(
       z.object({
         name: z.string().default(''),
         count: z.int().default(1),
+        /** '': it does not say. */
+        kind: z.string().default(''),
         gpus: z.array(z.int()).default([]),
       }),
     )

@@ -4,15 +4,24 @@ import { StopFailedError } from '../../launchers/launcher.js';
 import type { TroubleKind } from '../progress.js';
 import { BackendTimeoutError, ModelLoadError } from '../errors.js';
 import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.js';
-import type { GpuVisibility, Sight } from './gpu-visibility.js';
-import { hasGroup } from './instance-groups.js';
+import type { Sight } from './gpu-visibility.js';
+import { hasGroup, type InstancePlace } from './instance-groups.js';
 import type { ModelRepository } from './model-repository.js';
+import { PollFailures } from './poll-failure.js';
 import { optionsOf } from './triton-options.js';
+import type { InstanceKind } from './triton-section.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
 import { unloadFully } from './unload.js';
 
 /** Time, ms, of the unload of a model that gets nothing done. */
 const STUCK_UNLOAD_MS = 5000;
+
+/** Where the instances of a deployment run, on a server that sees this. @throws GpuNotUsableError */
+export type PlacesOf = (
+  deployment: Deployment,
+  gpus: readonly GpuRef[],
+  sight: Sight | undefined,
+) => readonly InstancePlace[];
 
 /** Loads models into servers that run, and unloads them. */
 export class TritonLoader {
@@ -20,11 +29,13 @@ export class TritonLoader {
   private readonly answeredLoads = new Set<string>();
   /** Models that are being unloaded while their requests have time: their server goes on until then. */
   private readonly workingOff = new Set<string>();
+  private readonly pollFailures = new PollFailures();
 
   /** @param timeoutSeconds longest time that a load or an unload may take (`api_timeout_seconds`) */
   constructor(
     private readonly repository: ModelRepository,
-    private readonly visibility: GpuVisibility,
+    private readonly placesOf: PlacesOf,
+    private readonly kindOf: (model: string) => InstanceKind,
     private readonly timeoutSeconds: number,
   ) {}
 
@@ -48,11 +59,11 @@ export class TritonLoader {
     } catch (error) {
       if (error instanceof ModelLoadError) {
         this.answeredLoads.add(deployment.modelName);
-        // "failed to poll from model repository" is all that Triton answers to some faults: its log has the cause.
+        const message = await this.inWordsOfItsLog(error, deployment.modelName, server, context.signal);
         const facts = { ...error.facts, log: await server.lastLines() };
         context.signal.throwIfAborted();
         const memory = server.memoryNote(running.info.id);
-        const words = memory === undefined ? error.message : `${error.message} (${memory})`;
+        const words = memory === undefined ? message : `${message} (${memory})`;
         throw new ModelLoadError(words, facts, { cause: error });
       }
       context.signal.throwIfAborted();
@@ -163,6 +174,18 @@ export class TritonLoader {
     }
   }
 
+  /** "failed to poll from model repository" is all that Triton answers to some faults: its log has the cause. */
+  private async inWordsOfItsLog(
+    { message }: ModelLoadError,
+    model: string,
+    server: TritonServer,
+    signal: AbortSignal,
+  ): Promise<string> {
+    if (!message.includes('failed to poll')) return message;
+    const cause = await this.pollFailures.causeOf(model, server, signal);
+    return cause === undefined ? message : `Triton could not load ${model}: ${cause}`;
+  }
+
   private limit({ signal }: Pick<RunnerContext, 'signal'>): TimeLimit {
     return { ms: this.timeoutSeconds * 1000, signal };
   }
@@ -187,11 +210,13 @@ export class TritonLoader {
     gpus: readonly GpuRef[],
     sight: Sight | undefined,
   ): Promise<void> {
-    const places = this.visibility.places(deployment, gpus, sight);
+    const { modelName, options } = deployment;
+    const places = this.placesOf(deployment, gpus, sight);
     await this.repository.writeConfig(
-      deployment.modelName,
+      modelName,
       places,
-      optionsOf(deployment.options).instances_per_gpu,
+      optionsOf(options).instances_per_gpu,
+      this.kindOf(modelName),
     );
   }
 }

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { strictly } from '../../common/examiner.js';
 import { livenessIn } from '../../config/sections/common.js';
 import { NameLocks } from '../../launchers/name-locks.js';
@@ -13,19 +14,22 @@ import {
   Runner,
   type RunnerContext,
   type StopContext,
+  type WaitContext,
   type Workload,
 } from '../runner.js';
 import type { EndedPart, ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
+import { Ensembles } from './ensembles.js';
 import { GpuVisibility, type Sight } from './gpu-visibility.js';
+import type { InstancePlace } from './instance-groups.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
 import { turnsMetricsOff } from './triton-metrics.js';
 import { ModelRepository } from './model-repository.js';
 import { TritonAdoption } from './triton-adoption.js';
 import { TritonInventory } from './triton-inventory.js';
 import { TritonLoader } from './triton-loader.js';
-import { modelGpuConfig, optionsOf, tritonOptionsSchema } from './triton-options.js';
-import type { TritonConfig } from './triton-section.js';
+import { autoOptionsSchema, modelGpuConfig, optionsOf, tritonOptionsSchema } from './triton-options.js';
+import type { InstanceKind, TritonConfig } from './triton-section.js';
 import type { RunningTriton } from './triton-server.js';
 import { TritonServers } from './triton-servers.js';
 import { TritonStatus } from './triton-status.js';
@@ -41,6 +45,7 @@ export class TritonRunner extends Runner {
   private readonly repository: ModelRepository;
   private readonly visibility: GpuVisibility;
   private readonly servers: TritonServers;
+  private readonly ensembles: Ensembles;
   private readonly inventory: TritonInventory;
   private readonly adoption: TritonAdoption;
   private readonly loader: TritonLoader;
@@ -56,22 +61,34 @@ export class TritonRunner extends Runner {
     this.models = config.supported_models;
     this.repository = new ModelRepository(config.model_repository_host_path);
     this.visibility = new GpuVisibility(config.gpus);
-    this.servers = new TritonServers(config, host);
+    this.servers = new TritonServers(config, host, this.repository);
     this.inventory = new TritonInventory(this.servers, this.models);
+    this.ensembles = new Ensembles(this.repository, this.servers, this.models);
     this.adoption = new TritonAdoption(this.servers, this.models, this.repository);
-    this.loader = new TritonLoader(this.repository, this.visibility, config.api_timeout_seconds);
-    this.status = new TritonStatus(this.servers, this.visibility);
+    this.loader = new TritonLoader(
+      this.repository,
+      (deployment, gpus, sight) => this.placesOf(deployment, gpus, sight),
+      (model) => this.kindOf(model),
+      config.api_timeout_seconds,
+    );
+    this.status = new TritonStatus(this.servers, this.visibility, this.ensembles, (model) =>
+      this.kindOf(model),
+    );
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? host.pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
+  }
+
+  override optionsSchemaOf(modelName: string): z.ZodType<DeploymentOptions> {
+    return this.kindOf(modelName) === 'auto' ? autoOptionsSchema : this.optionsSchema;
   }
 
   defaultOptions(modelName: string): DeploymentOptions {
     return { instances_per_gpu: modelGpuConfig(this.config, modelName).instances_per_gpu };
   }
 
-  instancesPerGpu(options: DeploymentOptions): number {
-    return optionsOf(options).instances_per_gpu;
+  instancesPerGpu(options: DeploymentOptions, modelName: string): number {
+    return this.ensembles.has(modelName) ? 1 : optionsOf(options).instances_per_gpu;
   }
 
   override expectedPort(modelName: string): number | null {
@@ -140,24 +157,30 @@ export class TritonRunner extends Runner {
   }
 
   override gpuNeeds(modelName: string): GpuNeeds {
-    const { gpu_memory_mb: memoryMiB, gpu_policy: policy } = modelGpuConfig(this.config, modelName);
+    const { gpu_memory_mb: memoryMiB, gpu_policy: policy, kind } = modelGpuConfig(this.config, modelName);
+    if (kind === 'cpu' || this.ensembles.has(modelName))
+      return { memoryMiB: 0, policy: 'shared', offGpu: true };
     return { memoryMiB, policy };
   }
 
-  async preflight(
-    deployment: Deployment,
-    { gpus, signal, examine = strictly }: PreflightContext,
-  ): Promise<void> {
+  async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
     const { modelName } = deployment;
+    const { gpus, signal, examine = strictly } = context;
     const { running, sight } = await this.lookFor(modelName, signal);
-    await examine('gpus', () => {
-      this.visibility.places(deployment, gpus, sight);
-      return Promise.resolve();
-    });
     if (await examine('repository', () => this.repository.checkRoot(), 'hint')) {
-      await examine('templates', () => this.repository.check(modelName));
+      await examine('templates', async () => {
+        const steps = await this.repository.check(modelName, this.kindOf(modelName));
+        this.ensembles.note(modelName, steps !== undefined);
+      });
       await examine('repository', () => this.repository.checkWritable(modelName), 'hint');
     }
+    await examine('gpus', () => {
+      this.placesOf(deployment, gpus, sight);
+      return Promise.resolve();
+    });
+    // What runs by now is no matter of the host.
+    if (!context.examine && this.ensembles.has(modelName))
+      await this.ensembles.check(modelName, context.wanted, signal);
     if (running) return;
     const server = await this.servers.locateForStart(modelName, signal);
     await server.check(this.visibility.of(gpus), signal, examine);
@@ -177,13 +200,23 @@ export class TritonRunner extends Runner {
     }
   }
 
+  /** Triton would load the steps of an ensemble with it, whether or not anybody wants them. */
+  override async untilStartable(
+    { modelName }: Deployment,
+    { signal, wanted, tell }: WaitContext,
+  ): Promise<void> {
+    await this.ensembles.untilStepsServe(modelName, wanted, tell, signal);
+  }
+
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {
     const server = await this.servers.locateForStart(deployment.modelName, context.signal);
     const running = await server.ensureLive(this.visibility.of(context.gpus), context);
     context.onProgress(`loading ${deployment.modelName}`);
-    await this.turns.run(deployment.modelName, context.signal, () =>
-      this.loader.load(server, running, deployment, context),
-    );
+    await this.turns.run(deployment.modelName, context.signal, async () => {
+      if (this.ensembles.has(deployment.modelName))
+        await this.ensembles.check(deployment.modelName, context.wanted, context.signal);
+      await this.loader.load(server, running, deployment, context);
+    });
   }
 
   async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
@@ -220,6 +253,16 @@ export class TritonRunner extends Runner {
 
   async recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
     return (await this.servers.locate(deployment.modelName, context.signal)).endIfSilent(context.signal);
+  }
+
+  /** A server of one model ends with it. */
+  override heldLimitMiB(modelName: string): number | null {
+    const isShared = !modelGpuConfig(this.config, modelName).use_dedicated_server;
+    return isShared ? this.config.recycle_held_mb : null;
+  }
+
+  override renew(deployment: Deployment, isQuiet: () => boolean, context: RunnerContext): Promise<boolean> {
+    return this.servers.of(deployment.modelName).stopUnless(() => !isQuiet(), context.signal);
   }
 
   override adoptable(signal: AbortSignal): Promise<Adoptable> {
@@ -268,6 +311,22 @@ export class TritonRunner extends Runner {
   private async forgetConfig(model: string, context: RunnerContext): Promise<void> {
     if (context.wanted().some((other) => other.modelName === model)) return;
     await this.repository.removeConfig(model);
+  }
+
+  private kindOf(model: string): InstanceKind {
+    return modelGpuConfig(this.config, model).kind;
+  }
+
+  /** On a GPU that its server has to see: the instances of kind `gpu` alone. */
+  private placesOf(
+    deployment: Deployment,
+    gpus: readonly GpuRef[],
+    sight: Sight | undefined,
+  ): readonly InstancePlace[] {
+    const { modelName, gpuIds } = deployment;
+    if (this.kindOf(modelName) === 'gpu' && !this.ensembles.has(modelName))
+      return this.visibility.places(deployment, gpus, sight);
+    return gpuIds.map((gpuId) => ({ gpuId, visibleIndex: null }));
   }
 }
 

@@ -14,8 +14,18 @@ import {
   whenValid,
 } from '../../config/sections/common.js';
 
+/** Where the instances of a model run. */
+const instanceKind = z.enum(['gpu', 'cpu', 'model', 'auto']);
+
+export type InstanceKind = z.infer<typeof instanceKind>;
+
 const modelGpuConfig = z.strictObject({
   instances_per_gpu: z.int().min(1).max(256).optional().describe('Execution instances on each GPU.'),
+  kind: instanceKind
+    .optional()
+    .describe(
+      'Where instances run: gpu (default), cpu, model (the model chooses: KIND_MODEL), or auto (Triton chooses, and how many).',
+    ),
   use_dedicated_server: z.boolean().optional().describe('Serve the model from a Triton of its own.'),
   drain_seconds: drainSeconds.describe(
     'Time requests get to be worked off before a stop of the model; a request for a stop can say other.',
@@ -100,6 +110,14 @@ export const tritonSection = z
       .min(0)
       .max(600)
       .describe('Time Triton gives requests in flight when it ends.'),
+    recycle_held_mb: z
+      .int()
+      .min(1)
+      .max(16_777_216)
+      .nullable()
+      .describe(
+        'What the shared server may still hold of a GPU after a model was stopped there (held_mb of the answer), MiB; with more, it is ended and started anew when it is idle. null: never.',
+      ),
     model_gpu_configs: z
       .record(safeName, modelGpuConfig)
       .refine((configs) => 'default' in configs, 'needs an entry "default"')

@@ -5,9 +5,9 @@ import type { RunnerHost } from '../runner-host.js';
 import { Whereabouts } from '../whereabouts.js';
 import type { TritonConfig } from './triton-section.js';
 import { DedicatedPorts } from './dedicated-ports.js';
-import { placesOf } from './instance-groups.js';
 import { isTritonOf, TRITON } from './launch-spec.js';
 import { loadedModels } from './loaded-models.js';
+import type { ModelRepository } from './model-repository.js';
 import { modelGpuConfig } from './triton-options.js';
 import { TritonServer, type TritonServerRole } from './triton-server.js';
 
@@ -40,6 +40,7 @@ export class TritonServers {
   constructor(
     private readonly config: TritonConfig,
     host: Pick<RunnerHost, 'launchers' | 'isPortTaken'>,
+    private readonly repository: ModelRepository,
   ) {
     this.launcher = host.launchers.get(config.launcher);
     this.formers = new FormerServers(TRITON, host.launchers);
@@ -143,7 +144,7 @@ export class TritonServers {
         const loaded = await loadedModels(running.client, limit);
         if (!loaded.some(({ name }) => name === model)) return false;
         const config = await running.client.modelConfig(model, limit);
-        return config !== undefined && placesOf(config) !== undefined;
+        return config !== undefined && (await this.repository.placesOf(model, config)) !== undefined;
       });
     } catch {
       signal.throwIfAborted();

@@ -5,7 +5,7 @@ export function placementCases(rig: RunnerRig): void {
   rig.case('has default options that are valid, and times', async () => {
     const options = rig.runner.defaultOptions(rig.harness.model);
     expect(await rig.runner.optionsSchema.parseAsync(options)).toEqual(options);
-    expect(rig.runner.instancesPerGpu(options)).toBeGreaterThanOrEqual(1);
+    expect(rig.runner.instancesPerGpu(options, rig.harness.model)).toBeGreaterThanOrEqual(1);
     expect(rig.runner.models).toContain(rig.harness.model);
     expect(rig.runner.startTimeoutMs).toBeGreaterThan(0);
     expect(rig.runner.stopTimeoutMs).toBeGreaterThan(0);

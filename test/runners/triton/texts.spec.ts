@@ -1,8 +1,10 @@
 import fc from 'fast-check';
-import { topLevelFields } from '../../../src/runners/triton/config-template.js';
+import { readTemplate } from '../../../src/runners/triton/config-template.js';
 import { GpuVisibility } from '../../../src/runners/triton/gpu-visibility.js';
 import { instanceGroupText, serves } from '../../../src/runners/triton/instance-groups.js';
 import { GpuNotUsableError } from '../../../src/runners/errors.js';
+
+const topLevelFields = (text: string): readonly string[] => readTemplate(text).topLevel;
 
 describe('the top-level fields of a template', () => {
   it.each([
@@ -60,6 +62,27 @@ describe('the top-level fields of a template', () => {
   });
 });
 
+describe('the steps of an ensemble', () => {
+  it.each([
+    ['a list', 'step [ { model_name: "A" }, { model_name: "B" } ]', ['A', 'B']],
+    ['a message each', 'step { model_name: "A" } step { model_name: "B" }', ['A', 'B']],
+    ['colons and angles', 'step: [ < model_name: "A" > ]', ['A']],
+    ['single quotes', "step { model_name: 'A' }", ['A']],
+    ['a model that comes twice', 'step [ { model_name: "A" }, { model_name: "A" } ]', ['A']],
+    ['other strings', 'step { model_name: "A" input_map { key: "IN" value: "x" } }', ['A']],
+    ['a comment', 'step { # model_name: "C"\n model_name: "A" }', ['A']],
+    ['no step', '', []],
+  ])('written with %s', (_name, steps, expected) => {
+    const text = `name: "E" platform: "ensemble" ensemble_scheduling { ${steps} } input { name: "model_name" }`;
+    expect(readTemplate(text)).toMatchObject({ platform: 'ensemble', steps: expected });
+  });
+
+  it('are none of a model that only mentions them', () => {
+    const text = 'name: "ensemble_scheduling" parameters { key: "step" value { string_value: "ensemble" } }';
+    expect(readTemplate(text)).toMatchObject({ platform: undefined, steps: undefined });
+  });
+});
+
 describe('the instance_group', () => {
   it('has one group per placement, named after its GPU, with the index the server knows', () => {
     const places = [
@@ -77,6 +100,19 @@ describe('the instance_group', () => {
   it('is on the CPU where the server sees no GPU', () => {
     expect(instanceGroupText([{ gpuId: 1, visibleIndex: null }], 1)).toContain(
       '{ name: "gpu_1" count: 1 kind: KIND_CPU }',
+    );
+  });
+
+  it('names the kind that the model is configured with, and no GPU then', () => {
+    const places = [
+      { gpuId: 0, visibleIndex: null },
+      { gpuId: 2, visibleIndex: null },
+    ];
+    expect(instanceGroupText(places, 2, 'KIND_MODEL')).toBe(
+      'instance_group [\n' +
+        '  { name: "gpu_0" count: 2 kind: KIND_MODEL },\n' +
+        '  { name: "gpu_2" count: 2 kind: KIND_MODEL }\n' +
+        ']\n',
     );
   });
 
@@ -98,7 +134,17 @@ describe('the instance_group', () => {
     ['on another GPU', [{ name: 'gpu_11', count: 2, gpus: [] }], false],
     ['nowhere', [], false],
   ])('tells whether Triton serves: %s', (_name, groups, expected) => {
-    expect(serves({ instance_group: groups }, { gpuId: 1, visibleIndex: 0 }, 2)).toBe(expected);
+    const instance_group = groups.map((group) => ({ ...group, kind: 'KIND_GPU' }));
+    expect(serves({ instance_group }, { gpuId: 1, visibleIndex: 0 }, 2, 'KIND_GPU')).toBe(expected);
+  });
+
+  it.each([
+    ['KIND_GPU', true],
+    ['KIND_CPU', false],
+    ['KIND_MODEL', false],
+  ] as const)('tells whether its instances are of the kind that is wanted: %s', (kind, expected) => {
+    const config = { instance_group: [{ name: 'gpu_1', count: 2, kind, gpus: [] }] };
+    expect(serves(config, { gpuId: 1, visibleIndex: 0 }, 2, 'KIND_GPU')).toBe(expected);
   });
 });
 

@@ -93,14 +93,16 @@ describe('the client of Triton', () => {
   it('knows the instances a model serves with; protobuf leaves out what is zero', async () => {
     says(200, { name: 'A', instance_group: [{ name: 'gpu_0', count: 2, kind: 'KIND_GPU', gpus: [0] }, {}] });
     await expect(client.modelConfig('A', signal())).resolves.toEqual({
+      platform: '',
       instance_group: [
-        { name: 'gpu_0', count: 2, gpus: [0] },
-        { name: '', count: 1, gpus: [] },
+        { name: 'gpu_0', count: 2, kind: 'KIND_GPU', gpus: [0] },
+        { name: '', count: 1, kind: '', gpus: [] },
       ],
       ensemble_scheduling: { step: [] },
     });
     says(200, {});
     await expect(client.modelConfig('A', signal())).resolves.toEqual({
+      platform: '',
       instance_group: [],
       ensemble_scheduling: { step: [] },
     });

@@ -1,0 +1,155 @@
+import { toInstanceInfo } from '../../src/models/api/views.js';
+import type { Deployment, RunnerContext, Workload } from '../../src/runners/runner.js';
+import { FakeRunner } from '../fakes/fake-runner.js';
+import { pass, settled } from '../fakes/timers.js';
+import { house, useHouse } from './house-rig.js';
+
+/** Models on one server, which may hold 1000 MiB after a stop. */
+class Holder extends FakeRunner {
+  override readonly isShared = true;
+  override readonly serverStays = true;
+  override work: Workload | null | Error | 'hangs' = { open: 0, finished: 7 };
+  /** What happens just before the server would be ended. */
+  beforeEnd: () => Promise<unknown> = () => Promise.resolve();
+
+  override heldLimitMiB(): number {
+    return 1000;
+  }
+
+  override async renew(
+    _deployment: Deployment,
+    isQuiet: () => boolean,
+    _context: RunnerContext,
+  ): Promise<boolean> {
+    await this.beforeEnd();
+    if (!isQuiet()) return false;
+    this.calls.push('renew');
+    await new Promise((resolve) => setTimeout(resolve, 100)); // until its processes are gone
+    this.crash(...this.models);
+    return true;
+  }
+}
+
+let runner: Holder;
+useHouse(() => ({ runner: (runner = new Holder(['A', 'B', 'C'])) }));
+
+const holds = (memoryMiB: number): void => {
+  house.gpus.processes.set(0, [{ pid: runner.pidOn(0), name: 'tritonserver', memoryMiB }]);
+};
+
+/** A is stopped, and its server holds so much after that. */
+async function stopHolding(memoryMiB: number): Promise<void> {
+  await house.running('A', 0);
+  await house.running('B', 0);
+  await house.running('C', 1);
+  holds(5000);
+  runner.hold('stop');
+  const stopping = house.supervisor.stop('A', 0);
+  const call = await runner.nextCall('stop');
+  holds(memoryMiB);
+  call.succeed();
+  runner.letGo('stop');
+  expect(toInstanceInfo(await stopping)).toMatchObject({ gpu_memory: { held_mb: memoryMiB } });
+  runner.calls.length = 0;
+  house.transitions.length = 0;
+}
+
+/** So many seconds, with a look in each. */
+async function watch(seconds: number): Promise<void> {
+  for (let second = 0; second < seconds; second += 1) {
+    house.renewals.tick();
+    await pass(1000);
+  }
+}
+
+describe('a shared server that holds more than it may after a stop', () => {
+  it('is started anew when it is idle, once, with all that it serves', async () => {
+    await stopHolding(1001);
+    await watch(3);
+    expect(runner.calls).toEqual([]);
+    await watch(3);
+    expect(runner.calls.toSorted()).toEqual(['renew', 'start B [0]', 'start C [1]']);
+    expect(house.status().toSorted()).toEqual(['B 0 RUNNING', 'C 1 RUNNING']);
+    expect(house.history('B')).toEqual(['0 RUNNING→STARTING', '0 STARTING→RUNNING']);
+    await watch(20);
+    expect(runner.calls.filter((call) => call === 'renew')).toHaveLength(1);
+  });
+
+  it('is not taken for one that dies: none of its models has lost a try', async () => {
+    for (let time = 0; time < 5; time += 1) {
+      await stopHolding(1001);
+      await watch(6);
+      expect(house.status().toSorted()).toEqual(['B 0 RUNNING', 'C 1 RUNNING']);
+    }
+  });
+
+  it.each([
+    ['holds no more than that', 1000],
+    ['holds nothing', 0],
+  ])('goes on where it %s', async (_what, memoryMiB) => {
+    await stopHolding(memoryMiB);
+    await watch(20);
+    expect(runner.calls).toEqual([]);
+  });
+
+  it.each<[string, Workload | null | Error]>([
+    ['has requests that wait', { open: 1, finished: 7 }],
+    ['does not tell of its requests', null],
+    ['cannot tell of them', new Error('no metrics')],
+  ])('goes on while it %s', async (_what, work) => {
+    await stopHolding(1001);
+    runner.work = work;
+    await watch(20);
+    expect(runner.calls).toEqual([]);
+    runner.work = { open: 0, finished: 8 };
+    await watch(6);
+    expect(runner.calls).toContain('renew');
+  });
+
+  it('goes on while it finishes requests', async () => {
+    await stopHolding(1001);
+    for (let finished = 8; finished < 20; finished += 1) {
+      runner.work = { open: 0, finished };
+      await watch(1);
+    }
+    expect(runner.calls).toEqual([]);
+  });
+
+  it('goes on while a model is being loaded into it or taken out', async () => {
+    await stopHolding(1001);
+    runner.hold('start');
+    await house.supervisor.start('A', 2, {});
+    await watch(10);
+    expect(runner.calls).not.toContain('renew');
+    (await runner.nextCall('start')).succeed();
+    runner.letGo('start');
+    await watch(8);
+    expect(runner.calls).toContain('renew');
+  });
+
+  it('goes on with a start that comes at the last moment', async () => {
+    await stopHolding(1001);
+    runner.hold('start');
+    runner.beforeEnd = async () => {
+      runner.beforeEnd = () => Promise.resolve();
+      await house.supervisor.start('A', 2, {});
+    };
+    await watch(6);
+    expect(runner.calls).toEqual(['start A [2]']);
+    runner.letGo('start');
+    await settled();
+    await watch(8);
+    expect(house.status().toSorted()).toEqual(['A 2 RUNNING', 'B 0 RUNNING', 'C 1 RUNNING']);
+  });
+
+  it('is forgotten when it ends with its last model', async () => {
+    await stopHolding(1001);
+    await house.supervisor.stop('B', 0);
+    await house.supervisor.stop('C', 1);
+    await watch(10);
+    expect(runner.calls).not.toContain('renew');
+    await house.running('B', 0);
+    await watch(10);
+    expect(runner.calls).toEqual([]);
+  });
+});
