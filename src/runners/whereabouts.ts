@@ -1,3 +1,4 @@
+import { SharedWork } from '../common/shared-work.js';
 import type { ServerInfo } from '../launchers/launcher.js';
 import type { FormerServer, FormerServers, Place } from './former-servers.js';
 
@@ -8,6 +9,7 @@ import type { FormerServer, FormerServers, Place } from './former-servers.js';
 export class Whereabouts {
   private current: Place;
   private isKnown: boolean;
+  private readonly looks = new SharedWork<Place>();
 
   constructor(
     readonly home: Place,
@@ -33,17 +35,22 @@ export class Whereabouts {
 
   /** Looks for it, once. @throws EngineUnavailableError, DeadlineError */
   async find(signal: AbortSignal): Promise<Place> {
-    if (this.isKnown || !this.formers) return this.current;
+    const { formers } = this;
+    if (this.isKnown || !formers) return this.current;
+    return this.looks.run(this.home.name, signal, (limit) => this.look(formers, limit));
+  }
+
+  private async look(formers: FormerServers, signal: AbortSignal): Promise<Place> {
     const [home] = await Promise.allSettled([this.hasHome ? this.inspectHome(signal) : undefined]);
     signal.throwIfAborted();
     const atHome = home.status === 'fulfilled' ? home.value : undefined;
     const isElsewhere = (server: FormerServer): boolean => this.isElsewhere(server);
     const former = atHome?.running
       ? undefined
-      : await this.formers.find(isElsewhere, this.home.launcher.kind, signal);
+      : await formers.find(isElsewhere, this.home.launcher.kind, signal);
     const runsElsewhere = former?.info.running === true;
     if (home.status === 'rejected' && !runsElsewhere) throw home.reason;
-    return this.settle(this.formers, runsElsewhere || !atHome ? former : undefined);
+    return this.settle(formers, runsElsewhere || !atHome ? former : undefined);
   }
 
   /** It does not run: what is left of it elsewhere goes, and the next launch is at home. @throws StopFailedError */

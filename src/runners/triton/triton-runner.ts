@@ -183,7 +183,7 @@ export class TritonRunner extends Runner {
       await this.ensembles.check(modelName, context.wanted, signal);
     if (running) return;
     const server = await this.servers.locateForStart(modelName, signal);
-    await server.check(this.visibility.of(gpus), signal, examine);
+    await server.check(this.visibility.of(gpus), signal, context.examine);
   }
 
   /** The server that the model is to be started on, and what it sees; where nobody can tell, what it saw last. */
@@ -192,7 +192,7 @@ export class TritonRunner extends Runner {
     signal: AbortSignal,
   ): Promise<{ readonly running?: RunningTriton | undefined; readonly sight?: Sight | undefined }> {
     try {
-      const running = await (await this.servers.locateForStart(model, signal)).find(signal);
+      const running = await (await this.servers.locateForStart(model, signal)).glance(signal);
       return { running, sight: running?.sight };
     } catch {
       signal.throwIfAborted();

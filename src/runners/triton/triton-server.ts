@@ -1,5 +1,7 @@
+import { canonicalJson } from '../../common/canonical-json.js';
 import { within } from '../../common/deadline.js';
-import { strictly } from '../../common/examiner.js';
+import { type Examiner, strictly } from '../../common/examiner.js';
+import { SharedWork } from '../../common/shared-work.js';
 import type { LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
@@ -47,6 +49,8 @@ export interface TritonServerRole {
 export class TritonServer extends LaunchedServer {
   protected readonly stopGraceSeconds: number;
   private seen: RunningTriton | undefined;
+  private readonly glances = new SharedWork<RunningTriton | undefined>();
+  private readonly checks = new SharedWork<void>();
 
   constructor(
     readonly role: TritonServerRole,
@@ -73,6 +77,11 @@ export class TritonServer extends LaunchedServer {
     return this.seen;
   }
 
+  /** The same for a check: all who ask at once share one answer. */
+  glance(signal: AbortSignal): Promise<RunningTriton | undefined> {
+    return this.glances.run(this.name, signal, (limit) => this.find(limit));
+  }
+
   /** The server once it is live, if it is there: one that has just been launched refuses connections for a while. */
   async findLive(context: RunnerContext): Promise<RunningTriton | undefined> {
     const running = await this.find(context.signal);
@@ -93,10 +102,16 @@ export class TritonServer extends LaunchedServer {
   }
 
   /**
-   * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes.
+   * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes. Models that are
+   * started at once share them.
    * @throws what `Launcher.check` throws
    */
-  async check(gpus: TritonGpus, signal: AbortSignal, examine = strictly): Promise<void> {
+  check(gpus: TritonGpus, signal: AbortSignal, examine?: Examiner): Promise<void> {
+    if (examine) return this.checkAlone(gpus, signal, examine);
+    return this.checks.run(canonicalJson(gpus), signal, (limit) => this.checkAlone(gpus, limit, strictly));
+  }
+
+  private async checkAlone(gpus: TritonGpus, signal: AbortSignal, examine: Examiner): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
     await this.unlessComing(signal, async () => {
       const { launcher } = this.whereabouts.home;

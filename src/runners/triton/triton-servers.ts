@@ -84,12 +84,13 @@ export class TritonServers {
     if (this.located.has(model)) return this.of(model);
     const own = this.dedicatedOf(model);
     if (this.configured(model) === own) {
-      const isElsewhere = !(await own.find(signal)) && (await this.isInShared(model, ASK_TIMEOUT_MS, signal));
+      const isElsewhere =
+        !(await own.glance(signal)) && (await this.isInShared(model, ASK_TIMEOUT_MS, signal));
       return this.settle(model, isElsewhere ? this.shared : undefined);
     }
     if (await this.isInShared(model, BRIEF_ASK_TIMEOUT_MS, signal)) return this.settle(model, undefined);
     try {
-      return this.settle(model, (await own.find(signal)) && own);
+      return this.settle(model, (await own.glance(signal)) && own);
     } catch {
       signal.throwIfAborted();
       return this.shared; // what runs there can be told all the same
@@ -103,7 +104,7 @@ export class TritonServers {
     const isThere =
       server === this.shared
         ? await this.isInShared(model, ASK_TIMEOUT_MS, signal)
-        : (await server.find(signal)) !== undefined;
+        : (await server.glance(signal)) !== undefined;
     if (isThere) return server;
     this.elsewhere.delete(model);
     return this.of(model);
@@ -137,7 +138,7 @@ export class TritonServers {
 
   /** By its own word, and by the groups of ours that its configuration has there. Who does not answer has it not. */
   private async isInShared(model: string, ms: number, signal: AbortSignal): Promise<boolean> {
-    const running = await this.shared.find(signal);
+    const running = await this.shared.glance(signal);
     if (!running) return false;
     try {
       return await within({ ms, signal }, async (limit) => {
