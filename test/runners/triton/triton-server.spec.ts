@@ -73,6 +73,20 @@ describe('the check of a launch', () => {
     await expect(serverOn(host).check(NO_GPUS, signal)).rejects.toThrow('Port 8000');
   });
 
+  it('is one for all models that are started at once, and another for who comes later', async () => {
+    const host = new OneHost();
+    const server = serverOn(host);
+    let checks = 0;
+    host.beforeCheck = () => {
+      checks += 1;
+      return sleep(20);
+    };
+    await Promise.all(Array.from({ length: 12 }, () => server.check(NO_GPUS, signal)));
+    expect(checks).toBe(1);
+    await server.check(NO_GPUS, signal);
+    expect(checks).toBe(2);
+  });
+
   it('does not take the server itself, launched by somebody else meanwhile, for a stranger', async () => {
     const host = new OneHost();
     host.beforeCheck = () => {
