@@ -5,23 +5,16 @@ import type { TroubleKind } from '../progress.js';
 import { BackendTimeoutError, ModelLoadError } from '../errors.js';
 import type { Deployment, GpuRef, RunnerContext, StopContext } from '../runner.js';
 import type { Sight } from './gpu-visibility.js';
-import { hasGroup, type InstancePlace } from './instance-groups.js';
+import { hasGroup } from './instance-groups.js';
+import type { ModelPlaces } from './model-places.js';
 import type { ModelRepository } from './model-repository.js';
 import { PollFailures } from './poll-failure.js';
 import { optionsOf } from './triton-options.js';
-import type { InstanceKind } from './triton-section.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
 import { unloadFully } from './unload.js';
 
 /** Time, ms, of the unload of a model that gets nothing done. */
 const STUCK_UNLOAD_MS = 5000;
-
-/** Where the instances of a deployment run, on a server that sees this. @throws GpuNotUsableError */
-export type PlacesOf = (
-  deployment: Deployment,
-  gpus: readonly GpuRef[],
-  sight: Sight | undefined,
-) => readonly InstancePlace[];
 
 /** Loads models into servers that run, and unloads them. */
 export class TritonLoader {
@@ -34,8 +27,7 @@ export class TritonLoader {
   /** @param timeoutSeconds longest time that a load or an unload may take (`api_timeout_seconds`) */
   constructor(
     private readonly repository: ModelRepository,
-    private readonly placesOf: PlacesOf,
-    private readonly kindOf: (model: string) => InstanceKind,
+    private readonly places: ModelPlaces,
     private readonly timeoutSeconds: number,
   ) {}
 
@@ -211,12 +203,12 @@ export class TritonLoader {
     sight: Sight | undefined,
   ): Promise<void> {
     const { modelName, options } = deployment;
-    const places = this.placesOf(deployment, gpus, sight);
+    const places = this.places.of(deployment, gpus, sight);
     await this.repository.writeConfig(
       modelName,
       places,
       optionsOf(options).instances_per_gpu,
-      this.kindOf(modelName),
+      this.places.kindOf(modelName),
     );
   }
 }

@@ -1,5 +1,4 @@
 import type { z } from 'zod';
-import { strictly } from '../../common/examiner.js';
 import { livenessIn } from '../../config/sections/common.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import type { RunnerHost } from '../runner-host.js';
@@ -20,17 +19,17 @@ import {
 import type { EndedPart, ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { Ensembles } from './ensembles.js';
-import { GpuVisibility, type Sight } from './gpu-visibility.js';
-import type { InstancePlace } from './instance-groups.js';
+import { GpuVisibility } from './gpu-visibility.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
 import { turnsMetricsOff } from './triton-metrics.js';
+import { ModelPlaces } from './model-places.js';
 import { ModelRepository } from './model-repository.js';
 import { TritonAdoption } from './triton-adoption.js';
 import { TritonInventory } from './triton-inventory.js';
 import { TritonLoader } from './triton-loader.js';
 import { autoOptionsSchema, modelGpuConfig, optionsOf, tritonOptionsSchema } from './triton-options.js';
-import type { InstanceKind, TritonConfig } from './triton-section.js';
-import type { RunningTriton } from './triton-server.js';
+import type { TritonConfig } from './triton-section.js';
+import { TritonPreflight } from './triton-preflight.js';
 import { TritonServers } from './triton-servers.js';
 import { TritonStatus } from './triton-status.js';
 
@@ -48,6 +47,8 @@ export class TritonRunner extends Runner {
   private readonly ensembles: Ensembles;
   private readonly inventory: TritonInventory;
   private readonly adoption: TritonAdoption;
+  private readonly places: ModelPlaces;
+  private readonly checks: TritonPreflight;
   private readonly loader: TritonLoader;
   private readonly status: TritonStatus;
   /** A load, or the unload of a model that nobody needs, one after another per model. */
@@ -65,22 +66,23 @@ export class TritonRunner extends Runner {
     this.inventory = new TritonInventory(this.servers, this.models);
     this.ensembles = new Ensembles(this.repository, this.servers, this.models);
     this.adoption = new TritonAdoption(this.servers, this.models, this.repository);
-    this.loader = new TritonLoader(
+    this.places = new ModelPlaces(config, this.visibility, this.ensembles);
+    this.checks = new TritonPreflight(
+      this.servers,
       this.repository,
-      (deployment, gpus, sight) => this.placesOf(deployment, gpus, sight),
-      (model) => this.kindOf(model),
-      config.api_timeout_seconds,
+      this.visibility,
+      this.places,
+      this.ensembles,
     );
-    this.status = new TritonStatus(this.servers, this.visibility, this.ensembles, (model) =>
-      this.kindOf(model),
-    );
+    this.loader = new TritonLoader(this.repository, this.places, config.api_timeout_seconds);
+    this.status = new TritonStatus(this.servers, this.visibility, this.places, this.ensembles);
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? host.pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
     this.stopTimeoutMs = (config.api_timeout_seconds + stopGraceSeconds(config)) * 1000;
   }
 
   override optionsSchemaOf(modelName: string): z.ZodType<DeploymentOptions> {
-    return this.kindOf(modelName) === 'auto' ? autoOptionsSchema : this.optionsSchema;
+    return this.places.kindOf(modelName) === 'auto' ? autoOptionsSchema : this.optionsSchema;
   }
 
   defaultOptions(modelName: string): DeploymentOptions {
@@ -163,41 +165,8 @@ export class TritonRunner extends Runner {
     return { memoryMiB, policy };
   }
 
-  async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
-    const { modelName } = deployment;
-    const { gpus, signal, examine = strictly } = context;
-    const { running, sight } = await this.lookFor(modelName, signal);
-    if (await examine('repository', () => this.repository.checkRoot(), 'hint')) {
-      await examine('templates', async () => {
-        const steps = await this.repository.check(modelName, this.kindOf(modelName));
-        this.ensembles.note(modelName, steps !== undefined);
-      });
-      await examine('repository', () => this.repository.checkWritable(modelName), 'hint');
-    }
-    await examine('gpus', () => {
-      this.placesOf(deployment, gpus, sight);
-      return Promise.resolve();
-    });
-    // What runs by now is no matter of the host.
-    if (!context.examine && this.ensembles.has(modelName))
-      await this.ensembles.check(modelName, context.wanted, signal);
-    if (running) return;
-    const server = await this.servers.locateForStart(modelName, signal);
-    await server.check(this.visibility.of(gpus), signal, context.examine);
-  }
-
-  /** The server that the model is to be started on, and what it sees; where nobody can tell, what it saw last. */
-  private async lookFor(
-    model: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly running?: RunningTriton | undefined; readonly sight?: Sight | undefined }> {
-    try {
-      const running = await (await this.servers.locateForStart(model, signal)).glance(signal);
-      return { running, sight: running?.sight };
-    } catch {
-      signal.throwIfAborted();
-      return { sight: this.servers.of(model).lastSeen?.sight };
-    }
+  preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
+    return this.checks.check(deployment, context);
   }
 
   /** Triton would load the steps of an ensemble with it, whether or not anybody wants them. */
@@ -311,22 +280,6 @@ export class TritonRunner extends Runner {
   private async forgetConfig(model: string, context: RunnerContext): Promise<void> {
     if (context.wanted().some((other) => other.modelName === model)) return;
     await this.repository.removeConfig(model);
-  }
-
-  private kindOf(model: string): InstanceKind {
-    return modelGpuConfig(this.config, model).kind;
-  }
-
-  /** On a GPU that its server has to see: the instances of kind `gpu` alone. */
-  private placesOf(
-    deployment: Deployment,
-    gpus: readonly GpuRef[],
-    sight: Sight | undefined,
-  ): readonly InstancePlace[] {
-    const { modelName, gpuIds } = deployment;
-    if (this.kindOf(modelName) === 'gpu' && !this.ensembles.has(modelName))
-      return this.visibility.places(deployment, gpus, sight);
-    return gpuIds.map((gpuId) => ({ gpuId, visibleIndex: null }));
   }
 }
 

@@ -5,11 +5,11 @@ import { absentAfter } from '../launched-server.js';
 import { unseenAs } from '../unseen.js';
 import { indexIn, type VisibleGpus } from '../visible-gpus.js';
 import type { Ensembles } from './ensembles.js';
-import type { GpuVisibility, Sight } from './gpu-visibility.js';
-import { type GroupKind, placesOf, serves } from './instance-groups.js';
+import type { GpuVisibility } from './gpu-visibility.js';
+import { placesOf, serves } from './instance-groups.js';
+import type { ModelPlaces } from './model-places.js';
 import type { IndexRow, TritonModelConfig } from './triton-client.js';
 import { optionsOf } from './triton-options.js';
-import type { InstanceKind } from './triton-section.js';
 import type { RunningTriton } from './triton-server.js';
 import type { TritonServers } from './triton-servers.js';
 
@@ -37,9 +37,8 @@ export class TritonStatus {
   constructor(
     private readonly servers: TritonServers,
     private readonly visibility: GpuVisibility,
+    private readonly places: ModelPlaces,
     private readonly ensembles: Ensembles,
-    /** Of the instances that a model is to have. */
-    private readonly kindOf: (model: string) => InstanceKind,
   ) {}
 
   /** `Runner.getStatus` */
@@ -102,7 +101,7 @@ export class TritonStatus {
     if (config) {
       const isEnsemble = config.platform === 'ensemble' || config.ensemble_scheduling.step.length > 0;
       this.ensembles.note(deployment.modelName, isEnsemble);
-      const kind = this.groupKindOf(deployment.modelName, sight);
+      const kind = this.places.groupKindOf(deployment.modelName, sight);
       if (isEnsemble || kind === undefined) return () => ({ phase: ['ready'] });
       const count = optionsOf(deployment.options).instances_per_gpu;
       return (gpuId) => {
@@ -114,14 +113,6 @@ export class TritonStatus {
     }
     const phase = phaseOf(await client.indexOf(deployment.modelName, signal));
     return () => ({ phase });
-  }
-
-  /** Of the instances that a model has on a server that sees this; `undefined`: they are Triton's choice. */
-  private groupKindOf(model: string, sight: Sight): GroupKind | undefined {
-    const groupKinds = { cpu: 'KIND_CPU', model: 'KIND_MODEL', auto: undefined } as const;
-    const kind = this.kindOf(model);
-    if (kind !== 'gpu') return groupKinds[kind];
-    return this.visibility.isNone(sight) ? 'KIND_CPU' : 'KIND_GPU';
   }
 
   /** A server that others have launched anew does not have the model: it was lost with the run before. */
