@@ -2,6 +2,7 @@ import { Mutex } from 'async-mutex';
 import { orAborted, pollUntil, within } from '../common/deadline.js';
 import { DomainError, messageOf } from '../common/errors.js';
 import type { Launcher, ServerInfo } from '../launchers/launcher.js';
+import { endedByItself, endOf, type Ending } from './ending.js';
 import { BackendTimeoutError, ServerLostError, ServerUnfitError } from './errors.js';
 import type { RemovalManner } from './unneeded.js';
 import type { Whereabouts } from './whereabouts.js';
@@ -12,8 +13,6 @@ const LAST_WORDS_TIMEOUT_MS = 1000;
 /** Time, ms, that a server which broke off a connection has to be gone. */
 const ENDING_MS = 1000;
 const ENDING_POLL_MS = 20;
-/** Exit codes of signals: 128 and the number of the signal. Above is a program's own, too: 255 is Python's `exit(-1)`. */
-const SIGNALS = { above: 128, last: 128 + 64 };
 
 /** How long to wait for a server that comes up, and what is said when it does not. */
 export interface UpWait {
@@ -23,16 +22,6 @@ export interface UpWait {
   readonly late: () => string;
   /** Who did not start, for the ServerLostError. */
   readonly program: string;
-}
-
-/** How a server ended. */
-export interface Ending {
-  readonly sentence: string;
-  readonly exitCode: number | null;
-  readonly isFinal: boolean;
-  readonly log: readonly string[];
-  /** Nothing has ended: it is not there, or was never launched. */
-  readonly isUnknown?: true;
 }
 
 /** One server that a launcher runs: launch and stop take turns, and how it ended is told in words. */
@@ -134,14 +123,14 @@ export abstract class LaunchedServer {
   async ending(runId?: string): Promise<Ending> {
     const info = runId === undefined ? await this.inspectOrNothing() : await this.inspectEnded(runId);
     const earlier = runId === undefined || info?.id === runId ? undefined : this.launcher.exitOf(runId);
-    if (earlier) return { ...this.endOf(earlier), isFinal: false, log: [] };
+    if (earlier) return { ...endOf(this.name, earlier), isFinal: false, log: [] };
     if (!info) {
       const sentence = `${this.name} does not run`;
       return { sentence, exitCode: null, isFinal: false, log: [], isUnknown: true };
     }
     const lines = await this.lastLines(Math.max(LOG_TAIL, this.linesToExplain));
     const log = lines.slice(-LOG_TAIL);
-    const { sentence, exitCode } = this.endOf(info);
+    const { sentence, exitCode } = endOf(this.name, info);
     const ending = {
       sentence: `${sentence}${this.lastWords(lines)}`,
       exitCode,
@@ -155,15 +144,6 @@ export abstract class LaunchedServer {
   /** How the run with this id ended, if it was the last that was seen to: by now, it may have been replaced by another. */
   endingOf(runId: string): Ending | undefined {
     return this.lastEnding?.runId === runId ? this.lastEnding.ending : undefined;
-  }
-
-  private endOf({
-    exitCode,
-    reason,
-  }: Pick<ServerInfo, 'exitCode' | 'reason'>): Pick<Ending, 'sentence' | 'exitCode'> {
-    const code = exitCode === null ? '' : ` with exit code ${exitCode}`;
-    const words = reason === undefined ? '' : ` (${reason})`;
-    return { sentence: `${this.name} ended${code}${words}`, exitCode };
   }
 
   /** Lines of the log that `lastWords` wants. */
@@ -302,19 +282,4 @@ export abstract class LaunchedServer {
       return undefined; // that it is gone is known already
     }
   }
-}
-
-/** The log of one that was killed tells nothing of its end. */
-function endedByItself({ exitCode }: ServerInfo): boolean {
-  if (exitCode === null || exitCode <= 0) return false;
-  return exitCode <= SIGNALS.above || exitCode > SIGNALS.last;
-}
-
-/** What a placement is whose server ended so. */
-export function absentAfter({ sentence, log, isUnknown }: Ending): {
-  phase: 'absent';
-  reason: string;
-  lastLines?: readonly string[];
-} {
-  return { phase: 'absent', reason: sentence, ...(isUnknown !== true && { lastLines: log }) };
 }

@@ -1,7 +1,8 @@
 import { strictly } from '../../common/examiner.js';
 import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
-import { absentAfter, LaunchedServer } from '../launched-server.js';
+import { absentAfter } from '../ending.js';
+import { LaunchedServer } from '../launched-server.js';
 import type { PortLease } from '../port-range.js';
 import type { PlacementObservation } from '../runner.js';
 import { unseenAs } from '../unseen.js';

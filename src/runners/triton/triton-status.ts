@@ -1,7 +1,7 @@
 import { within } from '../../common/deadline.js';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
 import type { Deployment, GpuRef, PlacementObservation, PlacementPhase } from '../runner.js';
-import { absentAfter } from '../launched-server.js';
+import { absentAfter } from '../ending.js';
 import { unseenAs } from '../unseen.js';
 import { indexIn, type VisibleGpus } from '../visible-gpus.js';
 import type { Ensembles } from './ensembles.js';
