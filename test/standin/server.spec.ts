@@ -1,127 +1,87 @@
 import { mkdir } from 'node:fs/promises';
-import { Agent, request, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { glog } from '../../standin/tritonserver/log.js';
-import { parseOptions } from '../../standin/tritonserver/options.js';
-import { realPace } from '../../standin/tritonserver/pace.js';
 import { BodyTooLarge, readBody } from '../../standin/tritonserver/request-body.js';
-import { StandinServer, type Ports } from '../../standin/tritonserver/standin-server.js';
-import { defaultSettings } from '../../standin/tritonserver/standin-settings.js';
-import { ModelDirectory } from './model-directory.js';
-
-const FLAGS = [
-  ...['--model-control-mode=explicit', '--http-address=127.0.0.1', '--grpc-address=127.0.0.1'],
-  ...['--metrics-address=127.0.0.1', '--exit-timeout-secs=1'],
-];
-const INPUT = { name: 'INPUT', shape: [4], datatype: 'FP32', data: [1, 2, 3, 4.5] };
+import { INPUT, ServerRig } from './server-rig.js';
 
 describe('the stand-in over HTTP', () => {
-  let models: ModelDirectory;
-  let server: StandinServer;
-  let ports: Ports;
-  let lines: string[];
-
-  const create = (...flags: string[]): StandinServer =>
-    new StandinServer(parseOptions([...FLAGS, `--model-repository=${models.path}`, ...flags]), {
-      visibleGpus: [0, 1],
-      defaults: defaultSettings({}),
-      pace: realPace,
-      log: glog((line) => lines.push(line)),
-    });
-
-  /** A request on a connection of its own: `[status, JSON or text]`. */
-  const call = async (method: string, path: string, body?: unknown): Promise<[number, unknown]> => {
-    const sent = request({
-      ...{ host: '127.0.0.1', port: ports.http, path, method },
-      agent: new Agent({ keepAlive: false }),
-    });
-    sent.end(body === undefined || typeof body === 'string' ? body : JSON.stringify(body));
-    const [response] = (await once(sent, 'response')) as [IncomingMessage];
-    let text = '';
-    for await (const chunk of response) text += String(chunk);
-    const json = response.headers['content-type'] === 'application/json' && text;
-    return [response.statusCode ?? 0, json ? JSON.parse(text) : text];
-  };
-  const load = (name: string): Promise<[number, unknown]> =>
-    call('POST', `/v2/repository/models/${name}/load`);
-  const index = async (): Promise<unknown> => (await call('POST', '/v2/repository/index'))[1];
+  let rig: ServerRig;
 
   beforeEach(async () => {
-    lines = [];
-    models = await ModelDirectory.create();
-    await models.write('MAM');
-    server = create('--http-port=0', '--grpc-port=0', '--metrics-port=0');
-    ports = await server.start();
+    rig = await ServerRig.create();
   });
 
-  afterEach(async () => {
-    await server.stop();
-    await models.remove();
-  });
+  afterEach(() => rig.dispose());
 
   it('never claims to be NVIDIA Triton', async () => {
-    const [status, body] = await call('GET', '/v2');
+    const [status, body] = await rig.call('GET', '/v2');
     expect(status).toBe(200);
     expect(body).toMatchObject({ name: 'triton-standin', version: '0.0.0-standin' });
   });
 
   it('loads, tells of, runs and unloads a model', async () => {
-    expect(await call('GET', '/v2/health/live')).toEqual([200, '']);
-    expect(await index()).toEqual([{ name: 'MAM' }]);
-    expect(await load('MAM')).toEqual([200, '']);
-    expect(await call('GET', '/v2/models/MAM/ready')).toEqual([200, '']);
-    expect(await call('GET', '/v2/models/MAM/versions/2/ready')).toMatchObject([400, {}]);
-    expect(await call('GET', '/v2/models/MAM')).toMatchObject([200, { platform: 'python', versions: ['1'] }]);
-    const [, config] = await call('GET', '/v2/models/MAM/config');
+    expect(await rig.call('GET', '/v2/health/live')).toEqual([200, '']);
+    expect(await rig.index()).toEqual([{ name: 'MAM' }]);
+    expect(await rig.load('MAM')).toEqual([200, '']);
+    expect(await rig.call('GET', '/v2/models/MAM/ready')).toEqual([200, '']);
+    expect(await rig.call('GET', '/v2/models/MAM/versions/2/ready')).toMatchObject([400, {}]);
+    expect(await rig.call('GET', '/v2/models/MAM')).toMatchObject([
+      200,
+      { platform: 'python', versions: ['1'] },
+    ]);
+    const [, config] = await rig.call('GET', '/v2/models/MAM/config');
     expect(config).toMatchObject({
       instance_group: [{ name: 'MAM_0', kind: 'KIND_GPU', count: 1, gpus: [0] }],
     });
-    expect(await call('POST', '/v2/models/MAM/infer', { id: 'a', inputs: [INPUT] })).toEqual([
+    expect(await rig.call('POST', '/v2/models/MAM/infer', { id: 'a', inputs: [INPUT] })).toEqual([
       200,
       {
         ...{ id: 'a', model_name: 'MAM', model_version: '1' },
         outputs: [{ name: 'OUTPUT', datatype: 'FP32', shape: [4], data: [3, 5, 7, 10] }],
       },
     ]);
-    expect(await call('GET', '/v2/models/MAM/stats')).toMatchObject([
+    expect(await rig.call('GET', '/v2/models/MAM/stats')).toMatchObject([
       200,
       { model_stats: [{ inference_count: 1 }] },
     ]);
 
-    expect(await call('POST', '/v2/repository/models/MAM/unload', '{ "ignored')).toEqual([200, '']);
-    expect(await call('GET', '/v2/models/MAM/ready')).toEqual([400, '{"error":"Model version not ready"}']);
-    expect(await call('GET', '/v2/models/MAM/stats')).toMatchObject([400, {}]);
-    expect(await call('GET', '/v2/models/MAM')).toEqual([
+    expect(await rig.call('POST', '/v2/repository/models/MAM/unload', '{ "ignored')).toEqual([200, '']);
+    expect(await rig.call('GET', '/v2/models/MAM/ready')).toEqual([
+      400,
+      '{"error":"Model version not ready"}',
+    ]);
+    expect(await rig.call('GET', '/v2/models/MAM/stats')).toMatchObject([400, {}]);
+    expect(await rig.call('GET', '/v2/models/MAM')).toEqual([
       404,
       { error: "Request for unknown model: 'MAM' has no available versions" },
     ]);
   });
 
   it('is ready only while no model has failed', async () => {
-    expect(await call('GET', '/v2/health/ready')).toEqual([200, '']);
-    await models.writeFile('MAM', 'standin.json', '{ "load_second": 3 }');
-    const [status, body] = await load('MAM');
+    expect(await rig.call('GET', '/v2/health/ready')).toEqual([200, '']);
+    await rig.models.writeFile('MAM', 'standin.json', '{ "load_second": 3 }');
+    const [status, body] = await rig.load('MAM');
     expect(status).toBe(400);
     expect((body as { error: string }).error).toContain('standin.json: unknown key "load_second"');
-    expect(await call('GET', '/v2/health/ready')).toEqual([400, '']);
-    await models.write('MAM');
-    await load('MAM');
-    expect(await call('GET', '/v2/health/ready')).toEqual([200, '']);
+    expect(await rig.call('GET', '/v2/health/ready')).toEqual([400, '']);
+    await rig.models.write('MAM');
+    await rig.load('MAM');
+    expect(await rig.call('GET', '/v2/health/ready')).toEqual([200, '']);
   });
 
   it('changes instances in place after config.pbtxt alone was written', async () => {
-    await load('MAM');
-    const before = server.lifecycle.serving('MAM');
-    await models.writeConfig('MAM', '[ { count: 1 kind: KIND_GPU gpus: [ 0, 1 ] } ]');
-    await load('MAM');
-    expect(server.lifecycle.serving('MAM')).toBe(before);
+    await rig.load('MAM');
+    const before = rig.server.lifecycle.serving('MAM');
+    await rig.models.writeConfig('MAM', '[ { count: 1 kind: KIND_GPU gpus: [ 0, 1 ] } ]');
+    await rig.load('MAM');
+    expect(rig.server.lifecycle.serving('MAM')).toBe(before);
     expect(before.config.instance_group[0]?.gpus).toEqual([0, 1]);
-    await models.write('MAM');
-    await load('MAM');
-    expect(server.lifecycle.serving('MAM')).not.toBe(before);
+    await rig.models.write('MAM');
+    await rig.load('MAM');
+    expect(rig.server.lifecycle.serving('MAM')).not.toBe(before);
   });
 
   it.each([
@@ -129,8 +89,8 @@ describe('the stand-in over HTTP', () => {
     ['the name of another directory', 'name: "Other" backend: "python"', 500],
     ['a GPU that is not there', 'backend: "python" instance_group { kind: KIND_GPU gpus: 7 }', 400],
   ])('refuses config.pbtxt with %s', async (_, text, status) => {
-    await models.writeFile('MAM', 'config.pbtxt', text);
-    expect((await load('MAM'))[0]).toBe(status);
+    await rig.models.writeFile('MAM', 'config.pbtxt', text);
+    expect((await rig.load('MAM'))[0]).toBe(status);
   });
 
   it.each([
@@ -155,19 +115,20 @@ describe('the stand-in over HTTP', () => {
       "Poll failed for model directory 'MAM': failed to read text proto from",
     ],
   ])('does not poll %s, and says in its log why', async (_what, text, words) => {
-    await models.writeFile('MAM', 'config.pbtxt', text);
-    expect(await load('MAM')).toEqual([
+    await rig.models.writeFile('MAM', 'config.pbtxt', text);
+    expect(await rig.load('MAM')).toEqual([
       500,
       { error: "failed to load 'MAM', failed to poll from model repository" },
     ]);
-    expect(lines.join('\n')).toContain(words);
-    if (text.includes('grup')) expect(lines.join('\n')).toMatch(/^\[libprotobuf ERROR .*"instance_grup"/m);
+    expect(rig.lines.join('\n')).toContain(words);
+    if (text.includes('grup'))
+      expect(rig.lines.join('\n')).toMatch(/^\[libprotobuf ERROR .*"instance_grup"/m);
   });
 
   it('never takes a name from a request for a path', async () => {
-    await mkdir(join(models.path, 'secret.d'));
+    await mkdir(join(rig.models.path, 'secret.d'));
     for (const name of ['..', '.', '..%2F..', '%2e%2e', 'MAM%00', 'secret.d%2F..']) {
-      expect(await load(name)).toMatchObject([
+      expect(await rig.load(name)).toMatchObject([
         500,
         { error: expect.stringContaining('failed to poll') as string },
       ]);
@@ -204,14 +165,14 @@ describe('the stand-in over HTTP', () => {
     ['POST', '/v2/models/MAM/infer', { inputs: [{ ...INPUT, datatype: 'INT32' }] }, 400, "expects 'FP32'"],
     ['POST', '/v2/models/MAM/infer', { inputs: [INPUT], outputs: [{ name: 'X' }] }, 400, "output 'X'"],
   ])('%s %s with %j: %d', async (method, path, body, status, error) => {
-    await load('MAM');
-    const [answered, answer] = await call(method, path, body);
+    await rig.load('MAM');
+    const [answered, answer] = await rig.call(method, path, body);
     expect(answered).toBe(status);
     expect((answer as { error: string }).error).toContain(error);
   });
 
   it('refuses a body over the limit before it arrives', async () => {
-    const socket = connect(ports.http ?? 0, '127.0.0.1');
+    const socket = connect(rig.ports.http ?? 0, '127.0.0.1');
     socket.write('POST /v2/models/MAM/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n{');
     const [answer] = (await once(socket, 'data')) as [Buffer];
     expect(answer.toString()).toMatch(/^HTTP\/1.1 413 [^]*\{"error":"the request body is too large"\}$/);
@@ -225,88 +186,29 @@ describe('the stand-in over HTTP', () => {
   });
 
   it('finds nothing on other paths', async () => {
-    expect(await call('GET', '/')).toEqual([404, '{"error":"Not Found"}']);
-    expect(await call('GET', '/v2/models/MAM/nope')).toEqual([404, '{"error":"Not Found"}']);
+    expect(await rig.call('GET', '/')).toEqual([404, '{"error":"Not Found"}']);
+    expect(await rig.call('GET', '/v2/models/MAM/nope')).toEqual([404, '{"error":"Not Found"}']);
   });
 
   it('goes on with a load whose client has gone', async () => {
-    await models.write('MAM', { load_seconds: 0.05 });
-    const socket = connect(ports.http ?? 0, '127.0.0.1');
+    await rig.models.write('MAM', { load_seconds: 0.05 });
+    const socket = connect(rig.ports.http ?? 0, '127.0.0.1');
     socket.write('POST /v2/repository/models/MAM/load HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n');
     // The second load is queued behind the first, so the first has arrived when the index says LOADING.
-    while (!JSON.stringify(await index()).includes('LOADING')) continue;
+    while (!JSON.stringify(await rig.index()).includes('LOADING')) continue;
     socket.destroy();
-    await server.lifecycle.loadsDone();
-    expect(await index()).toEqual([{ name: 'MAM', version: '1', state: 'READY' }]);
+    await rig.server.lifecycle.loadsDone();
+    expect(await rig.index()).toEqual([{ name: 'MAM', version: '1', state: 'READY' }]);
   });
 
   it('tells Prometheus of the models that serve', async () => {
-    await load('MAM');
-    await call('POST', '/v2/models/MAM/infer', { inputs: [INPUT] });
+    await rig.load('MAM');
+    await rig.call('POST', '/v2/models/MAM/infer', { inputs: [INPUT] });
     const text = await (
-      await fetch(`http://127.0.0.1:${ports.metrics ?? 0}/metrics`, { headers: { connection: 'close' } })
+      await fetch(`http://127.0.0.1:${rig.ports.metrics ?? 0}/metrics`, { headers: { connection: 'close' } })
     ).text();
     expect(text).toContain('# TYPE nv_inference_request_success counter\n');
     expect(text).toContain('nv_inference_request_success{model="MAM",version="1"} 1\n');
     expect(text).toContain('nv_inference_pending_request_count{model="MAM",version="1"} 0\n');
-  });
-
-  it.each(['http', 'grpc', 'metrics'] as const)(
-    'does not start where its %s port is taken',
-    async (service) => {
-      const others = ['http', 'grpc', 'metrics'].map(
-        (name) => `--${name}-port=${name === service ? (ports[service] ?? 0) : 0}`,
-      );
-      const second = create(...others);
-      await expect(second.start()).rejects.toThrow(
-        `Unavailable - Socket '127.0.0.1:${ports[service] ?? 0}' already in use`,
-      );
-      await second.stop();
-    },
-  );
-
-  it('loads at start what the command line names, and does not start where that fails', async () => {
-    await models.write('Broken', { load_seconds: 0, fail_load: 'no' });
-    const flags = ['--http-port=0', '--grpc-port=0', '--metrics-port=0', '--load-model=*'];
-    const failing = create(...flags);
-    await expect(failing.start()).rejects.toThrow("Invalid argument - load failed for model 'Broken'");
-    const lenient = create(...flags, '--exit-on-error=false');
-    await lenient.start();
-    expect(lenient.lifecycle.isReady('MAM')).toBe(true);
-    expect(await lenient.stop()).toBe(0);
-  });
-
-  it('answers what is in flight before it ends, and ends with 0', async () => {
-    await models.write('MAM', { load_seconds: 0, unload_seconds: 0, infer_ms: 1000 });
-    await load('MAM');
-    const answer = call('POST', '/v2/models/MAM/infer', { inputs: [INPUT] });
-    while (server.lifecycle.inFlight === 0) await index();
-    const stopped = server.stop();
-    expect((await answer)[0]).toBe(200);
-    expect(await stopped).toBe(0);
-    await expect(index()).rejects.toThrow('ECONNREFUSED');
-  });
-
-  it('ends with 1 at its exit timeout where a model does not go', async () => {
-    await models.write('MAM', { load_seconds: 0, hang_unload: true });
-    const impatient = create('--exit-timeout-secs=0', '--http-port=0', '--allow-grpc=0', '--allow-metrics=0');
-    await impatient.start();
-    await impatient.lifecycle.load('MAM');
-    expect(await impatient.stop()).toBe(1);
-  });
-
-  it('waits for a quiet connection until its exit timeout, as Triton does', async () => {
-    const socket = connect(ports.http ?? 0, '127.0.0.1');
-    await once(socket, 'connect');
-    let stopped = false;
-    const stop = server.stop().then((code) => {
-      stopped = true;
-      return code;
-    });
-    socket.write('GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n');
-    expect(String((await once(socket, 'data'))[0])).toContain('200 OK');
-    expect(stopped).toBe(false);
-    socket.destroy();
-    expect(await stop).toBe(0);
   });
 });
