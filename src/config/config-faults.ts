@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BackendSection } from './backend-section.js';
-import { KnownKeys, nearest } from './known-keys.js';
+import { nearest } from '../common/nearest.js';
+import { KnownKeys } from './known-keys.js';
 
 /** One fault of a configuration. `path` is a dotted key (`runners.triton.http_port`), or a file. */
 export interface ConfigFault {

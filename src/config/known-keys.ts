@@ -1,5 +1,5 @@
-import { closestMatch } from 'leven';
 import { z } from 'zod';
+import { nearest } from '../common/nearest.js';
 
 /** Nodes of a JSON schema that lead from a path to its keys. */
 interface SchemaNode {
@@ -9,9 +9,6 @@ interface SchemaNode {
   readonly allOf?: readonly SchemaNode[];
   readonly items?: SchemaNode | boolean;
 }
-
-/** More changes than these make another word. */
-const MAX_CHANGES = 3;
 
 /** The keys that a schema knows. */
 export class KnownKeys {
@@ -37,12 +34,6 @@ export class KnownKeys {
     }
     return nodes;
   }
-}
-
-/** The candidate that is most like `word`; `undefined` where none is like it. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  const maxDistance = Math.min(MAX_CHANGES, Math.ceil(word.length / 2));
-  return closestMatch(word, candidates, { maxDistance });
 }
 
 function alternatives(node: SchemaNode): SchemaNode[] {

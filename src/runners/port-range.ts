@@ -11,8 +11,8 @@ export interface PortLease {
 export interface PortRangeOptions {
   readonly from: number;
   readonly to: number;
-  /** Consecutive ports of each server. */
-  readonly perServer: number;
+  /** Ports that are handed out together, in a row. */
+  readonly inARow: number;
   /** Address the ports listen on. */
   readonly address: string;
   /** The configuration's key, for the error. */
@@ -45,22 +45,33 @@ export class PortRange {
 
   constructor(private readonly options: PortRangeOptions) {}
 
-  /** The server's own ports and leases count as free. @throws PortInUseError when the range is exhausted */
-  async lease(serverName: string, others: OtherServers, signal: AbortSignal): Promise<PortLease> {
-    const { from, to, perServer, setting } = this.options;
+  /**
+   * The server's own ports and leases count as free.
+   * @param rows how many rows the server needs, wherever in the range each is
+   * @throws PortInUseError when the range is exhausted
+   */
+  async lease(serverName: string, others: OtherServers, signal: AbortSignal, rows = 1): Promise<PortLease> {
+    const { from, to, inARow } = this.options;
     const sinceMs = performance.now();
     const infos = await others(signal);
     return this.lock.runExclusive(async () => {
       const taken = this.takenByOthers(serverName, infos, sinceMs);
-      for (let first = from; first + perServer - 1 <= to; first += perServer) {
+      const found: number[] = [];
+      for (let first = from; first + inARow - 1 <= to; first += inARow) {
         signal.throwIfAborted();
-        const ports = Array.from({ length: perServer }, (_, index) => first + index);
-        if (await this.areFree(ports, taken)) return this.leased(serverName, ports);
+        const row = Array.from({ length: inARow }, (_, index) => first + index);
+        if (await this.areFree(row, taken)) found.push(...row);
+        if (found.length === rows * inARow) return this.leased(serverName, found);
       }
-      throw new PortInUseError(
-        `Port ${from} already in use, and so is every other of ${setting} (${from}–${to}): widen that range.`,
-      );
+      throw new PortInUseError(this.exhausted(serverName, rows * inARow, found.length));
     });
+  }
+
+  private exhausted(serverName: string, wanted: number, free: number): string {
+    const { from, to, setting } = this.options;
+    if (free === 0)
+      return `Port ${from} already in use, and so is every other of ${setting} (${from}–${to}): widen that range.`;
+    return `Ports of ${setting} (${from}–${to}) already in use: ${serverName} needs ${wanted}, and no more than ${free} can be had: widen that range.`;
   }
 
   private leased(serverName: string, ports: readonly number[]): PortLease {

@@ -72,6 +72,8 @@ export interface PlacementObservation {
   readonly pid: number | null;
   /** HTTP port of the server. */
   readonly port: number | null;
+  /** Of a server with several ports: all of them by name, `port` among them. */
+  readonly ports?: ReadonlyMap<string, number>;
   /** Container or process name of the server. */
   readonly serverName: string | null;
   /** Of what is `ready`: the backend says whether it sleeps; left out where it does not say. */

@@ -210,3 +210,14 @@ describe('docs/backends/http.md', () => {
     expect(config.supported_models).toEqual(['qwen']);
   });
 });
+
+describe('docs/backends/http-ports.md', () => {
+  it('has YAML that the configuration takes', () => {
+    const page = parse(blocksOf('docs/backends/http-ports.md', 'yaml').join('')) as {
+      runners: { http: Record<string, unknown> };
+    };
+    const defaults = parse(readFileSync('config/default.yaml', 'utf8')) as typeof page;
+    const config = httpSection.parse({ ...defaults.runners.http, ...page.runners.http });
+    expect(config.models.iris?.ports).toEqual(['grpc', 'metrics']);
+  });
+});

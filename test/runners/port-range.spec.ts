@@ -23,7 +23,7 @@ beforeEach(() => {
   range = new PortRange({
     from: 9000,
     to: 9003,
-    perServer: 1,
+    inARow: 1,
     address: '127.0.0.1',
     setting: 'x.ports',
     portsOf: ({ port }) => [Number(port)],
@@ -66,7 +66,7 @@ describe('a port of the range', () => {
     const rows = new PortRange({
       from: 9000,
       to: 9005,
-      perServer: 3,
+      inARow: 3,
       address: '127.0.0.1',
       setting: 'x.ports',
       portsOf: () => [],
@@ -77,6 +77,18 @@ describe('a port of the range', () => {
     await expect(rows.lease('b', () => Promise.resolve([]), never())).rejects.toThrow(
       'Port 9000 already in use, and so is every other of x.ports (9000–9005)',
     );
+  });
+
+  it('is one of several, wherever they are, where a server wants several by themselves', async () => {
+    busy.add(9001);
+    const some = (name: string, rows: number): Promise<PortLease> =>
+      range.lease(name, () => Promise.resolve([]), never(), rows);
+    expect((await some('a', 2)).ports).toEqual([9000, 9002]);
+    await expect(some('b', 2)).rejects.toThrow(
+      /^Ports of x\.ports \(9000–9003\) already in use: b needs 2, and no more than 1 can be had/,
+    );
+    expect((await some('c', 1)).ports).toEqual([9003]);
+    await expect(some('b', 2)).rejects.toThrow('Port 9000 already in use, and so is every other');
   });
 
   it('is free again when its lease is released, and no server has it', async () => {
@@ -171,7 +183,7 @@ it('many leases at once get a port each, whatever their lists do', async () => {
   const wide = new PortRange({
     from: 9000,
     to: 9031,
-    perServer: 2,
+    inARow: 2,
     address: '127.0.0.1',
     setting: 'x.ports',
     portsOf: () => [],

@@ -118,6 +118,15 @@ export class PlacementItem {
   })
   port!: number | null;
 
+  @ApiPropertyOptional({
+    description:
+      'Where the server has several ports (`ports` of a model of the backend http): all of them by name; `http` is `port`. 各端口（按名称）',
+    type: 'object',
+    additionalProperties: { type: 'integer' },
+    example: { http: 18500, grpc: 18501, metrics: 18502 },
+  })
+  ports?: Record<string, number>;
+
   @ApiProperty({
     description: 'What it was started with, defaults filled in; all GPUs of a model share it. 启动选项',
     type: 'object',
@@ -233,6 +242,15 @@ export class ModelInstanceInfo extends ModelIdentity {
     nullable: true,
   })
   port!: number | null;
+
+  @ApiPropertyOptional({
+    description:
+      'Where the server has several ports (`ports` of a model of the backend http): all of them by name; `http` is `port`. 各端口（按名称）',
+    type: 'object',
+    additionalProperties: { type: 'integer' },
+    example: { http: 18500, grpc: 18501, metrics: 18502 },
+  })
+  ports?: Record<string, number>;
 
   @ApiProperty({ description: 'UTC. 创建时间', example: '2024-01-01T00:00:00.000Z', format: 'date-time' })
   created_at!: string;

@@ -31,6 +31,7 @@ export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
     status: PRECEDENCE.find((status) => held.some((each) => each.placement.status === status)) ?? 'STOPPED',
     pid: placement?.pid ?? null,
     port: placement?.port ?? null,
+    ...(placement && severalPorts(placement.ports)),
     created_at: deployment.createdAt.toISOString(),
     updated_at: deployment.updatedAt.toISOString(),
     placements: held.map((each) => toItem(deployment, each)),
@@ -69,6 +70,7 @@ function toItem({ options }: DeploymentState, { gpuId, placement }: OccupiedGpu)
     gpu_uuid: placement.gpus.find(({ id }) => id === gpuId)?.uuid ?? null,
     pid,
     port,
+    ...severalPorts(placement.ports),
     options: { ...options },
     since: history.since.toISOString(),
     restarts: history.restarts,
@@ -79,6 +81,11 @@ function toItem({ options }: DeploymentState, { gpuId, placement }: OccupiedGpu)
 /** Nothing for the many placements that hold one GPU. */
 export function severalGpus(gpuIds: readonly number[]): { gpu_ids?: number[] } {
   return gpuIds.length > 1 ? { gpu_ids: gpuIds.toSorted((a, b) => a - b) } : {};
+}
+
+/** Nothing for the many servers that have one port. */
+function severalPorts(ports: ReadonlyMap<string, number> | undefined): { ports?: Record<string, number> } {
+  return ports ? { ports: Object.fromEntries(ports) } : {};
 }
 
 /** Nothing where no drain was asked for. */

@@ -69,6 +69,8 @@ export type PlacementState =
 export interface ServerFacts {
   readonly pid: number | null;
   readonly port: number | null;
+  /** Of a server with several ports: all of them by name. */
+  readonly ports?: ReadonlyMap<string, number> | undefined;
   readonly serverName: string | null;
   /** In what it is not what the configuration would launch now. */
   readonly outdated?: readonly Aspect[];
@@ -200,6 +202,11 @@ export class Placement {
     return this.server.port;
   }
 
+  /** All ports of its server by name, where that has several. */
+  get ports(): ReadonlyMap<string, number> | undefined {
+    return this.server.ports;
+  }
+
   get serverName(): string | null {
     return this.server.serverName;
   }
@@ -227,8 +234,9 @@ export class Placement {
   }
 
   /** Where it is served, by the backend's word; `null` leaves what was known. */
-  servedBy({ pid, port, serverName, outdated = [] }: ServerFacts): void {
-    this.server = { pid, port: port ?? this.server.port, serverName, outdated };
+  servedBy({ pid, port, ports, serverName, outdated = [] }: ServerFacts): void {
+    const listening = port === null ? this.server : { port, ports };
+    this.server = { pid, port: listening.port, ports: listening.ports, serverName, outdated };
   }
 
   /** The runner's start has succeeded for it. */

@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import { type Decided, type DecidedFault, flagDecision, flagOf } from '../decided.js';
 import { type HttpOption, httpOptionSchema } from './http-options.js';
-import { placeholdersIn } from './http-template.js';
+import { placeholdersIn, PORT_PREFIX } from './http-template.js';
 
 /** What servers read of their place where nothing else says it: not inherited, but free in `env`. */
 export const HTTP_WITHHELD = ['PORT', 'HOST'];
 
-/** Placeholders of what this service decides about a server. */
-const PLACE = ['port', 'host'];
+/** Whether a placeholder is of what this service decides about a server. */
+function isPlace(placeholder: string): boolean {
+  return placeholder === 'port' || placeholder === 'host' || placeholder.startsWith(PORT_PREFIX);
+}
 
 /** The flags of a model that its arguments give what this service decides: `--port '{port}'`. */
 export function placeFlags(args: readonly string[]): Decided {
@@ -15,7 +17,7 @@ export function placeFlags(args: readonly string[]): Decided {
     args.flatMap((item, index): [string, string][] => {
       const flag = flagOf(item);
       const value = valueAt(args, index);
-      const place = PLACE.find((name) => placeholdersIn(value).includes(name));
+      const place = placeholdersIn(value).find(isPlace);
       return flag === undefined || place === undefined ? [] : [[flag, `{${place}} alone`]];
     }),
   );
@@ -27,8 +29,7 @@ export function placeFaults(args: readonly string[]): DecidedFault[] {
   return args.flatMap((item, key) => {
     const message = placeDecision(item, place);
     if (message === undefined) return [];
-    const isPlace = placeholdersIn(valueAt(args, key)).some((name) => PLACE.includes(name));
-    return isPlace ? [] : [{ key, message }];
+    return placeholdersIn(valueAt(args, key)).some(isPlace) ? [] : [{ key, message }];
   });
 }
 

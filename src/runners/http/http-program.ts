@@ -1,7 +1,7 @@
 import type { Launcher } from '../../launchers/launcher.js';
 import type { ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import type { HttpModel } from './http-section.js';
-import { fillTemplate, type LaunchPlaceholder, OPTION_PREFIX } from './http-template.js';
+import { fillTemplate, type LaunchPlaceholder, OPTION_PREFIX, PORT_PREFIX } from './http-template.js';
 
 /** The program of a model: each item of its YAML stays one argument, whatever the values in it hold. */
 export function httpProgram(
@@ -25,7 +25,7 @@ export function httpProgram(
 }
 
 function valuesOf(placement: ServedPlacement): ReadonlyMap<string, string> {
-  const { port, listenAddress, modelName, gpuIds, gpus, options } = placement;
+  const { port, ports, listenAddress, modelName, gpuIds, gpus, options } = placement;
   const gpuId = String(gpuIds[0] ?? placement.gpuId);
   const launch: Record<LaunchPlaceholder, string> = {
     port: String(port),
@@ -37,6 +37,7 @@ function valuesOf(placement: ServedPlacement): ReadonlyMap<string, string> {
   };
   return new Map([
     ...Object.entries(launch),
+    ...[...ports].map(([name, number]): [string, string] => [`${PORT_PREFIX}${name}`, String(number)]),
     ...Object.entries(options).map(([name, value]): [string, string] => [
       `${OPTION_PREFIX}${name}`,
       String(value),

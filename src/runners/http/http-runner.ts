@@ -8,10 +8,20 @@ import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-s
 import { metricSum } from '../prometheus-text.js';
 import type { ModelLiveness, ProgressReading } from '../progress.js';
 import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
+import { MAIN_PORT } from '../placement-server/server-ports.js';
+import { serverUrl } from '../server-url.js';
 import type { HttpConfig, HttpModel } from './http-section.js';
 import { HTTP_WITHHELD, httpModelOptions } from './http-decided.js';
 import { explainExit, isFinal } from './explain-exit.js';
 import { httpProgram } from './http-program.js';
+
+/** What is asked of a server, and how that is told. */
+interface Question {
+  readonly url: string;
+  readonly words: string;
+}
+
+type Metrics = NonNullable<HttpModel['drain']>;
 
 /** Serves models from any HTTP server with a health path, by YAML alone. */
 export class HttpRunner extends PlacementServerRunner<HttpConfig> {
@@ -47,6 +57,10 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     return this.find(modelName)?.device ?? this.config.device;
   }
 
+  override portNamesOf(modelName: string): readonly string[] {
+    return this.find(modelName)?.ports ?? [];
+  }
+
   override startTimeoutSecondsOf(modelName: string): number {
     return this.find(modelName)?.start_timeout_seconds ?? this.config.start_timeout_seconds;
   }
@@ -75,17 +89,19 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     };
   }
 
-  async probe({ modelName, baseUrl }: ServedPlacement, signal: AbortSignal): Promise<ProbeResult> {
-    const model = this.find(modelName);
-    if (!model) {
-      // Its health path has gone with its settings: that it answers at all is what can be asked.
-      await callHttp({ method: 'GET', url: `${baseUrl}/`, signal });
+  async probe(placement: ServedPlacement, signal: AbortSignal): Promise<ProbeResult> {
+    const model = this.find(placement.modelName);
+    const question = model && this.questionOf(placement, model.health_path, model.health_port);
+    if (!question) {
+      // Its settings have gone, or name a port that it was launched without: that it answers at all is what can be asked.
+      await callHttp({ method: 'GET', url: `${placement.baseUrl}/`, signal });
       return { state: 'ready' };
     }
-    const { health_path: path, health_json: expected } = model;
-    const { status, body } = await callHttp({ method: 'GET', url: `${baseUrl}${path}`, signal });
-    if (status < 200 || status > 299) return { state: 'starting', reason: `GET ${path} answered ${status}` };
-    const difference = expected && differenceOf(body, expected, path);
+    const { url, words } = question;
+    const expected = model.health_json;
+    const { status, body } = await callHttp({ method: 'GET', url, signal });
+    if (status < 200 || status > 299) return { state: 'starting', reason: `${words} answered ${status}` };
+    const difference = expected && differenceOf(body, expected, words);
     return difference === undefined ? { state: 'ready' } : { state: 'starting', reason: difference };
   }
 
@@ -94,16 +110,12 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     return `Nothing says how many requests are open: give runners.http.models.${modelName} a drain (path, metrics).`;
   }
 
-  override async serverWorkload(
-    { modelName, baseUrl }: ServedPlacement,
-    signal: AbortSignal,
-  ): Promise<Workload | null> {
-    const drain = this.find(modelName)?.drain;
+  override async serverWorkload(placement: ServedPlacement, signal: AbortSignal): Promise<Workload | null> {
+    const drain = this.find(placement.modelName)?.drain;
     if (!drain) return null;
-    const body = await metricsText(`${baseUrl}${drain.path}`, signal);
+    const { body, words } = await this.metricsOf(placement, drain, signal);
     const open = metricSum(body, drain.metrics);
-    if (open === undefined)
-      throw new UnusableAnswerError(`GET ${drain.path} has none of ${drain.metrics.join(', ')}`);
+    if (open === undefined) throw new UnusableAnswerError(`${words} has none of ${drain.metrics.join(', ')}`);
     return { open, finished: metricSum(body, drain.finished_metrics ?? []) ?? 0 };
   }
 
@@ -112,12 +124,12 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   }
 
   override async serverProgress(
-    { modelName, baseUrl }: ServedPlacement,
+    placement: ServedPlacement,
     signal: AbortSignal,
   ): Promise<ProgressReading | null> {
-    const { drain } = this.modelOf(modelName);
+    const { drain } = this.modelOf(placement.modelName);
     if (!drain?.finished_metrics) return null;
-    const body = await metricsText(`${baseUrl}${drain.path}`, signal);
+    const { body } = await this.metricsOf(placement, drain, signal);
     const [open, done] = [metricSum(body, drain.metrics), metricSum(body, drain.finished_metrics)];
     return open === undefined || done === undefined ? null : { open, done, succeeded: done, failed: 0 };
   }
@@ -128,6 +140,29 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
 
   override isFinalExit(cause: string): boolean {
     return isFinal(cause);
+  }
+
+  /** `undefined` where the server was launched without that port. */
+  private questionOf({ ports }: ServedPlacement, path: string, name = MAIN_PORT): Question | undefined {
+    const port = ports.get(name);
+    if (port === undefined) return undefined;
+    const where = name === MAIN_PORT ? '' : ` on port ${name} (${port})`;
+    return { url: `${serverUrl(this.config.bind_address, port)}${path}`, words: `GET ${path}${where}` };
+  }
+
+  /** @throws UnusableAnswerError, what keeps it from answering */
+  private async metricsOf(
+    placement: ServedPlacement,
+    { path, port = MAIN_PORT }: Metrics,
+    signal: AbortSignal,
+  ): Promise<{ body: string; words: string }> {
+    const question = this.questionOf(placement, path, port);
+    if (!question)
+      throw new UnusableAnswerError(`the server was launched without the port ${port}: start it anew`);
+    const { url, words } = question;
+    const { status, body } = await callHttp({ method: 'GET', url, signal });
+    if (status !== 200) throw new UnusableAnswerError(`${words} answered ${status}`);
+    return { body, words };
   }
 
   private find(modelName: string): HttpModel | undefined {
@@ -143,30 +178,24 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   }
 }
 
-async function metricsText(url: string, signal: AbortSignal): Promise<string> {
-  const { status, body } = await callHttp({ method: 'GET', url, signal });
-  if (status !== 200) throw new UnusableAnswerError(`GET ${new URL(url).pathname} answered ${status}`);
-  return body;
-}
-
 /** What of the expected keys the JSON does not say. @throws UnusableAnswerError when it is none */
 function differenceOf(
   body: string,
   expected: NonNullable<HttpModel['health_json']>,
-  path: string,
+  question: string,
 ): string | undefined {
-  const parsed = z.record(z.string(), z.unknown()).safeParse(parseJson(body, path));
+  const parsed = z.record(z.string(), z.unknown()).safeParse(parseJson(body, question));
   const found = parsed.success ? parsed.data : {};
   const key = Object.keys(expected).find(
     (each) => !Object.hasOwn(found, each) || found[each] !== expected[each],
   );
-  return key === undefined ? undefined : `GET ${path} does not say ${key}: ${JSON.stringify(expected[key])}`;
+  return key === undefined ? undefined : `${question} does not say ${key}: ${JSON.stringify(expected[key])}`;
 }
 
-function parseJson(body: string, path: string): unknown {
+function parseJson(body: string, question: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    throw new UnusableAnswerError(`GET ${path} answered no JSON`);
+    throw new UnusableAnswerError(`${question} answered no JSON`);
   }
 }

@@ -11,11 +11,15 @@ import {
   placementServerKeys,
   serverEnv,
   serverMounts,
+  serverPorts,
 } from '../placement-server/placement-server-section.js';
+import { nearest } from '../../common/nearest.js';
+import { MAIN_PORT } from '../placement-server/server-ports.js';
 import { assignmentFaults } from '../decided.js';
 import { placeFaults } from './http-decided.js';
 import { httpOptions } from './http-options.js';
-import { LAUNCH_PLACEHOLDERS, OPTION_PREFIX, placeholdersIn } from './http-template.js';
+import { insteadOf, portFaults, portNames } from './http-ports.js';
+import { LAUNCH_PLACEHOLDERS, OPTION_PREFIX, placeholdersIn, PORT_PREFIX } from './http-template.js';
 
 const argument = z.string().regex(/^[^\0]*$/, 'text without NUL');
 const urlPath = z.string().regex(/^\/[\x21-\x7e]*$/, 'a path that begins with "/", of printable ASCII');
@@ -30,6 +34,11 @@ const httpModel = z.strictObject({
     .min(1)
     .optional()
     .describe("The program and its first arguments; with an image, in place of the image's own entry point."),
+  ports: portNames
+    .default([])
+    .describe(
+      'Names of further ports of its server: {port.NAME} is one in args and env, as {port} is the main one, http.',
+    ),
   args: z.array(argument).default([]).describe('Arguments with placeholders, one list item each.'),
   env: serverEnv.default({}).describe('Laid over the environment of the section; values with placeholders.'),
   mounts: serverMounts.optional(),
@@ -40,6 +49,7 @@ const httpModel = z.strictObject({
   stop_grace_seconds: placementServerKeys.stop_grace_seconds.optional(),
   stop_signal: z.enum(['SIGTERM', 'SIGINT']).optional().describe('What asks the server to end.'),
   health_path: urlPath.describe('GET of it is 200 to 299 when the model serves.'),
+  health_port: z.string().optional().describe('Name of the port that health_path is on; http unless said.'),
   health_json: z
     .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
     .optional()
@@ -47,6 +57,7 @@ const httpModel = z.strictObject({
   drain: z
     .strictObject({
       path: urlPath.describe('Where the metrics are, in the text format of Prometheus.'),
+      port: z.string().optional().describe('Name of the port that it is on; http unless said.'),
       metrics: z.array(metricName).min(1).describe('Gauges that add up to the open requests.'),
       finished_metrics: z.array(metricName).optional().describe('Counters of the requests that are done.'),
     })
@@ -66,11 +77,14 @@ export const httpSection = z
   .strictObject(placementServerKeys)
   .omit({ supported_models: true })
   .extend({
+    ports: serverPorts.describe(
+      'Ports for the servers, one each and one more for each that a model names; below 32768, and of no other backend.',
+    ),
     models: z.record(safeName, httpModel).describe('The models of this backend, and how each is served.'),
   })
-  .superRefine(({ launcher, image_name: image, models }, context) => {
+  .superRefine(({ launcher, image_name: image, ports, models }, context) => {
     for (const [name, model] of Object.entries(models)) {
-      for (const [path, message] of faultsOf(model, launcher, image)) {
+      for (const [path, message] of faultsOf(model, { launcher, image, ports })) {
         context.addIssue({ code: 'custom', path: ['models', name, ...path], message });
       }
     }
@@ -79,9 +93,16 @@ export const httpSection = z
 
 export type HttpConfig = z.infer<typeof httpSection>;
 
-type Fault = readonly [path: (string | number)[], message: string];
+type Fault = readonly [path: readonly (string | number)[], message: string];
 
-function faultsOf(model: HttpModel, launcher: string, image: string | null): Fault[] {
+/** What a model takes from the section. */
+interface Section {
+  readonly launcher: string;
+  readonly image: string | null;
+  readonly ports: { readonly from: number; readonly to: number };
+}
+
+function faultsOf(model: HttpModel, { launcher, image, ports: range }: Section): Fault[] {
   const faults: Fault[] = [];
   if ((model.launcher ?? launcher) === 'docker') {
     if (model.image_name === undefined && image === null)
@@ -98,6 +119,7 @@ function faultsOf(model: HttpModel, launcher: string, image: string | null): Fau
   }
   const known = [
     ...LAUNCH_PLACEHOLDERS,
+    ...[MAIN_PORT, ...model.ports].map((name) => `${PORT_PREFIX}${name}`),
     ...Object.keys(model.options).map((option) => `${OPTION_PREFIX}${option}`),
   ] as readonly string[];
   const templates: Fault[] = [
@@ -106,8 +128,28 @@ function faultsOf(model: HttpModel, launcher: string, image: string | null): Fau
   ];
   for (const [path, text] of templates) {
     for (const name of placeholdersIn(text).filter((each) => !known.includes(each))) {
-      faults.push([path, `{${name}} is unknown: there are ${known.map((each) => `{${each}}`).join(', ')}`]);
+      const near = nearestPlaceholder(name, known);
+      const instead = insteadOf(near && inBraces(near), known.map(inBraces));
+      faults.push([path, `${inBraces(name)} is unknown: ${instead}`]);
     }
   }
-  return faults;
+  const use = {
+    ports: model.ports,
+    templates: templates.map(([, text]) => text),
+    references: [
+      [['health_port'], model.health_port],
+      [['drain', 'port'], model.drain?.port],
+    ],
+    range,
+  } as const;
+  return [...faults, ...portFaults(use)];
+}
+
+/** The placeholder that may be meant by an unknown one: its prefix may be missing. */
+function nearestPlaceholder(name: string, known: readonly string[]): string | undefined {
+  return known.find((each) => each.endsWith(`.${name}`)) ?? nearest(name, known);
+}
+
+function inBraces(name: string): string {
+  return `{${name}}`;
 }

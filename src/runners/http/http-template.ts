@@ -6,6 +6,9 @@ export type LaunchPlaceholder = (typeof LAUNCH_PLACEHOLDERS)[number];
 /** Begins the placeholder of an option: `{option.ctx_size}`. */
 export const OPTION_PREFIX = 'option.';
 
+/** Begins the placeholder of a port by its name: `{port.grpc}`. */
+export const PORT_PREFIX = 'port.';
+
 /** `{name}`; any other brace, as of JSON, is text. */
 const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_.]*)\}/g;
 

@@ -15,6 +15,7 @@ export interface PlacementBackend {
   explainExit(lastLines: readonly string[]): string | undefined;
   isFinalExit(cause: string): boolean;
   deviceOf(modelName: string): 'gpu' | 'cpu';
+  portNamesOf(modelName: string): readonly string[];
   startTimeoutSecondsOf(modelName: string): number;
   stopGraceSecondsOf(modelName: string): number;
   readOptions(modelName: string, options: DeploymentOptions): DeploymentOptions;

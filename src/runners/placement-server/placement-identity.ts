@@ -1,6 +1,6 @@
 import type { Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { canonicalJson } from '../../common/canonical-json.js';
-import type { Aspect } from '../aspects.js';
+import { type Aspect, ASPECTS } from '../aspects.js';
 import { outdatedAspects } from '../launch-aspects.js';
 import type { GpuRef } from '../runner.js';
 import { serverUrl } from '../server-url.js';
@@ -8,6 +8,7 @@ import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';
 import { placementLaunchSpec } from './placement-launch-spec.js';
 import { isServerOf, labelled } from './server-labels.js';
+import { MAIN_PORT, portsByName, type ServerPorts } from './server-ports.js';
 import type { ServedPlacement } from './served-placement.js';
 
 /** What the server of one placement is launched as, and how it is known again. */
@@ -27,8 +28,23 @@ export class PlacementIdentity {
     return this.backend.stopGraceSecondsOf(this.role.modelName);
   }
 
-  placement({ options, gpus }: Wanted, port: number): ServedPlacement {
+  /** How many ports it is launched with. */
+  get portCount(): number {
+    return 1 + this.portNames.length;
+  }
+
+  private get portNames(): readonly string[] {
+    return this.backend.portNamesOf(this.role.modelName);
+  }
+
+  /** To be launched, on as many ports as it needs. */
+  planned(wanted: Wanted, ports: readonly number[]): ServedPlacement {
+    return this.placement(wanted, portsByName(this.portNames, ports));
+  }
+
+  private placement({ options, gpus }: Wanted, ports: ServerPorts): ServedPlacement {
     const { modelName, gpuId } = this.role;
+    const port = ports.get(MAIN_PORT) ?? 0;
     const { bind_address: bindAddress } = this.config;
     return {
       modelName,
@@ -37,6 +53,7 @@ export class PlacementIdentity {
       gpus,
       options: this.backend.readOptions(modelName, options),
       port,
+      ports,
       // The Engine publishes the port on bind_address alone; inside, the container has a network of its own.
       listenAddress: this.launcherKind === 'docker' ? '0.0.0.0' : bindAddress,
       baseUrl: serverUrl(bindAddress, port),
@@ -63,7 +80,7 @@ export class PlacementIdentity {
     const found = info?.running ? labelled(info.labels) : undefined;
     const { backend } = this.backend;
     if (!info || !found || !isServerOf(info.labels, { backend, ...this.role })) return undefined;
-    return { info, placement: this.placement(found, found.port) };
+    return { info, placement: this.placement(found, found.ports) };
   }
 
   /** In what it is not what is wanted, in words; `undefined`: it is. */
@@ -75,8 +92,14 @@ export class PlacementIdentity {
 
   /** In what it is not what would be launched now. */
   outdated({ info, placement }: RunningServer): readonly Aspect[] {
+    const { portNames } = this;
+    // A port that it lacks has no number: what is given that number is launched otherwise, whichever it will be.
+    const numbers = portNames.map((name) => placement.ports.get(name) ?? 0);
+    const ports = portsByName(portNames, [placement.port, ...numbers]);
+    const hasOthers = String([...ports.keys()].sort()) !== String([...placement.ports.keys()].sort());
     try {
-      return outdatedAspects(info.labels, this.spec(placement));
+      const others = outdatedAspects(info.labels, this.spec({ ...placement, ports }));
+      return ASPECTS.filter((aspect) => others.includes(aspect) || (hasOthers && aspect === 'args'));
     } catch {
       return []; // the configuration has no program for it any more
     }

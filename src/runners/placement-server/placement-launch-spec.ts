@@ -41,7 +41,7 @@ export function placementLaunchSpec(
     command: program.command,
     env: { ...config.env, ...program.env },
     withheld: frame.withheld,
-    ports: [{ name: 'http', port: placement.port }],
+    ports: [...placement.ports].map(([name, port]) => ({ name, port })),
     bindAddress: config.bind_address,
     mounts:
       program.mounts ??

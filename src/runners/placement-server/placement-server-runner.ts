@@ -147,6 +147,11 @@ export abstract class PlacementServerRunner<
     return this.config.device;
   }
 
+  /** Names of the ports that a server of the model has besides the one that every server has. */
+  portNamesOf(_modelName: string): readonly string[] {
+    return [];
+  }
+
   startTimeoutSecondsOf(_modelName: string): number {
     return this.config.start_timeout_seconds;
   }

@@ -37,7 +37,7 @@ export class PlacementServer extends LaunchedServer {
     whereabouts: Whereabouts,
     config: PlacementServerConfig,
     private readonly backend: PlacementBackend,
-    private readonly ports: { lease(signal: AbortSignal): Promise<PortLease> },
+    private readonly ports: { lease(count: number, signal: AbortSignal): Promise<PortLease> },
   ) {
     super(whereabouts);
     this.identity = new PlacementIdentity(role, whereabouts.home.launcher.kind, config, backend);
@@ -72,9 +72,9 @@ export class PlacementServer extends LaunchedServer {
   async check(wanted: Wanted, signal: AbortSignal, examine = strictly): Promise<void> {
     if (await this.isThereOrComing(signal)) return;
     await this.unlessComing(signal, async () => {
-      const lease = await this.ports.lease(signal);
+      const lease = await this.ports.lease(this.identity.portCount, signal);
       try {
-        const spec = this.identity.spec(this.identity.placement(wanted, lease.ports[0] ?? 0));
+        const spec = this.identity.spec(this.identity.planned(wanted, lease.ports));
         await this.whereabouts.home.launcher.check(spec, signal, (subject, check, weight) =>
           examine(subject, () => this.unlessComing(signal, check), weight),
         );
@@ -218,9 +218,9 @@ export class PlacementServer extends LaunchedServer {
   private async launch(wanted: Wanted, work: Work): Promise<RunningServer> {
     await this.whereabouts.moveHome(work.signal);
     work.onProgress(`launching ${this.name}`);
-    const lease = await this.ports.lease(work.signal);
+    const lease = await this.ports.lease(this.identity.portCount, work.signal);
     try {
-      const placement = this.identity.placement(wanted, lease.ports[0] ?? 0);
+      const placement = this.identity.planned(wanted, lease.ports);
       const info = await this.launcher.launch(this.identity.spec(placement), work.signal, work.onProgress);
       this.probe.window.saw(info);
       this.seen = { info, placement };
@@ -263,11 +263,13 @@ export class PlacementServer extends LaunchedServer {
 
   private observation(running: RunningServer | undefined, seen: Seen): PlacementObservation {
     const outdated = running ? this.identity.outdated(running) : [];
+    const ports = running?.placement.ports;
     return {
       gpuId: this.identity.role.gpuId,
       ...seen,
       pid: running?.info.pid ?? null,
       port: running?.placement.port ?? null,
+      ...(ports && ports.size > 1 && { ports }),
       serverName: running ? this.name : null,
       ...(running && { gpuUuids: running.placement.gpus.map(({ uuid }) => uuid) }),
       ...(outdated.length > 0 && { outdated }),

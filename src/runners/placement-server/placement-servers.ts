@@ -8,7 +8,7 @@ import { Whereabouts } from '../whereabouts.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend, PlacementRole } from './placement-backend.js';
 import { PlacementServer } from './placement-server.js';
-import { isServerOf, labelled, portOf } from './server-labels.js';
+import { isServerOf, labelled, portsIn } from './server-labels.js';
 
 /** What the servers need to know of their backend. */
 export interface BackendOfServers extends PlacementBackend {
@@ -35,13 +35,10 @@ export class PlacementServers {
     this.formers = new FormerServers(backend.backend, host.launchers);
     this.ports = new PortRange({
       ...config.ports,
-      perServer: 1,
+      inARow: 1,
       address: config.bind_address,
       setting: `runners.${backend.backend}.ports`,
-      portsOf: (labels) => {
-        const port = portOf(labels);
-        return port === undefined ? [] : [port];
-      },
+      portsOf: (labels) => [...(portsIn(labels)?.values() ?? [])],
       isPortTaken: host.isPortTaken,
     });
   }
@@ -141,7 +138,7 @@ export class PlacementServers {
     const { kind } = whereabouts.home.launcher;
     const others: OtherServers = (signal) => this.runningBeside(kind, signal);
     return new PlacementServer(role, whereabouts, this.config, this.backend, {
-      lease: (signal) => this.ports.lease(name, others, signal),
+      lease: (count, signal) => this.ports.lease(name, others, signal, count),
     });
   }
 

@@ -1,6 +1,7 @@
 import type { DomainError } from '../../common/errors.js';
 import type { LaunchSpec } from '../../launchers/launcher.js';
 import type { DeploymentOptions, GpuRef } from '../runner.js';
+import type { ServerPorts } from './server-ports.js';
 
 /** One model on the GPUs that one server has for it; the server runs, or is to be launched. */
 export interface ServedPlacement<Options extends DeploymentOptions = DeploymentOptions> {
@@ -14,6 +15,8 @@ export interface ServedPlacement<Options extends DeploymentOptions = DeploymentO
   readonly options: Options;
   /** TCP port of the server, the same inside and outside of a container. */
   readonly port: number;
+  /** All its ports by name: that one, and those that its model names. */
+  readonly ports: ServerPorts;
   /** Address the server has to listen on. */
   readonly listenAddress: string;
   /** Where this service reaches it: `http://127.0.0.1:8200`. */

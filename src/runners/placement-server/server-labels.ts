@@ -2,12 +2,15 @@ import { canonicalJson, isRecord } from '../../common/canonical-json.js';
 import type { ServerInfo } from '../../launchers/launcher.js';
 import { BACKEND_LABEL, MODEL_LABEL } from '../../launchers/launcher.js';
 import type { DeploymentOptions, GpuRef } from '../runner.js';
+import { addedNames, MAIN_PORT, type ServerPorts } from './server-ports.js';
 
 /** Number of the placement that a server is for. */
 const GPU_LABEL = 'model-inference-client.gpu';
 /** All GPUs it was pinned to, `0=GPU-…,1=` with the UUIDs that were known. */
 const GPUS_LABEL = 'model-inference-client.gpus';
 const PORT_LABEL = 'model-inference-client.port';
+/** Those besides it, `grpc=18501,metrics=18502`; of a server with one port, there is no such label. */
+const PORTS_LABEL = 'model-inference-client.ports';
 /** What it was started with, as canonical JSON. */
 const OPTIONS_LABEL = 'model-inference-client.options';
 
@@ -17,17 +20,19 @@ export interface LabelledServer {
   readonly modelName: string;
   readonly gpuId: number;
   readonly gpus: readonly GpuRef[];
-  readonly port: number;
+  readonly ports: ServerPorts;
   readonly options: DeploymentOptions;
 }
 
 export function labelsOf(server: LabelledServer): Record<string, string> {
+  const added = addedNames(server.ports).map((name) => `${name}=${server.ports.get(name) ?? 0}`);
   return {
     [BACKEND_LABEL]: server.backend,
     [MODEL_LABEL]: server.modelName,
     [GPU_LABEL]: String(server.gpuId),
     [GPUS_LABEL]: server.gpus.map(({ id, uuid }) => `${id}=${uuid ?? ''}`).join(','),
-    [PORT_LABEL]: String(server.port),
+    [PORT_LABEL]: String(server.ports.get(MAIN_PORT) ?? 0),
+    ...(added.length > 0 && { [PORTS_LABEL]: added.join(',') }),
     [OPTIONS_LABEL]: canonicalJson(server.options),
   };
 }
@@ -37,11 +42,11 @@ export function labelled(labels: ServerInfo['labels']): LabelledServer | undefin
   const backend = labels[BACKEND_LABEL];
   const modelName = labels[MODEL_LABEL];
   const gpuId = wholeNumber(labels[GPU_LABEL]);
-  const port = portOf(labels);
+  const ports = portsIn(labels);
   const options = parseOptions(labels[OPTIONS_LABEL]);
   const gpus = parseGpus(labels[GPUS_LABEL]);
-  if (!backend || !modelName || gpuId === undefined || !port || !options || !gpus) return undefined;
-  return { backend, modelName, gpuId, gpus, port, options };
+  if (!backend || !modelName || gpuId === undefined || !ports || !options || !gpus) return undefined;
+  return { backend, modelName, gpuId, gpus, ports, options };
 }
 
 /** Whether a server with these labels was launched for this placement. */
@@ -53,9 +58,20 @@ export function isServerOf(
   return found?.backend === backend && found.modelName === modelName && found.gpuId === gpuId;
 }
 
-/** The port of a server of any backend with one server per placement; `undefined` for others. */
-export function portOf(labels: ServerInfo['labels']): number | undefined {
-  return wholeNumber(labels[PORT_LABEL]);
+/** The ports of a server of any backend with one server per placement; `undefined` for others. */
+export function portsIn(labels: ServerInfo['labels']): ServerPorts | undefined {
+  const main = wholeNumber(labels[PORT_LABEL]);
+  const added = parsePorts(labels[PORTS_LABEL]);
+  return main && added ? new Map([[MAIN_PORT, main], ...added]) : undefined;
+}
+
+function parsePorts(
+  text: string | undefined,
+): readonly (readonly [name: string, port: number])[] | undefined {
+  if (text === undefined) return [];
+  const ports = text.split(',').map((entry) => /^([A-Za-z]\w*)=(\d{1,5})$/.exec(entry));
+  if (ports.includes(null)) return undefined;
+  return ports.map((match) => [match?.[1] ?? '', Number(match?.[2])]);
 }
 
 function parseOptions(text: string | undefined): DeploymentOptions | undefined {

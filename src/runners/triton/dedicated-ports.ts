@@ -15,7 +15,7 @@ export class DedicatedPorts {
   ) {
     this.range = new PortRange({
       ...config.dedicated_ports,
-      perServer: 3,
+      inARow: 3,
       address: config.bind_address,
       setting: 'runners.triton.dedicated_ports',
       portsOf: (labels) => {

@@ -21,6 +21,7 @@ function placement(options: ComfyuiOptions = {}): ServedPlacement<ComfyuiOptions
     gpus: [{ id: 2, uuid: 'GPU-2' }],
     options,
     port: 20_001,
+    ports: new Map([['http', 20_001]]),
     listenAddress: '127.0.0.1',
     baseUrl: 'http://127.0.0.1:20001',
   };

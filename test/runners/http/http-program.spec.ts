@@ -12,6 +12,7 @@ const placement: ServedPlacement = {
   gpus: [{ id: 2, uuid: 'GPU-2' }],
   options: {},
   port: 18_500,
+  ports: new Map([['http', 18_500]]),
   listenAddress: '127.0.0.1',
   baseUrl: 'http://127.0.0.1:18500',
 };
@@ -68,6 +69,21 @@ describe('the arguments of a server by YAML', () => {
       ...['server', '--port', '18500', '--at=127.0.0.1:18500', 'qwen', '2', 'GPU-2', '-c=8'],
     ]);
     expect(program.env).toEqual({ WHERE: 'http://127.0.0.1:18500' });
+  });
+
+  it('have the ports by name; the main one is http', () => {
+    const model = modelWith({
+      ports: ['grpc', 'constructor'],
+      args: ['{port}', '{port.http}', '{option.grpc}', '--grpc={host}:{port.grpc}'],
+      env: { METRICS: '{port.constructor}' },
+      options: { grpc: { type: 'string', default: 'x' } },
+    });
+    const ports = new Map([...placement.ports, ['grpc', 18_503], ['constructor', 18_501]]);
+    const options = { grpc: '{port.grpc}' };
+    expect(httpProgram(model, 'process', { ...placement, ports, options })).toMatchObject({
+      command: ['server', '18500', '18500', '{port.grpc}', '--grpc=127.0.0.1:18503'],
+      env: { METRICS: '18501' },
+    });
   });
 
   it('go to the entry point of the image, or to the command in its place', () => {

@@ -79,6 +79,79 @@ describe('runners.http', () => {
     expect(faultsOf(changes)).toEqual(expected[0] === '' ? ['runners.http.models.qwen'] : expected);
   });
 
+  const named = { ports: ['grpc', 'metrics'], args: ['{port}', '{port.grpc}', '{port.metrics}'] };
+
+  it('has ports by name, and which of them a path is on', () => {
+    const drain = { path: '/metrics', port: 'metrics', metrics: ['a'] };
+    expect(faultsOf({ ...named, health_port: 'grpc', drain })).toEqual([]);
+    expect(faultsOf({ ...named, health_port: 'http', drain: { ...drain, port: 'http' } })).toEqual([]);
+    expect(faultsOf({ args: ['{port.http}'], health_port: 'http' })).toEqual([]);
+  });
+
+  it.each<[string, Record<string, unknown>, string, RegExp]>([
+    [
+      'a placeholder of a port that is not there',
+      { args: [...named.args, '--x={port.metric}'] },
+      'args.3',
+      /^\{port\.metric\} is unknown: is \{port\.metrics\} meant\? There are \{port\}, .*\{port\.grpc\}/,
+    ],
+    ['one without its prefix', { env: { A: '{grpc}' } }, 'env.A', /is \{port\.grpc\} meant\?/],
+    ['one that is like none', { args: [...named.args, '{wonderful}'] }, 'args.3', /is unknown: there are \{/],
+    ['a name twice', { ports: ['grpc', 'metrics', 'grpc'] }, 'ports.2', /^grpc is there already$/],
+    [
+      'the name of the main port',
+      { ports: ['grpc', 'http', 'metrics'] },
+      'ports.1',
+      /\{port\}: leave it out$/,
+    ],
+    ['a name that is none', { ports: ['grpc', 'metrics', 'a-b'] }, 'ports.2', /small letters/],
+    [
+      'a port that nobody is told',
+      { args: ['{port}', '{port.grpc}'] },
+      'ports.1',
+      /say \{port\.metrics\} in args/,
+    ],
+    [
+      'a main port that nobody is told',
+      { args: named.args.slice(1) },
+      'ports',
+      /http, the main port: say \{port\}/,
+    ],
+    [
+      'an unknown port of the health path',
+      { health_port: 'metrcs' },
+      'health_port',
+      /is metrics meant\? There are http, grpc, metrics$/,
+    ],
+    [
+      'an unknown port of the drain',
+      { drain: { path: '/m', port: 'admin', metrics: ['a'] } },
+      'drain.port',
+      /^admin is no port of this model/,
+    ],
+    ['a placeholder in the command', { command: ['x{port.grpc}'] }, 'command.0', /belong in args/],
+    [
+      'a port given twice',
+      { args: [...named.args, '--grpc={port.grpc}', '--grpc=9000'] },
+      'args.4',
+      /--grpc is set by this service: use \{port\.grpc\} alone/,
+    ],
+    ['a key with a typing error', { heath_port: 'grpc' }, '', /is health_port meant/],
+  ])('refuses %s, and says what to do', (_, changes, key, words) => {
+    const found = faults({ models: { qwen: { ...model, ...named, ...changes } } });
+    const path = ['runners.http.models.qwen', ...(key === '' ? [] : [key])].join('.');
+    expect(found).toEqual({ [path]: expect.stringMatching(words) as string });
+  });
+
+  it('refuses more ports for one server than there are', () => {
+    const models = { qwen: { ...model, ...named } };
+    expect(faults({ ports: { from: 18_500, to: 18_502 }, models })).toEqual({});
+    expect(faults({ ports: { from: 18_500, to: 18_501 }, models })).toEqual({
+      'runners.http.models.qwen.ports':
+        'a server has 3 ports with these, and runners.http.ports has 2: widen that range',
+    });
+  });
+
   it.each(['a-b', '1a', 'a.b', ''])('refuses an option with the name %j', (name) => {
     const options = `{ ${JSON.stringify(name)}: { type: boolean, default: true } }`;
     const file = join(directory, 'config.yaml');

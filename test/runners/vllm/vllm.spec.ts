@@ -27,6 +27,7 @@ function placement(changes: Partial<ServedPlacement<VllmOptions>> = {}): ServedP
     gpus: [{ id: 2, uuid: 'GPU-2' }],
     options: defaultVllmOptions(undefined),
     port: 18_600,
+    ports: new Map([['http', 18_600]]),
     listenAddress: '127.0.0.1',
     baseUrl: 'http://127.0.0.1:18600',
     ...changes,
