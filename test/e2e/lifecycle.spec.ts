@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TestService, type ServiceSettings } from '../support/service.js';
 
 let service: TestService;
@@ -56,7 +57,10 @@ describe('the life of a model', () => {
     const answers: number[] = [];
     const changed = new AbortController();
     const requests = (async () => {
-      while (!changed.signal.aborted) answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
+      while (!changed.signal.aborted) {
+        answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
+        await sleep(5);
+      }
     })();
     expect((await service.start('MAM', 1)).body).toMatchObject({
       active_gpu_ids: [0, 1],

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TestService } from '../support/service.js';
 
 let service: TestService;
@@ -19,7 +20,10 @@ describe('F2: kill -9 of the service while models are RUNNING', () => {
     const answers: number[] = [];
     const done = new AbortController();
     const client = (async () => {
-      while (!done.signal.aborted) answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
+      while (!done.signal.aborted) {
+        answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
+        await sleep(5);
+      }
     })();
     await service.end('SIGKILL');
     const before = answers.length;

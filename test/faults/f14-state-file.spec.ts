@@ -85,7 +85,10 @@ describe('F14: the state file makes no sense at boot', () => {
     const answers: number[] = [];
     const done = new AbortController();
     const client = (async () => {
-      while (!done.signal.aborted) answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
+      while (!done.signal.aborted) {
+        answers.push((await service.infer('MAM', [1, 2, 3, 4])).status);
+        await sleep(5);
+      }
     })();
     await service.boot();
     await service.untilRunning('MAM@0', 'MAM@2', 'Own@1');

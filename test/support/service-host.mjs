@@ -1,7 +1,7 @@
 /**
  * A process that has loaded the service and starts it when the suite says so, one after another: a boot costs what the
  * service itself does, without the loading. It takes the same way as src/main.ts, signals included. Bundled, as the
- * service is, into dist/service-host.js.
+ * service is, into dist/service-host.cjs.
  */
 import 'reflect-metadata';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +31,7 @@ async function close({ endOfOutput }) {
 }
 
 process.on('message', async (command) => {
+  if (command.kind === 'keep-code') return; // for the loader
   try {
     await (command.kind === 'boot' ? boot(command) : close(command));
     process.send({ ok: true });

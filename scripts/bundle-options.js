@@ -1,0 +1,42 @@
+/** What is loaded only on some hosts (the Docker client, NVIDIA's library, the pretty log), and packages that ask for their own path. */
+const OUTSIDE = [
+  'dockerode',
+  'fs-native-extensions',
+  'koffi',
+  'pino',
+  'pino-http',
+  'pino-pretty',
+  'swagger-ui-dist',
+  'write-file-atomic',
+];
+
+/** Packages that Nest would use, and that are not installed. */
+const OPTIONAL_PEERS = [
+  '@fastify/*',
+  '@grpc/*',
+  '@mikro-orm/*',
+  '@nestjs/axios',
+  '@nestjs/microservices',
+  '@nestjs/mongoose',
+  '@nestjs/platform-fastify',
+  '@nestjs/sequelize',
+  '@nestjs/typeorm',
+  '@nestjs/websockets',
+  '@prisma/client',
+  'mongoose',
+  'sequelize',
+  'typeorm',
+];
+
+/** Of every bundle of the service. */
+export const OPTIONS = {
+  outdir: 'dist',
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  // Class names are Nest's injection tokens in messages, and OpenAPI's schema names.
+  keepNames: true,
+  minifyWhitespace: true,
+  external: [...OUTSIDE, ...OPTIONAL_PEERS],
+  logLevel: 'warning',
+};
