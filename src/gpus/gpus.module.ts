@@ -5,9 +5,13 @@ import type { Config } from '../config/schema.js';
 import { GpuProvider } from './gpu-provider.js';
 import { GpuOccupants } from './gpu-occupants.js';
 import { GpusController } from './gpus.controller.js';
+import { GpuCordons } from './health/gpu-cordons.js';
+import { GpuHealth } from './health/gpu-health.js';
+import { GpuHealthController } from './health/gpu-health.controller.js';
 import { GpusService } from './gpus.service.js';
 import { LaunchersModule } from '../launchers/launchers.module.js';
 import { ProcessOwners } from './process-owners.js';
+import { StateModule } from '../state/state.module.js';
 
 /** Nothing is loaded or read before the first sample: a service without a driver starts all the same. */
 async function createProvider({ gpus }: Config, occupants: GpuOccupants, clock: Clock): Promise<GpuProvider> {
@@ -20,14 +24,16 @@ async function createProvider({ gpus }: Config, occupants: GpuOccupants, clock: 
 }
 
 @Module({
-  imports: [LaunchersModule],
-  controllers: [GpusController],
+  imports: [LaunchersModule, StateModule],
+  controllers: [GpusController, GpuHealthController],
   providers: [
     GpuOccupants,
     GpusService,
+    GpuCordons,
+    GpuHealth,
     ProcessOwners,
     { provide: GpuProvider, useFactory: createProvider, inject: [CONFIG, GpuOccupants, Clock] },
   ],
-  exports: [GpusService, GpuOccupants, ProcessOwners],
+  exports: [GpusService, GpuCordons, GpuOccupants, ProcessOwners],
 })
 export class GpusModule {}

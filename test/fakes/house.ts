@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config/load-config.js';
 import type { Config } from '../../src/config/schema.js';
 import { type GpuProcess, GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpuOccupants } from '../../src/gpus/gpu-occupants.js';
+import { GpuCordons } from '../../src/gpus/health/gpu-cordons.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { Catalog } from '../../src/models/deployment/catalog.js';
 import type { PlacementTransition } from '../../src/models/deployment/placement-journal.js';
@@ -32,6 +33,7 @@ import type { DesiredStateStore } from '../../src/state/desired-state.store.js';
 import { GpuMemoryStore } from '../../src/state/gpu-memory.store.js';
 import { FakeClock } from './fake-clock.js';
 import { FakeRunner } from './fake-runner.js';
+import { MemoryCordonsStore } from './memory-cordons-store.js';
 import { MemoryStore } from './memory-store.js';
 import { settled } from './timers.js';
 
@@ -109,6 +111,8 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly learned: GpuMemoryStore;
   readonly learner: MemoryLearner;
   readonly renewals: RenewalWatch;
+  readonly cordonsStore = new MemoryCordonsStore();
+  readonly cordons: GpuCordons;
 
   private constructor(
     readonly runner: FakeRunner,
@@ -124,14 +128,24 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     this.catalog = new Catalog(runners);
     this.shutdown = new ServerShutdown(this.catalog, config, logger);
     this.learned = new GpuMemoryStore(this.clock, { state: { dir: '/nowhere' } }, logger);
+    this.cordons = new GpuCordons(this.cordonsStore, gpus, this.clock, logger);
     const states = new DeploymentStates();
-    const services = new WorkerServices(states, store, journal, gpus, this.clock, config, logger);
+    const services = new WorkerServices(
+      states,
+      store,
+      journal,
+      gpus,
+      this.clock,
+      config,
+      logger,
+      this.cordons,
+    );
     const deployments = new Deployments(this.catalog, states, services, this.clock, logger);
     const acceptance = new Acceptance(store, journal, this.clock);
     const adoption = new Adoption(this.catalog, store, deployments, logger);
-    const room = new GpuRoom(gpus, this.learned, config, logger);
+    const room = new GpuRoom(gpus, this.learned, config, logger, this.cordons);
     const onGpus = new OnGpus(states, room);
-    const checks = new StartChecks(this.catalog, gpus, states);
+    const checks = new StartChecks(this.catalog, gpus, states, this.cordons);
     this.whereabouts = new GpuWhereabouts(deployments, gpus, journal, logger);
     this.supervisor = new Supervisor(
       this.catalog,
@@ -181,6 +195,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
 
   /** The service has booted. */
   async boot(): Promise<this> {
+    await this.cordons.onModuleInit();
     await this.supervisor.onApplicationBootstrap();
     await settled();
     return this;
