@@ -15,6 +15,7 @@ import { RenewalWatch } from './watch/renewal-watch.js';
 import { Acceptance } from './supervisor/acceptance.js';
 import { Adoption } from './supervisor/adoption.js';
 import { DrainCheck } from './supervisor/drain-check.js';
+import { BadGpus } from './supervisor/bad-gpus.js';
 import { Deployments } from './supervisor/deployments.js';
 import { GpuWhereabouts } from './supervisor/gpu-whereabouts.js';
 import { ServerEnd } from './supervisor/server-end.js';
@@ -37,6 +38,7 @@ import { WorkerServices } from './worker/worker-services.js';
     GpuRoom,
     Deployments,
     GpuWhereabouts,
+    BadGpus,
     StartChecks,
     Acceptance,
     DrainCheck,

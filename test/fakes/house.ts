@@ -6,6 +6,7 @@ import type { Config } from '../../src/config/schema.js';
 import { type GpuProcess, GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpuOccupants } from '../../src/gpus/gpu-occupants.js';
 import { GpuCordons } from '../../src/gpus/health/gpu-cordons.js';
+import { GpuHealth } from '../../src/gpus/health/gpu-health.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { Catalog } from '../../src/models/deployment/catalog.js';
 import type { PlacementTransition } from '../../src/models/deployment/placement-journal.js';
@@ -16,6 +17,7 @@ import { RenewalWatch } from '../../src/models/watch/renewal-watch.js';
 import { MemoryLearner } from '../../src/models/watch/memory-learner.js';
 import { Acceptance } from '../../src/models/supervisor/acceptance.js';
 import { Adoption } from '../../src/models/supervisor/adoption.js';
+import { BadGpus } from '../../src/models/supervisor/bad-gpus.js';
 import { Deployments } from '../../src/models/supervisor/deployments.js';
 import { GpuWhereabouts } from '../../src/models/supervisor/gpu-whereabouts.js';
 import { ServerEnd } from '../../src/models/supervisor/server-end.js';
@@ -69,6 +71,8 @@ export class FakeGpuProvider extends GpuProvider {
   /** By index; left out: `GPU-0` and so on. */
   uuids: readonly (string | null)[] | undefined;
   error: Error | undefined;
+  /** What is wrong with a GPU, by GPU. */
+  readonly faults = new Map<number, Pick<GpuSample, 'faults' | 'xids' | 'error'>>();
   /** Who holds memory, by GPU. */
   readonly processes = new Map<number, readonly GpuProcess[]>();
 
@@ -87,6 +91,7 @@ export class FakeGpuProvider extends GpuProvider {
         powerLimit: null,
         processes: this.processes.get(id) ?? [],
         simulated: true,
+        ...this.faults.get(id),
       })),
     );
   }
@@ -113,6 +118,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly renewals: RenewalWatch;
   readonly cordonsStore = new MemoryCordonsStore();
   readonly cordons: GpuCordons;
+  readonly health: GpuHealth;
 
   private constructor(
     readonly runner: FakeRunner,
@@ -129,6 +135,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     this.shutdown = new ServerShutdown(this.catalog, config, logger);
     this.learned = new GpuMemoryStore(this.clock, { state: { dir: '/nowhere' } }, logger);
     this.cordons = new GpuCordons(this.cordonsStore, gpus, this.clock, logger);
+    this.health = new GpuHealth(this.cordons, gpus, this.clock, config, logger);
     const states = new DeploymentStates();
     const services = new WorkerServices(
       states,
@@ -161,6 +168,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       this.shutdown,
       this.gpuOccupants,
       this.whereabouts,
+      new BadGpus(deployments, this.cordons, logger),
     );
     this.learner = new MemoryLearner(this.supervisor, gpus, this.learned, this.clock, config, logger);
     this.renewals = new RenewalWatch(deployments, services, this.clock, logger);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePorts } from '../support/ports.js';
 import { TestService } from '../support/service.js';
@@ -18,9 +19,27 @@ beforeEach(async () => {
   };
   service = await TestService.create({
     runners: { http: { launcher: 'process', ports: { from, to: from + 20 }, models: { qwen } } },
+    config: {
+      gpus: {
+        ...{ source: 'simulated', sample_max_age_ms: 100 },
+        health: { interval_seconds: 0.2, throttle_seconds: 1 },
+      },
+    },
+  });
+  await service.edit(({ gpus }) => {
+    gpus.simulated = { faults_file: faultsFile() };
   });
   await service.boot();
 });
+
+const faultsFile = () => join(service.directory, 'faults.json');
+
+/** From here on, the simulated GPUs have these faults, by slot. */
+async function haveFaults(faults: Record<string, unknown>): Promise<void> {
+  const draft = `${faultsFile()}.new`;
+  await writeFile(draft, JSON.stringify(faults));
+  await rename(draft, faultsFile());
+}
 
 interface Health {
   readonly status: string;
@@ -62,7 +81,7 @@ describe('F39: a GPU that an operator cordons', () => {
 
     await service.end('SIGKILL');
     await service.edit(({ gpus }) => {
-      gpus.simulated = { taken_out: [0] };
+      gpus.simulated = { taken_out: [0], faults_file: faultsFile() };
     });
     await service.boot();
     await service.untilRunning('qwen@1');
@@ -97,5 +116,76 @@ describe('F39: a GPU that an operator cordons', () => {
       expect(answer).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED' } });
     }
     expect((await healthOf(0))?.status).toBe('ok');
+  });
+});
+
+describe('F39: a GPU that goes bad', () => {
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ['has fallen off the bus', { lost: true }, /GPU is lost/],
+    ['reports a hardware Xid', { xids: [79] }, /Xid 79 \(the GPU has fallen off the bus\)/],
+    ['has uncorrectable memory errors', { ecc_uncorrected: 1 }, /uncorrectable memory errors/],
+    ['cannot remap a row', { remap_failure: true }, /could not be remapped/],
+    ['needs a reset', { reset_required: true }, /needs a reset/],
+    ['is throttled for too long', { throttle: ['hw_power_brake'] }, /throttled: power brake/],
+  ])('that %s takes no start, and what was on it is ERROR', async (_name, faults, reason) => {
+    await service.start('qwen', 1);
+    await service.start('MAM', 1);
+    await service.start('MAM', 2);
+    await service.untilRunning('MAM@1', 'MAM@2', 'qwen@1');
+    await haveFaults({ 1: faults });
+    await service.until(async () => (await service.placements()).join() === 'MAM@2:RUNNING');
+    for (const model of ['qwen', 'MAM']) {
+      const error = await service.errorOf(model);
+      expect(error?.code).toBe('GPU_UNHEALTHY');
+      expect(error?.message).toMatch(reason);
+    }
+    expect(await healthOf(1)).toMatchObject({ status: 'cordoned', by: 'service' });
+    expect((await healthOf(1))?.reason).toMatch(reason);
+    const refused = await service.start('qwen', 1);
+    expect(refused).toMatchObject({ status: 409, body: { code: 'GPU_CORDONED' } });
+    expect(refused.body.detail).toMatch(reason);
+    // Its servers are gone, and those of the other GPU serve on.
+    await service.until(async () => (await service.serverPids()).length === 1);
+    expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+    for (const gpu of [0, 2, 3]) expect((await healthOf(gpu))?.status).toBe('ok');
+  });
+
+  it('stays cordoned after it is back, and after a kill -9, until an operator ends that', async () => {
+    await service.start('qwen', 1);
+    await service.untilRunning('qwen@1');
+    await haveFaults({ 1: { lost: true } });
+    await service.until(async () => (await service.errorOf('qwen'))?.code === 'GPU_UNHEALTHY');
+    await haveFaults({});
+    await service.end('SIGKILL');
+    await service.boot();
+    expect((await healthOf(1))?.reason).toMatch(/GPU is lost/);
+    await service.until(async () => (await service.errorOf('qwen'))?.code === 'GPU_UNHEALTHY');
+    expect((await uncordon(1)).body).toMatchObject({ health: { status: 'ok' } });
+    await service.start('qwen', 1);
+    await service.untilRunning('qwen@1');
+  });
+
+  it('is not one whose programs fail, or whose power is capped; what is known is not told again', async () => {
+    await service.start('qwen', 1);
+    await service.untilRunning('qwen@1');
+    await haveFaults({ 1: { xids: [13, 31, 43, 45, 68] } });
+    await service.until(() => Promise.resolve(service.log.includes('reports Xid 68')));
+    expect((await healthOf(1))?.status).toBe('ok');
+    expect(await service.placements()).toEqual(['qwen@1:RUNNING']);
+  });
+
+  it('is only told with auto_cordon off', async () => {
+    await service.end('SIGTERM');
+    await service.edit(({ gpus }) => {
+      gpus.health = { interval_seconds: 0.2, auto_cordon: false };
+    });
+    await service.boot();
+    await service.start('qwen', 1);
+    await service.untilRunning('qwen@1');
+    await haveFaults({ 1: { ecc_uncorrected: 1 } });
+    await service.until(async () => (await healthOf(1))?.status === 'unhealthy');
+    expect((await healthOf(1))?.reason).toContain('uncorrectable memory errors');
+    expect(await service.placements()).toEqual(['qwen@1:RUNNING']);
+    expect((await service.start('MAM', 1)).status).toBe(202);
   });
 });

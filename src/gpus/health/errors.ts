@@ -6,6 +6,12 @@ export class GpuCordonedError extends DomainError {
   readonly kind = 'conflict';
 }
 
+/** The service has found the GPU of a placement to be bad. */
+export class GpuUnhealthyError extends DomainError {
+  readonly code = 'GPU_UNHEALTHY';
+  readonly kind = 'internal';
+}
+
 /** The path names a GPU that this host does not have. */
 export class UnknownGpuError extends DomainError {
   readonly code = 'GPU_NOT_FOUND';

@@ -21,9 +21,13 @@ export interface Finding {
   readonly passes: boolean;
 }
 
+/** @param reason what was found, for a sentence */
+type BadGpuListener = (gpu: NamedGpu, reason: string) => void;
+
 /**
- * The GPUs on which nothing is started, by UUID, and why. What is told here is on disk, so that neither a crash nor a change
- * of indices ends a cordon. An operator's cordon leaves alone what runs; of a finding of the service, listeners are told.
+ * The GPUs on which nothing is started, by UUID, and why. What an operator was answered is on disk, and so is what follows from
+ * a finding of the service: neither a crash nor a change of indices ends a cordon. An operator's cordon leaves alone what runs;
+ * of a finding of the service, listeners are told.
  */
 @Injectable()
 export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
@@ -31,7 +35,7 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
   private acknowledged: readonly AcknowledgedFaults[] = [];
   private isClosing = false;
   private readonly lock = new Mutex();
-  private readonly listeners = new Set<(gpu: NamedGpu, cordon: GpuCordon) => void>();
+  private readonly listeners = new Set<BadGpuListener>();
 
   constructor(
     private readonly store: GpuCordonsStore,
@@ -69,7 +73,7 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
   }
 
   /** Calls `listener` when the service has found a GPU to be bad. Returns the unsubscribe function. */
-  onBadGpu(listener: (gpu: NamedGpu, cordon: GpuCordon) => void): () => void {
+  onBadGpu(listener: BadGpuListener): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
@@ -110,20 +114,20 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
     });
   }
 
-  /** The service has found it to be bad. It counts at once, whether or not it can be written. */
+  /** The service has found it to be bad. Nothing is started there from now on, whether or not it can be written; of what is known nothing is told. */
   async found(gpu: NamedGpu, { reason, passes }: Finding): Promise<void> {
     const before = this.of(gpu);
-    const isKnown = before?.reason.includes(reason) ?? false;
+    if (before?.reason.includes(reason)) return;
     const cordon = this.cordonOf(gpu, {
-      reason: !before ? reason : isKnown ? before.reason : `${before.reason}; ${reason}`,
+      reason: before ? `${before.reason}; ${reason}` : reason,
       by: before?.by ?? 'service',
       since: before?.since ?? this.clock.now().toISOString(),
       ...(passes && (!before || before.passes) && { passes: true as const }),
     });
     this.cordons = this.with(gpu, cordon);
-    if (!isKnown) this.say(gpu, cordon);
-    for (const listener of this.listeners) listener(gpu, cordon);
+    this.say(gpu, cordon);
     await this.write();
+    for (const listener of this.listeners) listener(gpu, reason);
   }
 
   /** The reading that led to the service's own cordon has passed. */
