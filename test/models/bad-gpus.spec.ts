@@ -86,6 +86,23 @@ describe('a GPU that this service finds to be bad', () => {
     expect(runner.world.get('A')).toEqual(new Set());
   });
 
+  it('is nothing to a model that runs on no GPU: it starts, serves and comes back there', async () => {
+    const runner = new NeedyRunner();
+    runner.needs.A = { memoryMiB: 0, policy: 'shared', offGpu: true };
+    await moveHouse({ runner });
+    await house.running('A', 1);
+    await finds(1, FALLEN);
+    expect(house.status()).toEqual(['A 1 RUNNING']);
+    runner.world.set('A', new Set());
+    await house.probe();
+    await pass(1000);
+    expect(house.status()).toEqual(['A 1 RUNNING']);
+    await house.supervisor.stop('A', 1);
+    expect((await house.supervisor.foresee('A', 1, {})).would).toBe('start');
+    await house.running('A', 1);
+    expect(house.status()).toEqual(['A 1 RUNNING']);
+  });
+
   it('is found by the next boot where the service died before it could end what was there', async () => {
     const runner = new NeedyRunner();
     runner.world.set('A', new Set([1]));

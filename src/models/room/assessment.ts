@@ -53,6 +53,7 @@ export function assess(request: RoomRequest, situation: GpuSituation): Assessmen
   const needMiB = request.need.memoryMiB;
   const balance = holdings && balanceOf(holdings, situation.occupants, request.modelName, needMiB ?? 0);
   const leftMiB = balance ? Math.round(balance.leftMiB) : null;
+  if (request.offGpu) return { refusal: undefined, leftMiB, placements: [], processes: [] };
   if (situation.cordoned) return { refusal: situation.cordoned, leftMiB, placements: [], processes: [] };
   if (balance && needMiB !== null && needMiB > balance.totalMiB) {
     const refusal = tooBigError(request, needMiB, balance.totalMiB, situation.totals);
@@ -60,7 +61,6 @@ export function assess(request: RoomRequest, situation: GpuSituation): Assessmen
   }
   const others = situation.occupants.filter((each) => each.modelName !== request.modelName);
   const foreign = holdings?.foreign ?? [];
-  if (request.offGpu) return { refusal: undefined, leftMiB, placements: [], processes: [] };
   const exclusive = exclusiveError(request, situation.policy, others, foreign);
   if (exclusive)
     return {

@@ -20,19 +20,24 @@ export class BadGpus {
 
   /** Once the state has been read: a GPU may have been found bad just before the last run ended. Returns the end of it. */
   begin(): () => void {
-    for (const workers of this.deployments.all) {
+    for (const workers of this.onGpus()) {
       for (const placement of workers.state.active()) {
         const bad = placement.held.present.find((gpu) => this.cordons.of(gpu)?.by === 'service');
         if (bad) this.giveUp(workers, placement, bad, this.cordons.of(bad)?.reason ?? '');
       }
     }
     return this.cordons.onBadGpu((gpu, reason) => {
-      for (const workers of this.deployments.all) {
+      for (const workers of this.onGpus()) {
         for (const placement of workers.state.active()) {
           if (isOn(placement, gpu)) this.giveUp(workers, placement, gpu, reason);
         }
       }
     });
+  }
+
+  /** A model that runs on the host's CPUs has nothing on a GPU, whatever its placements are called. */
+  private onGpus(): DeploymentWorkers[] {
+    return this.deployments.all.filter(({ state }) => !state.needs.offGpu);
   }
 
   private giveUp(workers: DeploymentWorkers, placement: Placement, gpu: NamedGpu, reason: string): void {

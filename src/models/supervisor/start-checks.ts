@@ -90,7 +90,8 @@ export class StartChecks {
     options: DeploymentOptions,
   ): readonly number[] {
     const gpuIds = runner.gpusOf(gpuId, options);
-    const cordoned = this.cordons.refusal(heldGpus(gpus, gpuIds));
+    const { offGpu = false } = runner.gpuNeeds(state.modelName, options);
+    const cordoned = offGpu ? undefined : this.cordons.refusal(heldGpus(gpus, gpuIds));
     if (cordoned) throw cordoned;
     const other = state.active().find((placement) => placement.holdsAnyOf(gpuIds));
     if (!other) return gpuIds;

@@ -160,6 +160,7 @@ export class Starts {
   /** Nothing is brought back on a cordoned GPU: what would be is in ERROR, and says what it was lost by. */
   private async mayNotStartOn(placements: readonly Placement[]): Promise<boolean> {
     let isAny = false;
+    if (this.unit.deployment.needs.offGpu) return false;
     for (const placement of placements) {
       const refusal = this.services.cordons.refusal(placement.held.present);
       if (!refusal) continue;
