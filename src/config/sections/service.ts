@@ -152,6 +152,13 @@ export const livenessSection = z.strictObject({
     .describe(
       'A model whose requests all fail, or are open and not worked on, for this long is degraded; where that stays, it is loaded or started anew. 0: nobody looks.',
     ),
+  gpu_check_seconds: z
+    .number()
+    .min(0)
+    .max(86_400)
+    .describe(
+      'Time between two questions inside a container whether it reaches its GPUs (nvidia-smi -L); one that has lost them is started anew. 0: nobody asks.',
+    ),
 });
 
 export const restartSection = z.strictObject({

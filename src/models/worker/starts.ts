@@ -1,12 +1,12 @@
 import { DeadlineError } from '../../common/deadline.js';
 import { DomainError, messageOf, retryPolicyOf } from '../../common/errors.js';
 import { BackendTimeoutError, ServerLostError } from '../../runners/errors.js';
-import { GpuCordonedError } from '../../gpus/health/errors.js';
 import type { TroubleKind } from '../../runners/progress.js';
 import type { PlacementObservation, Runner } from '../../runners/runner.js';
 import { ModelNotInCatalogError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
+import { giveUpCordoned } from './cordoned.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import type { Restarts } from './restarts.js';
 import type { Renewal } from './renewals.js';
@@ -56,7 +56,7 @@ export class Starts {
       await this.records.failed(placements, this.notInCatalogError());
       return;
     }
-    if (await this.mayNotStartOn(placements)) return;
+    if (await giveUpCordoned(this.unit, placements, this.records, this.services, this.absence)) return;
     const broken = placements.filter(({ state }) => state.kind === 'starting' && state.isStarted);
     if (broken.length > 0) {
       await this.brokeItsWord(broken);
@@ -155,21 +155,6 @@ export class Starts {
     // What serves on has its own tries.
     if (cause === 'exhausted') this.restarts.forgive();
     await this.records.failed(this.starting(gpuIds), error);
-  }
-
-  /** Nothing is brought back on a cordoned GPU: what would be is in ERROR, and says what it was lost by. */
-  private async mayNotStartOn(placements: readonly Placement[]): Promise<boolean> {
-    let isAny = false;
-    if (this.unit.deployment.needs.offGpu) return false;
-    for (const placement of placements) {
-      const refusal = this.services.cordons.refusal(placement.held.present);
-      if (!refusal) continue;
-      isAny = true;
-      const lost = placement.history.lastCrash?.message ?? this.absence;
-      const words = `${refusal.message} It is not brought back there${lost === undefined ? '' : ` (${lost})`}.`;
-      await this.records.failed([placement], new GpuCordonedError(words, refusal.facts));
-    }
-    return isAny;
   }
 
   /** Waits for the turn. `undefined`: something else is wanted meanwhile, and the next pass sees what. */
