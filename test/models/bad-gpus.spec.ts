@@ -57,14 +57,26 @@ describe('a GPU that this service finds to be bad', () => {
     expect(house.runner.calls).toEqual(['start A [1]', 'stop A [1]']);
   });
 
-  it('has a server that cannot be ended tried again, as any', async () => {
-    await house.running('A', 1);
+  it('has a server that does not let go ended by force; what it has on other GPUs comes back there', async () => {
+    await house.running('A', 0, 1);
     house.runner.failNext('stop', new StopFailedError('it hangs in the driver'));
     await finds(1, FALLEN);
     expect(house.placement('A', 1)).toMatchObject({ status: 'ERROR', error: ERROR });
     await pass(60_000);
-    expect(house.runner.calls).toEqual(['stop A [1]', 'stop A [1]']);
-    expect(house.runner.world.get('A')).toEqual(new Set());
+    await house.probe();
+    expect(house.runner.calls.slice(0, 2)).toEqual(['stop A [1] keep [0]', 'force A [1] keep [0]']);
+    expect(house.status()).toEqual(['A 0 RUNNING', 'A 1 ERROR']);
+    expect(house.runner.world.get('A')).toEqual(new Set([0]));
+  });
+
+  it('has a server that cannot be ended by force tried again, as any', async () => {
+    await house.running('A', 1);
+    house.runner.failNext('stop', new StopFailedError('it hangs in the driver'));
+    house.runner.failNext('force', new StopFailedError('it hangs in the kernel'));
+    await finds(1, FALLEN);
+    await pass(120_000);
+    expect(house.runner.calls).toEqual(['stop A [1]', 'force A [1]', 'force A [1]']);
+    expect(house.placement('A', 1)).toMatchObject({ status: 'ERROR', error: ERROR });
   });
 
   it('ends nothing by faults that an operator’s cordon already had placements run on under, and does by new ones', async () => {
