@@ -48,6 +48,6 @@ async function createProvider(
     ProcessOwners,
     { provide: GpuProvider, useFactory: createProvider, inject: [CONFIG, GpuOccupants, Clock, LOGGER] },
   ],
-  exports: [GpusService, GpuCordons, GpuOccupants, ProcessOwners],
+  exports: [GpusService, GpuCordons, GpuHealth, GpuOccupants, ProcessOwners],
 })
 export class GpusModule {}
