@@ -93,7 +93,7 @@ export class GpuHealthInfo {
   @ApiProperty({
     description: 'Who has cordoned it; null where nobody has. 由谁隔离',
     type: String,
-    enum: ['operator', 'service'],
+    enum: ['operator', 'service', null],
     nullable: true,
     example: null,
   })
