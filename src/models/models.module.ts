@@ -18,6 +18,7 @@ import { DrainCheck } from './supervisor/drain-check.js';
 import { BadGpus } from './supervisor/bad-gpus.js';
 import { Deployments } from './supervisor/deployments.js';
 import { GpuWhereabouts } from './supervisor/gpu-whereabouts.js';
+import { RestartElsewhere } from './supervisor/restart-elsewhere.js';
 import { ServerEnd } from './supervisor/server-end.js';
 import { ServerShutdown } from './supervisor/shutdown.js';
 import { OnGpus } from './supervisor/on-gpus.js';
@@ -39,6 +40,7 @@ import { WorkerServices } from './worker/worker-services.js';
     Deployments,
     GpuWhereabouts,
     BadGpus,
+    RestartElsewhere,
     StartChecks,
     Acceptance,
     DrainCheck,

@@ -20,6 +20,7 @@ import { Adoption } from '../../src/models/supervisor/adoption.js';
 import { BadGpus } from '../../src/models/supervisor/bad-gpus.js';
 import { Deployments } from '../../src/models/supervisor/deployments.js';
 import { GpuWhereabouts } from '../../src/models/supervisor/gpu-whereabouts.js';
+import { RestartElsewhere } from '../../src/models/supervisor/restart-elsewhere.js';
 import { ServerEnd } from '../../src/models/supervisor/server-end.js';
 import { OnGpus } from '../../src/models/supervisor/on-gpus.js';
 import { StartCommands } from '../../src/models/supervisor/start-commands.js';
@@ -154,13 +155,14 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const onGpus = new OnGpus(states, room);
     const checks = new StartChecks(this.catalog, gpus, states, this.cordons);
     this.whereabouts = new GpuWhereabouts(deployments, gpus, journal, logger);
+    const starts = new StartCommands(deployments, adoption, checks, room, onGpus, acceptance);
     this.supervisor = new Supervisor(
       this.catalog,
       store,
       journal,
       states,
       deployments,
-      new StartCommands(deployments, adoption, checks, room, onGpus, acceptance),
+      starts,
       acceptance,
       new ServerEnd(deployments, store, journal, this.clock),
       adoption,
@@ -168,7 +170,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       this.shutdown,
       this.gpuOccupants,
       this.whereabouts,
-      new BadGpus(deployments, this.cordons, logger),
+      new BadGpus(deployments, this.cordons, new RestartElsewhere(starts, config, logger), logger),
     );
     this.learner = new MemoryLearner(this.supervisor, gpus, this.learned, this.clock, config, logger);
     this.renewals = new RenewalWatch(deployments, services, this.clock, logger);
@@ -182,6 +184,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       restart?: Partial<Config['restart']>;
       orphans?: Partial<Config['orphans']>;
       shutdown?: Partial<Config['shutdown']>;
+      health?: Partial<Config['gpus']['health']>;
       moreRunners?: readonly Runner[];
       /** The state was set aside. */
       stateLost?: boolean;
@@ -190,6 +193,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const config = testConfig();
     const restarting = {
       ...config,
+      gpus: { ...config.gpus, health: { ...config.gpus.health, ...settings.health } },
       restart: { ...config.restart, ...settings.restart },
       shutdown: { ...config.shutdown, ...settings.shutdown },
       orphans: { ...config.orphans, ...settings.orphans },

@@ -174,6 +174,25 @@ describe('F39: a GPU that goes bad', () => {
     expect(await service.placements()).toEqual(['qwen@1:RUNNING']);
   });
 
+  it('has what was on it started on another, where that is allowed', async () => {
+    await service.end('SIGTERM');
+    await service.edit(({ gpus }) => {
+      gpus.health = { interval_seconds: 0.2, restart_elsewhere: true };
+    });
+    await service.boot();
+    await service.start('qwen', 1);
+    await service.start('MAM', 1, { instances_per_gpu: 2 });
+    await service.untilRunning('MAM@1', 'qwen@1');
+    await haveFaults({ 1: { lost: true } });
+    await service.until(async () => {
+      const placements = await service.placements();
+      return placements.length === 2 && placements.every((each) => /^(MAM|qwen)@[023]:RUNNING$/.test(each));
+    }, 15_000);
+    for (const model of ['MAM', 'qwen']) expect((await service.errorOf(model))?.code).toBe('GPU_UNHEALTHY');
+    expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+    await service.until(async () => (await service.serverPids()).length === 2);
+  });
+
   it('is only told with auto_cordon off', async () => {
     await service.end('SIGTERM');
     await service.edit(({ gpus }) => {

@@ -132,3 +132,55 @@ describe('a GPU that this service finds to be bad', () => {
     expect(runner.world.get('A')).toEqual(new Set());
   });
 });
+
+describe('where restart_elsewhere lets it', () => {
+  useHouse(() => ({ health: { restart_elsewhere: true } }));
+
+  it('what was on a bad GPU is started on another, with its options, and the ERROR stays to tell why', async () => {
+    await house.supervisor.start('A', 1, { instances: 3 });
+    await house.supervisor.start('A', 0, {});
+    await settled();
+    await finds(1, FALLEN);
+    await settled();
+    expect(house.status()).toEqual(['A 0 RUNNING', 'A 1 ERROR', 'A 2 RUNNING']);
+    expect(house.runner.world.get('A')).toEqual(new Set([0, 2]));
+    expect(house.store.saved.get('A')?.options).toMatchObject({ instances: 3 });
+    expect((await house.supervisor.stop('A', 1)).placement?.status).toBe('STOPPED');
+    expect(house.status()).toEqual(['A 0 RUNNING', 'A 2 RUNNING']);
+  });
+
+  it('it goes to no other bad or exclusive GPU, and stays ERROR where none is left', async () => {
+    const runner = new NeedyRunner();
+    runner.needs.B = { memoryMiB: null, policy: 'exclusive' };
+    await moveHouse({ runner, health: { restart_elsewhere: true } });
+    await house.running('A', 1);
+    await house.running('B', 3);
+    await house.cordons.cordon({ id: 0, uuid: 'GPU-0' }, undefined);
+    await finds(2, FALLEN);
+    await finds(1, FALLEN);
+    expect(house.status()).toEqual(['A 1 ERROR', 'B 3 RUNNING']);
+    expect(
+      house.lines.find(({ msg }) => String(msg).includes('cannot be started on another GPU')),
+    ).toBeDefined();
+  });
+
+  it('of all GPUs that go bad at once, each is left for one that is well', async () => {
+    await house.running('A', 0);
+    await house.running('B', 1);
+    house.gpus.faults.set(0, FALLEN);
+    await finds(1, FALLEN);
+    await settled();
+    await pass(1000);
+    expect(house.status().filter((each) => each.includes('RUNNING'))).toHaveLength(2);
+    expect(house.status().filter((each) => / [01] RUNNING/.test(each))).toEqual([]);
+  });
+
+  it('a placement over several GPUs is not moved', async () => {
+    const runner = new NeedyRunner();
+    runner.span = 2;
+    await moveHouse({ runner, health: { restart_elsewhere: true } });
+    await house.running('A', 0);
+    await finds(1, FALLEN);
+    expect(house.status()).toEqual(['A 0 ERROR', 'A 1 ERROR']);
+  });
+});

@@ -76,6 +76,11 @@ export const gpusSection = z.strictObject({
       .describe(
         'Cordon a GPU that is found to be bad, and end what is on it; false: it is only told, as unhealthy.',
       ),
+    restart_elsewhere: z
+      .boolean()
+      .describe(
+        'Start what was on a GPU that went bad on another that has room for it, with the same options; false: it is ERROR.',
+      ),
     interval_seconds: z
       .number()
       .min(0.1)
