@@ -55,7 +55,7 @@ module.exports = {
       },
       to: { path: '^src/runners/backends\\.ts$' },
     },
-    may('gpus-know-launchers', 'gpus', ['launchers', 'host', 'common', 'config']),
+    may('gpus-know-launchers-and-state', 'gpus', ['launchers', 'state', 'host', 'common', 'config']),
     may('state-knows-nobody', 'state', ['common', 'config']),
     may('processes-know-models', 'processes', ['models', 'gpus', 'host', 'common', 'config']),
     may('models-know-runners-gpus-state', 'models', ['runners', 'gpus', 'state', 'host', 'common', 'config']),

@@ -6,6 +6,7 @@ import { messageOf } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
+import { GpuHealth } from '../gpus/health/gpu-health.js';
 import { GpusService } from '../gpus/gpus.service.js';
 import { LauncherRegistry } from '../launchers/launcher-registry.js';
 import { PORT_CLAIMS } from '../runners/runners.module.js';
@@ -44,6 +45,7 @@ export class HostChecks implements OnApplicationShutdown {
     private readonly gpus: GpusService,
     private readonly clock: Clock,
     launchers: LauncherRegistry,
+    health: GpuHealth,
     @Inject(RUNNER) private readonly runners: readonly Runner[],
     @Inject(PORT_CLAIMS) claims: readonly NamedPorts[],
     @Inject(CONFIG) config: Config,
@@ -53,7 +55,7 @@ export class HostChecks implements OnApplicationShutdown {
     const own: NamedPorts[] = port === 0 ? [] : [{ path: 'server.port', from: port, to: port }];
     this.checks = [
       engineCheck(launchers),
-      gpuCheck(gpus),
+      gpuCheck(gpus, health),
       clockCheck(clock, config.state.dir),
       portCheck([...own, ...claims]),
     ];

@@ -30,6 +30,12 @@ export abstract class DomainError extends Error {
   }
 }
 
+/** The service ends, and takes no more commands. */
+export class ShuttingDownError extends DomainError {
+  readonly code = 'SHUTTING_DOWN';
+  readonly kind = 'unavailable';
+}
+
 /** The text of anything thrown, for a sentence or a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

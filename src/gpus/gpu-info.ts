@@ -1,6 +1,6 @@
 import type { GpuSample } from './gpu-provider.js';
 import type { GpuOccupant } from './gpu-occupants.js';
-import type { GpuInfo, GpuProcessInfo } from './gpus.dto.js';
+import type { GpuHealthInfo, GpuInfo, GpuProcessInfo } from './gpus.dto.js';
 import type { ProcessOwner } from './process-owners.js';
 
 /** Whose a process on a GPU is. */
@@ -14,6 +14,7 @@ export function toGpuInfo(
   sample: GpuSample,
   occupants: readonly GpuOccupant[],
   owners: ReadonlyMap<number, Attribution>,
+  health: GpuHealthInfo,
 ): GpuInfo {
   const here = occupants.filter(({ gpuId, offGpu }) => gpuId === sample.id && !offGpu);
   return {
@@ -43,6 +44,7 @@ export function toGpuInfo(
     power_limit: oneDecimal(sample.powerLimit),
     simulated: sample.simulated,
     ...(sample.error === undefined ? {} : { error: sample.error }),
+    health,
   };
 }
 

@@ -1,4 +1,5 @@
 import { DomainError } from '../common/errors.js';
+import type { GpuFault } from './health/faults.js';
 
 /** A process that holds memory of a GPU. */
 export interface GpuProcess {
@@ -28,6 +29,10 @@ export interface GpuSample {
   readonly simulated: boolean;
   /** Why this GPU could not be read, in words; the others are read all the same. */
   readonly error?: string;
+  /** What speaks against this GPU; left out: nothing, as far as it tells. */
+  readonly faults?: readonly GpuFault[];
+  /** Xid errors since the reading before; left out: none. */
+  readonly xids?: readonly number[];
 }
 
 /** Where GPU readings come from: `nvml` or `simulated` (`gpus.source` in the configuration). */

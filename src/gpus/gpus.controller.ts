@@ -1,10 +1,11 @@
-import { Controller, Get } from '@nestjs/common';
+import { Controller, Get, Inject } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiErrors } from '../common/http/api-errors.js';
 import { type Attribution, toGpuInfo } from './gpu-info.js';
 import type { GpuSample } from './gpu-provider.js';
 import { type GpuOccupant, GpuOccupants } from './gpu-occupants.js';
 import { GpuInfo } from './gpus.dto.js';
+import { GpuHealth } from './health/gpu-health.js';
 import { GpusService } from './gpus.service.js';
 import { ProcessOwners } from './process-owners.js';
 import { nearestAncestor } from '../host/process-parent.js';
@@ -16,6 +17,7 @@ export class GpusController {
     private readonly gpus: GpusService,
     private readonly occupants: GpuOccupants,
     private readonly owners: ProcessOwners,
+    @Inject(GpuHealth) private readonly health: Pick<GpuHealth, 'of'>,
   ) {}
 
   @Get()
@@ -37,7 +39,7 @@ export class GpusController {
     const samples = await this.gpus.list();
     const occupants = this.occupants.list();
     const owners = await this.attribute(samples, occupants);
-    return samples.map((sample) => toGpuInfo(sample, occupants, owners));
+    return samples.map((sample) => toGpuInfo(sample, occupants, owners, this.health.of(sample)));
   }
 
   private async attribute(

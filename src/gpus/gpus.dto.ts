@@ -61,6 +61,45 @@ export class GpuProcessInfo {
   managed!: boolean | null;
 }
 
+const HEALTH_STATUSES = ['ok', 'unhealthy', 'cordoned'] as const;
+
+/** Whether models can be started on a GPU. */
+export class GpuHealthInfo {
+  @ApiProperty({
+    description:
+      'ok; cordoned: nothing is started on it; unhealthy: a fault is known, and gpus.health.auto_cordon is off. 健康状态',
+    enum: HEALTH_STATUSES,
+    example: 'ok',
+  })
+  status!: (typeof HEALTH_STATUSES)[number];
+
+  @ApiProperty({
+    description: 'Why it is not ok; null where it is. 原因',
+    type: String,
+    nullable: true,
+    example: null,
+  })
+  reason!: string | null;
+
+  @ApiProperty({
+    description: 'Since when, ISO 8601; null where it is ok. 起始时间',
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    example: null,
+  })
+  since!: string | null;
+
+  @ApiProperty({
+    description: 'Who has cordoned it; null where nobody has. 由谁隔离',
+    type: String,
+    enum: ['operator', 'service', null],
+    nullable: true,
+    example: null,
+  })
+  by!: 'operator' | 'service' | null;
+}
+
 /** State of one GPU. A reading that the device does not give is null. */
 export class GpuInfo {
   @ApiProperty({
@@ -139,4 +178,7 @@ export class GpuInfo {
     example: 'GPU 1 cannot be read: GPU is lost',
   })
   error?: string;
+
+  @ApiProperty({ description: 'Whether models can be started on it. 健康状态', type: GpuHealthInfo })
+  health!: GpuHealthInfo;
 }

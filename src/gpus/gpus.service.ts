@@ -14,6 +14,9 @@ export interface GpuIdentity {
   readonly memoryTotalMiB: number | null;
 }
 
+/** Of each GPU: that it is there, and, at the same place, the reading. */
+type ReadingListener = (gpus: readonly GpuIdentity[], samples: readonly GpuSample[]) => void;
+
 /** The GPUs of this host. However many ask, one reading at a time is under way, and it serves all of them. */
 @Injectable()
 export class GpusService implements OnApplicationShutdown {
@@ -22,7 +25,7 @@ export class GpusService implements OnApplicationShutdown {
   private known: readonly GpuIdentity[] | undefined;
   private abort: AbortController | undefined;
   private closing: Promise<void> | undefined;
-  private readonly listeners = new Set<(gpus: readonly GpuIdentity[]) => void>();
+  private readonly listeners = new Set<ReadingListener>();
 
   constructor(
     private readonly provider: GpuProvider,
@@ -55,7 +58,7 @@ export class GpusService implements OnApplicationShutdown {
   }
 
   /** Calls `listener` at every reading that succeeds, before whoever asked has it. Returns the unsubscribe function. */
-  onReading(listener: (gpus: readonly GpuIdentity[]) => void): () => void {
+  onReading(listener: ReadingListener): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
@@ -95,7 +98,7 @@ export class GpusService implements OnApplicationShutdown {
     const samples = await this.provider.sample(this.abort.signal);
     this.last = { samples, at: this.clock.monotonicMs() };
     this.known = samples.map((now) => this.identityOf(now, samples));
-    for (const listener of this.listeners) listener(this.known);
+    for (const listener of this.listeners) listener(this.known, samples);
     return samples;
   }
 

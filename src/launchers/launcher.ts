@@ -88,6 +88,9 @@ export interface ServerExit {
   readonly reason?: string;
 }
 
+/** Whether a server reaches its GPUs: it does, nobody can tell, or it does not, in the driver's words. */
+export type GpuSight = 'there' | 'unknown' | { readonly lost: string };
+
 /** Progress of a launch in words ("pulling nvcr.io/…: 41 %"), for a placement's status. */
 export type ProgressListener = (progress: string) => void;
 
@@ -163,6 +166,15 @@ export abstract class Launcher {
   /** In words, where the run with this id has hit a limit of its memory lately, whether or not it has ended of that. */
   outOfMemory(_id: string): string | undefined {
     return undefined;
+  }
+
+  /**
+   * Asks inside a server of ours whether it reaches its GPUs. An answer that others got up to `maxAgeMs` ago will do. Only
+   * what can lose them tells: a container.
+   * @throws EngineUnavailableError
+   */
+  gpuSight(_name: string, _maxAgeMs: number, _signal: AbortSignal): Promise<GpuSight> {
+    return Promise.resolve('unknown');
   }
 
   /** Ends streams and timers. Servers go on. */

@@ -15,8 +15,10 @@ import { RenewalWatch } from './watch/renewal-watch.js';
 import { Acceptance } from './supervisor/acceptance.js';
 import { Adoption } from './supervisor/adoption.js';
 import { DrainCheck } from './supervisor/drain-check.js';
+import { BadGpus } from './supervisor/bad-gpus.js';
 import { Deployments } from './supervisor/deployments.js';
 import { GpuWhereabouts } from './supervisor/gpu-whereabouts.js';
+import { RestartElsewhere } from './supervisor/restart-elsewhere.js';
 import { ServerEnd } from './supervisor/server-end.js';
 import { ServerShutdown } from './supervisor/shutdown.js';
 import { OnGpus } from './supervisor/on-gpus.js';
@@ -37,6 +39,8 @@ import { WorkerServices } from './worker/worker-services.js';
     GpuRoom,
     Deployments,
     GpuWhereabouts,
+    BadGpus,
+    RestartElsewhere,
     StartChecks,
     Acceptance,
     DrainCheck,

@@ -1,7 +1,7 @@
 import { Mutex } from 'async-mutex';
 import { orAborted, pollUntil, within } from '../common/deadline.js';
 import { DomainError, messageOf } from '../common/errors.js';
-import type { Launcher, ServerInfo } from '../launchers/launcher.js';
+import type { GpuSight, Launcher, ServerInfo } from '../launchers/launcher.js';
 import { endedByItself, endOf, type Ending } from './ending.js';
 import { BackendTimeoutError, ServerLostError, ServerUnfitError } from './errors.js';
 import type { RemovalManner } from './unneeded.js';
@@ -117,6 +117,12 @@ export abstract class LaunchedServer {
   memoryNote(runId: string): string | undefined {
     const words = this.launcher.outOfMemory(runId);
     return words === undefined ? undefined : `${this.name} was ${words}`;
+  }
+
+  /** Whether it reaches its GPUs, by asking inside it (`Launcher.gpuSight`). @throws EngineUnavailableError */
+  async gpuSight(maxAgeMs: number, signal: AbortSignal): Promise<GpuSight> {
+    const { name, launcher } = await this.whereabouts.find(signal);
+    return launcher.gpuSight(name, maxAgeMs, signal);
   }
 
   /** How it ended, in one sentence: exit code and last words where there are any. */

@@ -15,8 +15,11 @@ export interface ProgressReading {
   readonly note?: string | undefined;
 }
 
-/** `failing`: requests fail and none succeeds. `stalled`: requests are open, and nothing gets done. */
-export type TroubleKind = 'failing' | 'stalled';
+/**
+ * `failing`: requests fail and none succeeds. `stalled`: requests are open, and nothing gets done. `blind`: its server reaches
+ * its GPUs no more, so that the server itself is to be ended.
+ */
+export type TroubleKind = 'failing' | 'stalled' | 'blind';
 
 /** What was ended of that which does not get on. */
 export type EndedPart = 'model' | 'server';

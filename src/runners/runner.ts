@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Examiner } from '../common/examiner.js';
+import type { GpuSight } from '../launchers/launcher.js';
 import type { Aspect } from './aspects.js';
 import type { Canary, EndedPart, ModelLiveness, ProgressReading, TroubleKind } from './progress.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from './sleep.js';
@@ -272,6 +273,14 @@ export abstract class Runner {
    */
   progress(_deployment: Deployment, _signal: AbortSignal): Promise<ProgressReading | null> {
     return Promise.resolve(null);
+  }
+
+  /**
+   * Whether the server of a unit that serves reaches its GPUs. An answer up to `maxAgeMs` old will do: units may share it.
+   * @throws whatever keeps those who know from answering
+   */
+  gpuSight(_deployment: Deployment, _maxAgeMs: number, _signal: AbortSignal): Promise<GpuSight> {
+    return Promise.resolve('unknown');
   }
 
   /** For a unit that nobody asks anything: a request that shows whether it would answer. */

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { fault } from '../../src/checks/check.js';
 import { clockCheck } from '../../src/checks/clock-check.js';
 import { resultsOf } from '../../src/checks/findings.js';
+import { gpuCheck } from '../../src/checks/gpu-check.js';
 import { portCheck } from '../../src/checks/port-check.js';
 import { Clock } from '../../src/common/clock.js';
+import { sample } from '../gpus/rig.js';
 
 const { signal } = new AbortController();
 let directory: string;
@@ -63,6 +65,20 @@ describe('the clock', () => {
     await utimes(state, future, future);
     expect(await wordsAt(new Date())).toMatch(/before the state was last written/);
     expect(await wordsAt(new Date(future.getTime() - 1000))).toBe('');
+  });
+});
+
+describe('the GPUs', () => {
+  it('that cannot be read, or must not be used, are told one by one', async () => {
+    const samples = [sample(), sample({ id: 1, error: 'lost' }), sample({ id: 2 }), sample({ id: 3 })];
+    const cordoned = { status: 'cordoned', reason: 'its fan rattles', since: null, by: 'operator' } as const;
+    const well = { status: 'ok', reason: null, since: null, by: null } as const;
+    const health = { of: ({ id }: { id: number }) => (id === 2 ? cordoned : well) };
+    const faults = await gpuCheck({ list: () => Promise.resolve(samples) }, health).run(signal);
+    expect(faults.map(({ line }) => line)).toEqual([
+      'GPU 1 cannot be read: lost. See what `nvidia-smi` says of it.',
+      'GPU 2 is cordoned: its fan rattles. Mend it, then POST /api/v1/gpus/2/uncordon.',
+    ]);
   });
 });
 

@@ -46,6 +46,8 @@ const OPERATION_IDS = {
   'GET /health/live': 'getLiveness',
   'GET /health/ready': 'getReadiness',
   'GET /api/v1/gpus': 'listGpus',
+  'POST /api/v1/gpus/{gpu_id}/cordon': 'cordonGpu',
+  'POST /api/v1/gpus/{gpu_id}/uncordon': 'uncordonGpu',
   'DELETE /api/v1/processes/{pid}': 'endProcess',
   'POST /api/v1/models/start': 'startModel',
   'POST /api/v1/models/plan': 'planStart',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { orAborted } from '../../src/common/deadline.js';
-import { StopFailedError } from '../../src/launchers/launcher.js';
+import { type GpuSight, StopFailedError } from '../../src/launchers/launcher.js';
 import type { Needed, RemovalManner, Unneeded } from '../../src/runners/unneeded.js';
 import {
   type Adoptable,
@@ -96,6 +96,11 @@ export class FakeRunner extends RunnerScript {
     if (this.counted === 'hangs') return new Promise(() => undefined);
     if (this.counted instanceof Error) throw this.counted;
     return this.counted;
+  }
+
+  override gpuSight(): Promise<GpuSight> {
+    this.sightCalls += 1;
+    return this.sight instanceof Error ? Promise.reject(this.sight) : Promise.resolve(this.sight);
   }
 
   override canaryOf(): Canary | undefined {

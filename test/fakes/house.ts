@@ -5,6 +5,8 @@ import { loadConfig } from '../../src/config/load-config.js';
 import type { Config } from '../../src/config/schema.js';
 import { type GpuProcess, GpuProvider, type GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpuOccupants } from '../../src/gpus/gpu-occupants.js';
+import { GpuCordons } from '../../src/gpus/health/gpu-cordons.js';
+import { GpuHealth } from '../../src/gpus/health/gpu-health.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
 import { Catalog } from '../../src/models/deployment/catalog.js';
 import type { PlacementTransition } from '../../src/models/deployment/placement-journal.js';
@@ -15,8 +17,10 @@ import { RenewalWatch } from '../../src/models/watch/renewal-watch.js';
 import { MemoryLearner } from '../../src/models/watch/memory-learner.js';
 import { Acceptance } from '../../src/models/supervisor/acceptance.js';
 import { Adoption } from '../../src/models/supervisor/adoption.js';
+import { BadGpus } from '../../src/models/supervisor/bad-gpus.js';
 import { Deployments } from '../../src/models/supervisor/deployments.js';
 import { GpuWhereabouts } from '../../src/models/supervisor/gpu-whereabouts.js';
+import { RestartElsewhere } from '../../src/models/supervisor/restart-elsewhere.js';
 import { ServerEnd } from '../../src/models/supervisor/server-end.js';
 import { OnGpus } from '../../src/models/supervisor/on-gpus.js';
 import { StartCommands } from '../../src/models/supervisor/start-commands.js';
@@ -32,6 +36,7 @@ import type { DesiredStateStore } from '../../src/state/desired-state.store.js';
 import { GpuMemoryStore } from '../../src/state/gpu-memory.store.js';
 import { FakeClock } from './fake-clock.js';
 import { FakeRunner } from './fake-runner.js';
+import { MemoryCordonsStore } from './memory-cordons-store.js';
 import { MemoryStore } from './memory-store.js';
 import { settled } from './timers.js';
 
@@ -67,6 +72,8 @@ export class FakeGpuProvider extends GpuProvider {
   /** By index; left out: `GPU-0` and so on. */
   uuids: readonly (string | null)[] | undefined;
   error: Error | undefined;
+  /** What is wrong with a GPU, by GPU. */
+  readonly faults = new Map<number, Pick<GpuSample, 'faults' | 'xids' | 'error'>>();
   /** Who holds memory, by GPU. */
   readonly processes = new Map<number, readonly GpuProcess[]>();
 
@@ -85,6 +92,7 @@ export class FakeGpuProvider extends GpuProvider {
         powerLimit: null,
         processes: this.processes.get(id) ?? [],
         simulated: true,
+        ...this.faults.get(id),
       })),
     );
   }
@@ -109,6 +117,9 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
   readonly learned: GpuMemoryStore;
   readonly learner: MemoryLearner;
   readonly renewals: RenewalWatch;
+  readonly cordonsStore = new MemoryCordonsStore();
+  readonly cordons: GpuCordons;
+  readonly health: GpuHealth;
 
   private constructor(
     readonly runner: FakeRunner,
@@ -124,22 +135,34 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     this.catalog = new Catalog(runners);
     this.shutdown = new ServerShutdown(this.catalog, config, logger);
     this.learned = new GpuMemoryStore(this.clock, { state: { dir: '/nowhere' } }, logger);
+    this.cordons = new GpuCordons(this.cordonsStore, gpus, this.clock, logger);
+    this.health = new GpuHealth(this.cordons, gpus, this.clock, config, logger);
     const states = new DeploymentStates();
-    const services = new WorkerServices(states, store, journal, gpus, this.clock, config, logger);
+    const services = new WorkerServices(
+      states,
+      store,
+      journal,
+      gpus,
+      this.clock,
+      config,
+      logger,
+      this.cordons,
+    );
     const deployments = new Deployments(this.catalog, states, services, this.clock, logger);
     const acceptance = new Acceptance(store, journal, this.clock);
     const adoption = new Adoption(this.catalog, store, deployments, logger);
-    const room = new GpuRoom(gpus, this.learned, config, logger);
+    const room = new GpuRoom(gpus, this.learned, config, logger, this.cordons);
     const onGpus = new OnGpus(states, room);
-    const checks = new StartChecks(this.catalog, gpus, states);
+    const checks = new StartChecks(this.catalog, gpus, states, this.cordons);
     this.whereabouts = new GpuWhereabouts(deployments, gpus, journal, logger);
+    const starts = new StartCommands(deployments, adoption, checks, room, onGpus, acceptance);
     this.supervisor = new Supervisor(
       this.catalog,
       store,
       journal,
       states,
       deployments,
-      new StartCommands(deployments, adoption, checks, room, onGpus, acceptance),
+      starts,
       acceptance,
       new ServerEnd(deployments, store, journal, this.clock),
       adoption,
@@ -147,6 +170,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       this.shutdown,
       this.gpuOccupants,
       this.whereabouts,
+      new BadGpus(deployments, this.cordons, new RestartElsewhere(starts, config, logger), logger),
     );
     this.learner = new MemoryLearner(this.supervisor, gpus, this.learned, this.clock, config, logger);
     this.renewals = new RenewalWatch(deployments, services, this.clock, logger);
@@ -160,6 +184,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       restart?: Partial<Config['restart']>;
       orphans?: Partial<Config['orphans']>;
       shutdown?: Partial<Config['shutdown']>;
+      health?: Partial<Config['gpus']['health']>;
       moreRunners?: readonly Runner[];
       /** The state was set aside. */
       stateLost?: boolean;
@@ -168,6 +193,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
     const config = testConfig();
     const restarting = {
       ...config,
+      gpus: { ...config.gpus, health: { ...config.gpus.health, ...settings.health } },
       restart: { ...config.restart, ...settings.restart },
       shutdown: { ...config.shutdown, ...settings.shutdown },
       orphans: { ...config.orphans, ...settings.orphans },
@@ -181,6 +207,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
 
   /** The service has booted. */
   async boot(): Promise<this> {
+    await this.cordons.onModuleInit();
     await this.supervisor.onApplicationBootstrap();
     await settled();
     return this;

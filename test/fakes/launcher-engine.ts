@@ -89,8 +89,47 @@ export class FakeEngine {
     for (const stream of this.streams) stream.socket?.destroy();
   }
 
+  /** What `nvidia-smi -L` writes in a container; `hangs`: it never ends; `undefined`: there is no such program. */
+  smi: (id: string) => string | undefined = () => undefined;
+  /** Programs started in containers. */
+  execs: { readonly container: string; isRunning: boolean }[] = [];
+
+  private answerExec(path: string, response: ServerResponse): boolean {
+    const container = /^\/containers\/([^/]+)\/exec$/.exec(path)?.[1];
+    if (container !== undefined) {
+      this.execs.push({ container, isRunning: false });
+      json(response, 201, { Id: `exec-${this.execs.length - 1}` });
+      return true;
+    }
+    const [, number, verb] = /^\/exec\/exec-(\d+)\/(start|json)$/.exec(path) ?? [];
+    const exec = this.execs[Number(number)];
+    if (!exec) return false;
+    if (verb === 'json') {
+      json(response, 200, { Running: exec.isRunning, ExitCode: exec.isRunning ? null : 0 });
+      return true;
+    }
+    const output = this.smi(exec.container);
+    if (output === undefined) {
+      const message =
+        'OCI runtime exec failed: exec: "nvidia-smi": executable file not found in $PATH: unknown';
+      json(response, 400, { message });
+    } else if (output === 'hangs') {
+      exec.isRunning = true;
+      response.writeHead(200).flushHeaders();
+    } else {
+      // A frame, as the Engine sends what has no terminal.
+      const text = Buffer.from(output);
+      const header = Buffer.alloc(8);
+      header.writeUInt8(1, 0);
+      header.writeUInt32BE(text.length, 4);
+      response.writeHead(200).end(Buffer.concat([header, text]));
+    }
+    return true;
+  }
+
   private answer(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', 'http://engine');
+    if (this.answerExec(url.pathname, response)) return;
     if (url.pathname === '/events') {
       this.streams.add(response);
       response.on('close', () => this.streams.delete(response));

@@ -1,4 +1,5 @@
 import { orAborted } from '../../src/common/deadline.js';
+import type { GpuSight } from '../../src/launchers/launcher.js';
 import {
   type Deployment,
   type DeploymentOptions,
@@ -76,6 +77,9 @@ export abstract class RunnerScript extends Runner {
   work: Workload | null | Error | 'hangs' = null;
   workloadCalls = 0;
   /** What the backend counts of its requests; an Error: it cannot say, `'hangs'`: it does not answer. */
+  /** Whether its servers reach their GPUs. */
+  sight: GpuSight | Error = 'unknown';
+  sightCalls = 0;
   counted: ProgressReading | null | Error | 'hangs' = null;
   progressCalls = 0;
   canary: Canary | undefined;

@@ -88,7 +88,8 @@ export class StandinEngine {
       else json(response, 404, { message: `No such image: ${image}` });
       return true;
     }
-    if (kind !== 'containers' || (request.method === 'GET' && verb !== 'logs')) return false;
+    if (kind !== 'containers' || verb === 'exec' || (request.method === 'GET' && verb !== 'logs'))
+      return false;
     void this.act(request, name, verb, url.searchParams)
       .catch((error: unknown): [number, unknown] => [500, { message: String(error) }])
       .then(([status, body]) => {

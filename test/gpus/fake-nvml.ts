@@ -2,10 +2,13 @@ import {
   NvmlCode,
   type Nvml,
   type NvmlDevice,
+  type NvmlEventSet,
   type NvmlMemory,
   type NvmlProcess,
   type NvmlProcessKind,
+  type NvmlRemappedRows,
   type NvmlResult,
+  type NvmlXid,
 } from '../../src/gpus/nvml/nvml.js';
 
 export const MIB = 2 ** 20;
@@ -58,6 +61,27 @@ export class FakeNvml implements Nvml {
   }
   processes(_device: NvmlDevice, kind: NvmlProcessKind): NvmlResult<readonly NvmlProcess[]> {
     return ok(this.lists[kind] ?? []);
+  }
+  clockReasons(_device: NvmlDevice): NvmlResult<number> {
+    return ok(0x1);
+  }
+  uncorrectedErrors(_device: NvmlDevice): NvmlResult<number> {
+    return ok(0);
+  }
+  remappedRows(_device: NvmlDevice): NvmlResult<NvmlRemappedRows> {
+    return ok({ isPending: false, hasFailed: false });
+  }
+  retiredPagesPending(_device: NvmlDevice): NvmlResult<boolean> {
+    return ok(false);
+  }
+  createEventSet(): NvmlResult<NvmlEventSet> {
+    return ok(1n);
+  }
+  registerXids(_device: NvmlDevice, _set: NvmlEventSet): number {
+    return NvmlCode.SUCCESS;
+  }
+  nextXid(_set: NvmlEventSet, _timeoutMs: number): Promise<NvmlResult<NvmlXid>> {
+    return new Promise(() => undefined);
   }
   processName(_pid: number): NvmlResult<string> {
     return fails(NvmlCode.NOT_FOUND);

@@ -23,11 +23,13 @@ function occupant(over: Partial<GpuOccupant> = {}): GpuOccupant {
 }
 
 const noServers = new Map<number, Attribution>();
+const WELL = { status: 'ok', reason: null, since: null, by: null } as const;
+const noCordons = { of: () => WELL };
 const NOBODY = { serverName: null, container: null, user: null, serverPid: null };
 
 describe('a GPU in the API', () => {
   it("has the seed's fields, rounded, and more", () => {
-    expect(toGpuInfo(sample(), [], noServers)).toEqual({
+    expect(toGpuInfo(sample(), [], noServers, WELL)).toEqual({
       id: 0,
       memory_usage: 45.5,
       power_draw: 150.7,
@@ -40,12 +42,13 @@ describe('a GPU in the API', () => {
       temperature: 54,
       power_limit: 350,
       simulated: false,
+      health: WELL,
     });
   });
 
   it('is null where the device does not tell, and says why where there is a cause', () => {
     const nothing = { memoryTotalMiB: null, memoryUsedMiB: null, powerDraw: null, powerLimit: null };
-    expect(toGpuInfo(sample({ ...nothing, error: 'GPU is lost' }), [], noServers)).toMatchObject({
+    expect(toGpuInfo(sample({ ...nothing, error: 'GPU is lost' }), [], noServers, WELL)).toMatchObject({
       memory_usage: null,
       memory_total: null,
       memory_used: null,
@@ -57,7 +60,7 @@ describe('a GPU in the API', () => {
 
   it('does not divide by a memory of nothing', () => {
     const none = sample({ memoryTotalMiB: 0, memoryUsedMiB: 0 });
-    expect(toGpuInfo(none, [], noServers).memory_usage).toBeNull();
+    expect(toGpuInfo(none, [], noServers, WELL).memory_usage).toBeNull();
   });
 
   it('says which process serves which model on this GPU', () => {
@@ -76,7 +79,7 @@ describe('a GPU in the API', () => {
     ]);
     const nothing = { model_name: null, placement: null, container: null, owner: null };
     const both = { model_name: 'FastFitAll, MAM', placement: 'FastFitAll@1, MAM@0', managed: true };
-    expect(toGpuInfo(sample({ processes }), occupants, owners).processes).toEqual([
+    expect(toGpuInfo(sample({ processes }), occupants, owners, WELL).processes).toEqual([
       { pid: 100, name: 'p100', gpu_memory_usage: 100, ...nothing, ...both, owner: 'root' },
       { pid: 101, name: 'p101', gpu_memory_usage: 101, ...nothing, ...both },
       { pid: 200, name: 'p200', gpu_memory_usage: 200, ...nothing, managed: true },
@@ -95,9 +98,9 @@ describe('a GPU in the API', () => {
   it('goes by the server’s name where a process descends from nobody that is known', () => {
     const processes = [{ pid: 7, name: 'VLLM::EngineCore', memoryMiB: 10 }];
     const of = (serverName: string) => new Map([[7, { ...NOBODY, serverName }]]);
-    const [ours] = toGpuInfo(sample({ processes }), [occupant()], of('triton_server')).processes;
+    const [ours] = toGpuInfo(sample({ processes }), [occupant()], of('triton_server'), WELL).processes;
     expect(ours).toMatchObject({ model_name: 'MAM', placement: 'MAM@0', managed: true });
-    const [orphan] = toGpuInfo(sample({ processes }), [occupant()], of('forgotten')).processes;
+    const [orphan] = toGpuInfo(sample({ processes }), [occupant()], of('forgotten'), WELL).processes;
     expect(orphan).toMatchObject({ model_name: null, placement: null, managed: true });
   });
 });
@@ -132,6 +135,7 @@ describe('GET /api/v1/gpus', () => {
       new GpusService(provider, new FakeClock(), config),
       occupants,
       owners,
+      noCordons,
     );
     const answer = controller.list();
     provider.gives(sample({ processes: [{ pid: process.pid, name: 'node', memoryMiB: null }] }));
@@ -147,7 +151,7 @@ describe('GET /api/v1/gpus', () => {
     const clock = new FakeClock();
     const owners = new ProcessOwners(launchers, clock, pino({ enabled: false }));
     const gpus = new GpusService(provider, clock, config);
-    const controller = new GpusController(gpus, new GpuOccupants(), owners);
+    const controller = new GpusController(gpus, new GpuOccupants(), owners, noCordons);
     const ask = async (): Promise<unknown> => {
       const answer = controller.list();
       provider.gives(sample({ processes: [{ pid: process.pid, name: 'node', memoryMiB: null }] }));

@@ -1,7 +1,7 @@
 import { readGpu } from '../../src/gpus/nvml/nvml-reader.js';
 import { NvmlCode } from '../../src/gpus/nvml/nvml.js';
 import { openNvml, sampleAll } from '../../src/gpus/nvml/nvml-session.js';
-import { FakeNvml, fails, MIB } from './fake-nvml.js';
+import { FakeNvml, fails, MIB, ok } from './fake-nvml.js';
 
 const UNKNOWN_ERROR = 999;
 const nameOf = (pid: number): string => `name-${pid}`;
@@ -143,5 +143,51 @@ describe('the whole library', () => {
       throw new Error('no such file');
     });
     expect(missing).toEqual({ reason: 'library_not_loaded', text: 'no such file' });
+  });
+});
+
+describe('the faults of a GPU', () => {
+  it('are none where the device tells none, or has no such readings', () => {
+    const nvml = new FakeNvml();
+    expect(readGpu(nvml, 0, nameOf).sample).not.toHaveProperty('faults');
+    for (const code of [NvmlCode.NOT_SUPPORTED, NvmlCode.FUNCTION_NOT_FOUND]) {
+      nvml.clockReasons = nvml.uncorrectedErrors = () => fails(code);
+      nvml.remappedRows = nvml.retiredPagesPending = () => fails(code);
+      const { sample } = readGpu(nvml, 0, nameOf);
+      expect(sample).not.toHaveProperty('faults');
+      expect(sample).not.toHaveProperty('error');
+    }
+  });
+
+  it('are told with the readings', () => {
+    const nvml = new FakeNvml();
+    nvml.uncorrectedErrors = () => ok(7);
+    nvml.remappedRows = () => ok({ isPending: true, hasFailed: true });
+    nvml.retiredPagesPending = () => ok(true);
+    nvml.clockReasons = () => ok(0x40);
+    const { sample } = readGpu(nvml, 0, nameOf);
+    expect(sample.temperature).toBe(54);
+    expect(sample.faults?.map(({ kind, count }) => [kind, count])).toEqual([
+      ['ecc', 7],
+      ['remap_failure', 1],
+      ['remap_pending', 1],
+      ['retired_pages_pending', 1],
+      ['throttle', 1],
+    ]);
+  });
+
+  it.each([
+    [NvmlCode.GPU_IS_LOST, 'lost'],
+    [NvmlCode.RESET_REQUIRED, 'reset_required'],
+  ])('are all that a GPU tells that gives no readings (code %i)', (code, kind) => {
+    const nvml = new FakeNvml();
+    nvml.count = 2;
+    nvml.temperature = (device) => (device === 1n ? fails(code) : ok(54));
+    const reply = sampleAll(nvml);
+    const samples = reply.type === 'sample' ? reply.samples : [];
+    expect(samples).toMatchObject([{ temperature: 54 }, { faults: [{ kind }], uuid: 'GPU-1' }]);
+    expect(samples[0]).not.toHaveProperty('faults');
+    nvml.device = (index) => (index === 1 ? fails(code) : ok(BigInt(index)));
+    expect(sampleAll(nvml)).toMatchObject({ samples: [{}, { faults: [{ kind }], uuid: null }] });
   });
 });

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { SimulatedGpuProvider } from '../../src/gpus/simulated/simulated-gpu-provider.js';
 import { type GpuOccupant, GpuOccupants } from '../../src/gpus/gpu-occupants.js';
 
@@ -7,6 +10,7 @@ const simulation = {
   memory_total_mib: 10_000,
   power_limit_w: 300,
   instance_memory_mib: 1000,
+  faults_file: null,
 };
 const signal = new AbortController().signal;
 
@@ -85,4 +89,52 @@ describe('simulated GPUs', () => {
     expect(gpu).toMatchObject({ memoryUsedMiB: 10_000, utilization: 96 });
     expect(gpu?.powerDraw).toBeLessThan(300);
   });
+});
+
+describe('the faults of simulated GPUs', () => {
+  let dir: string;
+  let file: string;
+
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'mic-faults-'));
+    file = join(dir, 'faults.json');
+  });
+  afterEach(async () => {
+    await rm(dir, { recursive: true });
+  });
+
+  it('are those of the file, as it is at each reading, by slot or UUID', async () => {
+    const host = new SimulatedGpuProvider(
+      { ...simulation, count: 3, taken_out: [0], faults_file: file },
+      new GpuOccupants(),
+    );
+    expect((await host.sample(signal)).filter(({ faults }) => faults)).toEqual([]);
+    const uuid = 'GPU-00000000-0000-0000-0000-000000000001';
+    await writeFile(
+      file,
+      JSON.stringify({ 2: { lost: true, xids: [79] }, [uuid]: { throttle: ['hw_thermal'] } }),
+    );
+    expect(await host.sample(signal)).toMatchObject([
+      { id: 0, uuid, faults: [{ kind: 'throttle' }], temperature: 34 },
+      {
+        ...{ id: 1, faults: [{ kind: 'lost' }], xids: [79], temperature: null },
+        error: 'GPU 1 cannot be read: GPU is lost',
+      },
+    ]);
+    const later = await host.sample(signal);
+    expect(later.filter(({ xids }) => xids)).toEqual([]);
+    await writeFile(file, JSON.stringify({ 2: { ecc_uncorrected: 2, xids: [79, 48] } }));
+    const [first, second] = await host.sample(signal);
+    expect(first).not.toHaveProperty('faults');
+    expect(second).toMatchObject({ faults: [{ kind: 'ecc', count: 2 }], xids: [48], temperature: 34 });
+  });
+
+  it.each(['{', '{"0":{"losst":true}}', '[]'])(
+    'of a file that makes no sense are a failed reading: %s',
+    async (text) => {
+      await writeFile(file, text);
+      const host = new SimulatedGpuProvider({ ...simulation, faults_file: file }, new GpuOccupants());
+      await expect(host.sample(signal)).rejects.toThrow(/faults_file .* makes no sense/);
+    },
+  );
 });

@@ -7,9 +7,9 @@ type Settings = Parameters<typeof House.withMemory>[0];
 /** The house of the case that runs. */
 export let house: House;
 
-/** From here on, the case has another house: a booted one with these settings. */
-export async function moveHouse(settings?: Settings): Promise<void> {
-  house = await House.withMemory(settings).boot();
+/** From here on, the case has another house: this one, or a booted one with these settings. */
+export async function moveHouse(settings?: Settings | House): Promise<void> {
+  house = settings instanceof House ? settings : await House.withMemory(settings).boot();
 }
 
 /** Each case of the suite gets a booted house in fake time. Afterwards no call broke the rules of the worker. */

@@ -259,4 +259,28 @@ describeReal('the docker launcher against a real Engine', () => {
     const exit = new Promise((resolve) => launcher.onExit(resolve));
     expect(await exit).toMatchObject({ id, name, exitCode: 7 });
   });
+
+  it(
+    'tells by a question asked inside whether a container reaches its GPUs',
+    async () => {
+      const answer = join(directory, 'answer');
+      await writeFile(join(directory, 'nvidia-smi'), '#!/bin/sh\nbusybox cat /usr/local/bin/answer\n', {
+        mode: 0o755,
+      });
+      const mounts = [{ hostPath: directory, serverPath: '/usr/local/bin', readOnly: true }];
+      const spec = specOf({ ...programs.polite, mounts, env: { PATH: '/usr/local/bin:/bin' } });
+      await launcher.launch(spec, never);
+      const ask = () => launcher.gpuSight(spec.name, 0, never);
+      await writeFile(answer, 'GPU 0: NVIDIA L4 (UUID: GPU-5f3c1d2e)\n');
+      expect(await ask()).toBe('there');
+      await writeFile(answer, 'Failed to initialize NVML: Unknown Error\n');
+      expect(await ask()).toEqual({ lost: 'Failed to initialize NVML: Unknown Error' });
+      await rm(join(directory, 'nvidia-smi'));
+      expect(await ask()).toBe('unknown');
+      const without = specOf(programs.polite);
+      await launcher.launch(without, never);
+      expect(await launcher.gpuSight(without.name, 0, never)).toBe('unknown');
+    },
+    TIMEOUT_MS,
+  );
 });

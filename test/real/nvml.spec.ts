@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { SystemClock } from '../../src/common/clock.js';
 import { GpuReadError, type GpuSample, NvmlNotInstalledError } from '../../src/gpus/gpu-provider.js';
@@ -172,6 +173,68 @@ describeWith({ ...built, 'gcc and nvml.h (libnvidia-ml-dev)': compiler.status ==
       await expect(nvml.sample(signal)).rejects.toThrow(/Driver Not Loaded/);
       await tell('');
       expect(await nvml.sample(signal)).toHaveLength(4);
+    });
+
+    it.each([
+      ['throttle=1', []],
+      ['throttle=4', []],
+      ['throttle=48', ['throttle']],
+      ['throttle=20 ecc=3', ['ecc', 'throttle']],
+      ['remap-pending', ['remap_pending']],
+      ['remap-failure', ['remap_failure']],
+      ['retiring', ['retired_pages_pending']],
+    ])('tells its faults: %s', async (words, kinds) => {
+      await tell(words);
+      const [first, ...others] = await open(library).sample(signal);
+      expect((first?.faults ?? []).map(({ kind }) => kind)).toEqual(kinds);
+      expect(first).not.toHaveProperty('error');
+      expect(others.filter(({ faults }) => faults)).toEqual([]);
+      if (words === 'throttle=20 ecc=3') expect(first?.faults?.[0]).toMatchObject({ count: 3 });
+    });
+
+    it('of an older driver tells the faults it knows, and says once that it cannot tell of Xid errors', async () => {
+      await tell('throttle=40');
+      const notes: string[] = [];
+      const nvml = open(oldLibrary, { onNote: (note) => notes.push(note) });
+      for (let times = 0; times < 3; times += 1) {
+        const [first] = await nvml.sample(signal);
+        expect(first?.faults).toMatchObject([{ kind: 'throttle' }]);
+        expect(first).not.toHaveProperty('error');
+      }
+      expect(notes).toEqual([expect.stringContaining('Xid errors')]);
+    });
+
+    it('tells an Xid error once, of its GPU, also to who asks for readings later', async () => {
+      const nvml = open(library);
+      const heard = async (): Promise<(readonly [number, readonly number[]])[]> =>
+        (await nvml.sample(signal)).flatMap(({ id, xids }) => (xids ? [[id, xids] as const] : []));
+      expect(await heard()).toEqual([]);
+      await tell('xid=1.79;');
+      await pause(300);
+      await tell('xid=1.45;');
+      await pause(300);
+      expect(await heard()).toEqual([[1, [79, 45]]]);
+      expect(await heard()).toEqual([]);
+    });
+
+    it('that is lost is a fault of that GPU alone', async () => {
+      await tell('lost');
+      const samples = await open(library).sample(signal);
+      expect(samples.map(({ faults = [] }) => faults.map(({ kind }) => kind))).toEqual([
+        [],
+        [],
+        ['lost'],
+        [],
+      ]);
+      await tell('');
+    });
+
+    it('ends with the service, though it waits for Xid errors', async () => {
+      const nvml = open(library);
+      await nvml.sample(signal);
+      const start = performance.now();
+      await nvml.close();
+      expect(performance.now() - start).toBeLessThan(1000);
     });
 
     it('that crashes takes nobody along', async () => {

@@ -21,6 +21,8 @@ export const ERROR_EXAMPLES = {
   CONFIG_OPTION_INVALID: 'Invalid config for MAM: config.instances is no option of triton.',
   GPU_NOT_FOUND: 'CUDA device not found: there is no GPU 9 on this host. GPUs: 0, 1, 2, 3.',
   GPU_NOT_USABLE: 'GPU 3 is not among those that runners.triton.gpus gives to Triton.',
+  GPU_CORDONED:
+    'GPU 3 is cordoned since 2026-03-02T10:15:00.000Z by this service: Xid 79 (the GPU has fallen off the bus). Nothing is started on it: choose another GPU, or mend it and end the cordon with POST /api/v1/gpus/3/uncordon.',
   OPTIONS_CONFLICT:
     'MAM already runs on GPU 0 with {"instances_per_gpu":8}, and all GPUs of a model share its options: start with the same config, or stop it first.',
   PLACEMENT_OVERLAP:

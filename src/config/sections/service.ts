@@ -70,6 +70,33 @@ export const gpusSection = z.strictObject({
       gpuPolicy,
     )
     .describe('Per GPU, by UUID, NVML index or "default": exclusive takes one placement and nobody else.'),
+  health: z.strictObject({
+    auto_cordon: z
+      .boolean()
+      .describe(
+        'Cordon a GPU that is found to be bad, and end what is on it; false: it is only told, as unhealthy.',
+      ),
+    restart_elsewhere: z
+      .boolean()
+      .describe(
+        'Start what was on a GPU that went bad on another that has room for it, with the same options; false: it is ERROR.',
+      ),
+    interval_seconds: z
+      .number()
+      .min(0.1)
+      .max(3600)
+      .describe('Time between two looks at the health of the GPUs.'),
+    throttle_seconds: z
+      .number()
+      .min(0)
+      .max(86_400)
+      .describe(
+        'A GPU whose clocks are throttled by heat or its power supply for this long is bad, until they are not any more for a minute; 0: never.',
+      ),
+    ignored_xids: z
+      .array(z.int().min(1).max(9999))
+      .describe('Xid errors that say nothing against a GPU here, beside those that never do.'),
+  }),
   simulated: z.strictObject({
     count: z.int().min(0).max(64).describe('Number of simulated GPUs.'),
     taken_out: z
@@ -80,6 +107,9 @@ export const gpusSection = z.strictObject({
     memory_total_mib: z.int().min(1).describe('Memory of each, MiB.'),
     power_limit_w: z.number().min(1).describe('Power limit of each, W.'),
     instance_memory_mib: z.int().min(0).describe('Memory that one execution instance takes, MiB.'),
+    faults_file: hostPath
+      .nullable()
+      .describe('File with faults for the simulated GPUs, read at each reading; null: they have none.'),
   }),
 });
 
@@ -126,6 +156,13 @@ export const livenessSection = z.strictObject({
     .max(86_400)
     .describe(
       'A model whose requests all fail, or are open and not worked on, for this long is degraded; where that stays, it is loaded or started anew. 0: nobody looks.',
+    ),
+  gpu_check_seconds: z
+    .number()
+    .min(0)
+    .max(86_400)
+    .describe(
+      'Time between two questions inside a container whether it reaches its GPUs (nvidia-smi -L); one that has lost them is started anew. 0: nobody asks.',
     ),
 });
 

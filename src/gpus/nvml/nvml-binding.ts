@@ -3,10 +3,13 @@ import {
   NvmlCode,
   type Nvml,
   type NvmlDevice,
+  type NvmlEventSet,
   type NvmlMemory,
   type NvmlProcess,
   type NvmlProcessKind,
+  type NvmlRemappedRows,
   type NvmlResult,
+  type NvmlXid,
 } from './nvml.js';
 import * as layout from './nvml-layouts.js';
 import { type FunctionTypes, NvmlLibrary } from './nvml-library.js';
@@ -16,6 +19,10 @@ const uint = 'uint32_t';
 const outUint = koffi.out(koffi.pointer(uint));
 const inoutUint = koffi.inout(koffi.pointer(uint));
 const buffer = 'void *';
+const eventSet = 'void *';
+const outUlong = koffi.out(koffi.pointer('uint64_t'));
+const outEventSet = koffi.out(koffi.pointer(eventSet));
+const outEventData = koffi.out(koffi.pointer(layout.nvmlEventData));
 const outDevice = koffi.out(koffi.pointer(device));
 const outUtilization = koffi.out(koffi.pointer(layout.nvmlUtilization));
 const outMemoryV1 = koffi.out(koffi.pointer(layout.nvmlMemoryV1));
@@ -116,6 +123,53 @@ export class NvmlBinding implements Nvml {
     }
   }
 
+  clockReasons(handle: NvmlDevice): NvmlResult<number> {
+    const name = 'nvmlDeviceGetCurrentClocksEventReasons';
+    const now = this.ulong(name, [device], [handle]);
+    // Before driver 535 they are called so.
+    return !now.ok && now.code === NvmlCode.FUNCTION_NOT_FOUND
+      ? this.ulong('nvmlDeviceGetCurrentClocksThrottleReasons', [device], [handle])
+      : now;
+  }
+
+  uncorrectedErrors(handle: NvmlDevice): NvmlResult<number> {
+    const types = [device, 'int', 'int'];
+    return this.ulong('nvmlDeviceGetTotalEccErrors', types, [
+      handle,
+      layout.NVML_UNCORRECTED,
+      layout.NVML_VOLATILE_ECC,
+    ]);
+  }
+
+  remappedRows(handle: NvmlDevice): NvmlResult<NvmlRemappedRows> {
+    const [pending, failed]: [[number], [number]] = [[0], [0]];
+    const types = [device, outUint, outUint, outUint, outUint];
+    const code = this.library.call('nvmlDeviceGetRemappedRows', types, handle, [0], [0], pending, failed);
+    return result(code, () => ({ isPending: pending[0] !== 0, hasFailed: failed[0] !== 0 }));
+  }
+
+  retiredPagesPending(handle: NvmlDevice): NvmlResult<boolean> {
+    const pending = this.number('nvmlDeviceGetRetiredPagesPendingStatus', [device], [handle]);
+    return pending.ok ? { ok: true, value: pending.value !== 0 } : pending;
+  }
+
+  createEventSet(): NvmlResult<NvmlEventSet> {
+    const out: [NvmlEventSet] = [0n];
+    return result(this.library.call('nvmlEventSetCreate', [outEventSet], out), () => out[0]);
+  }
+
+  registerXids(handle: NvmlDevice, set: NvmlEventSet): number {
+    const types = [device, 'uint64_t', eventSet];
+    return this.library.call('nvmlDeviceRegisterEvents', types, handle, layout.NVML_EVENT_XID, set);
+  }
+
+  async nextXid(set: NvmlEventSet, timeoutMs: number): Promise<NvmlResult<NvmlXid>> {
+    const out = { device: 0, eventType: 0, eventData: 0, gpuInstanceId: 0, computeInstanceId: 0 };
+    const types = [eventSet, outEventData, uint];
+    const code = await this.library.callAside('nvmlEventSetWait_v2', types, set, out, timeoutMs);
+    return result(code, () => ({ device: BigInt(out.device), xid: out.eventData }));
+  }
+
   processName(pid: number): NvmlResult<string> {
     return this.string('nvmlSystemGetProcessName', uint, pid);
   }
@@ -137,6 +191,11 @@ export class NvmlBinding implements Nvml {
   private number(name: string, types: FunctionTypes, args: readonly unknown[]): NvmlResult<number> {
     const out: [number] = [0];
     return result(this.library.call(name, [...types, outUint], ...args, out), () => out[0]);
+  }
+
+  private ulong(name: string, types: FunctionTypes, args: readonly unknown[]): NvmlResult<number> {
+    const out: [number | bigint] = [0];
+    return result(this.library.call(name, [...types, outUlong], ...args, out), () => Number(out[0]));
   }
 
   private string(name: string, type: string, subject: NvmlDevice | number): NvmlResult<string> {

@@ -5,6 +5,7 @@
 import { NvmlBinding } from './nvml-binding.js';
 import type { NvmlReply } from './nvml-messages.js';
 import { openNvml, sampleAll } from './nvml-session.js';
+import { XidWatch } from './xid-watch.js';
 
 function send(reply: NvmlReply): void {
   process.send?.(reply);
@@ -14,8 +15,11 @@ const nvml = openNvml(() => NvmlBinding.load(process.argv[2] ?? ''));
 if ('reason' in nvml) {
   send({ type: 'failed', failure: nvml });
 } else {
+  const xids = new XidWatch(nvml);
   process.on('message', () => {
-    send(sampleAll(nvml));
+    send(sampleAll(nvml, xids));
   });
+  // The wait for Xid errors would keep it.
+  process.on('disconnect', () => process.exit());
   send({ type: 'ready' });
 }

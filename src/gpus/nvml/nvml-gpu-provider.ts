@@ -3,7 +3,7 @@ import { within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { GpuProvider, GpuReadError, type GpuSample } from '../gpu-provider.js';
 import { errorOf, readingFailed } from './nvml-errors.js';
-import type { NvmlReply } from './nvml-messages.js';
+import type { GpuXid, NvmlReply } from './nvml-messages.js';
 import { NvmlHost, type NvmlHostOptions } from './nvml-host.js';
 
 export interface NvmlProviderOptions extends NvmlHostOptions {
@@ -11,6 +11,8 @@ export interface NvmlProviderOptions extends NvmlHostOptions {
   readonly timeoutMs: number;
   /** A GPU that stays lost is looked for again, by a new initialisation, no more often than this. */
   readonly reinitAfterMs?: number;
+  /** What cannot be watched on this host, in a sentence. */
+  readonly onNote?: (note: string) => void;
 }
 
 const DEFAULT_REINIT_AFTER_MS = 30_000;
@@ -18,6 +20,7 @@ const DEFAULT_REINIT_AFTER_MS = 30_000;
 /** The host's NVIDIA GPUs. NVML is initialised at the first sample and kept, in a process of its own. */
 export class NvmlGpuProvider extends GpuProvider {
   private readonly host: NvmlHost;
+  private readonly heard: GpuXid[] = [];
   private reading: Promise<readonly GpuSample[]> | undefined;
 
   constructor(
@@ -31,9 +34,8 @@ export class NvmlGpuProvider extends GpuProvider {
   override async sample(signal: AbortSignal): Promise<readonly GpuSample[]> {
     const { timeoutMs: ms } = this.options;
     try {
-      return await within({ ms, signal, late: () => readingFailed(this.host.lateness(ms)) }, () =>
-        this.shared(),
-      );
+      const late = (): GpuReadError => readingFailed(this.host.lateness(ms));
+      return this.withXids(await within({ ms, signal, late }, () => this.shared()));
     } catch (error) {
       if (!signal.aborted || error instanceof DomainError) throw error;
       throw readingFailed(messageOf(error), { cause: error });
@@ -52,6 +54,15 @@ export class NvmlGpuProvider extends GpuProvider {
     return this.reading;
   }
 
+  /** Of a reading that nobody waited for any more, too. */
+  private withXids(samples: readonly GpuSample[]): readonly GpuSample[] {
+    const heard = this.heard.splice(0);
+    return samples.map((sample) => {
+      const xids = heard.filter(({ id }) => id === sample.id).map(({ xid }) => xid);
+      return xids.length === 0 ? sample : { ...sample, xids };
+    });
+  }
+
   private async read(): Promise<readonly GpuSample[]> {
     let reply = await this.ask();
     if (reply.type === 'failed' && reply.failure.reason === 'uninitialized') {
@@ -67,6 +78,8 @@ export class NvmlGpuProvider extends GpuProvider {
     if (reply.type !== 'sample') {
       throw new GpuReadError(`The NVML process answered out of turn: ${reply.type}.`);
     }
+    this.heard.push(...(reply.xids ?? []));
+    if (reply.note !== undefined) this.options.onNote?.(reply.note);
     const reinitAfterMs = this.options.reinitAfterMs ?? DEFAULT_REINIT_AFTER_MS;
     if (reply.lost && this.host.ageMs() >= reinitAfterMs) this.host.replace();
     return reply.samples;

@@ -33,3 +33,21 @@ export const NVML_STRING_SIZE = 256;
 
 /** NVML_TEMPERATURE_GPU. */
 export const NVML_TEMPERATURE_GPU = 0;
+
+/** `nvmlEventData_t`; the device as a number, to be held against the handles. */
+export const nvmlEventData = koffi.struct({
+  device: 'uint64_t',
+  eventType: 'uint64_t',
+  eventData: 'uint64_t',
+  gpuInstanceId: 'uint32_t',
+  computeInstanceId: 'uint32_t',
+});
+
+/** nvmlEventTypeXidCriticalError. */
+export const NVML_EVENT_XID = 0x8;
+
+/** NVML_MEMORY_ERROR_TYPE_UNCORRECTED. */
+export const NVML_UNCORRECTED = 1;
+
+/** NVML_VOLATILE_ECC: since the driver was loaded. */
+export const NVML_VOLATILE_ECC = 0;

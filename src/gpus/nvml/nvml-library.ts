@@ -1,8 +1,8 @@
-import koffi, { type LibraryHandle } from 'koffi';
+import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi';
 import { NvmlCode } from './nvml.js';
 
 /** Almost every NVML function returns `nvmlReturn_t`. */
-type NvmlFunction = (...args: readonly unknown[]) => number;
+type NvmlFunction = KoffiFunc<(...args: readonly unknown[]) => number>;
 export type FunctionTypes = Parameters<LibraryHandle['func']>[3];
 
 /** The loaded library, and the functions of it that have been used. */
@@ -21,6 +21,18 @@ export class NvmlLibrary {
   /** A function that this driver's library lacks answers as NVML itself does for one it does not implement. */
   call(name: string, types: FunctionTypes, ...args: readonly unknown[]): number {
     return this.find(name, types)?.(...args) ?? NvmlCode.FUNCTION_NOT_FOUND;
+  }
+
+  /** The same in a thread of its own: nothing else waits for it. */
+  async callAside(name: string, types: FunctionTypes, ...args: readonly unknown[]): Promise<number> {
+    const found = this.find(name, types);
+    if (!found) return NvmlCode.FUNCTION_NOT_FOUND;
+    return new Promise((resolve, reject) => {
+      found.async(...args, (error: Error | null, code: number) => {
+        if (error) reject(error);
+        else resolve(code);
+      });
+    });
   }
 
   errorString(code: number): string {

@@ -1,4 +1,5 @@
 import type { GpuProcess, GpuSample } from '../gpu-provider.js';
+import { faultsIn, type GpuFault, LOST, RESET_REQUIRED } from '../health/faults.js';
 import { NvmlCode, type Nvml, type NvmlDevice, type NvmlProcessKind, type NvmlResult } from './nvml.js';
 
 const MIB = 2 ** 20;
@@ -12,7 +13,10 @@ const ABSENT: ReadonlySet<number> = new Set([
   NvmlCode.NO_DATA,
 ]);
 /** The device gives no readings any more. */
-const BROKEN: ReadonlySet<number> = new Set([NvmlCode.GPU_IS_LOST, NvmlCode.RESET_REQUIRED]);
+const BROKEN_FAULTS: ReadonlyMap<number, GpuFault> = new Map([
+  [NvmlCode.GPU_IS_LOST, LOST],
+  [NvmlCode.RESET_REQUIRED, RESET_REQUIRED],
+]);
 
 /** NVML must be initialised (again) before it gives anything. */
 export class NvmlUninitializedError extends Error {}
@@ -42,7 +46,7 @@ class Readings {
   value<T>(what: string, result: NvmlResult<T>): T | null {
     if (result.ok) return result.value;
     if (result.code === NvmlCode.UNINITIALIZED) throw new NvmlUninitializedError();
-    if (BROKEN.has(result.code)) throw new BrokenGpuError(result.code);
+    if (BROKEN_FAULTS.has(result.code)) throw new BrokenGpuError(result.code);
     if (!ABSENT.has(result.code)) this.faults.push(`${what}: ${this.nvml.errorString(result.code)}`);
     return null;
   }
@@ -67,7 +71,11 @@ export function readGpu(nvml: Nvml, index: number, nameOf: (pid: number) => stri
       uuid: readings.value('UUID', nvml.uuid(handle.value)),
       name: readings.value('name', nvml.name(handle.value)),
     };
-    const sample = { ...blank, ...identity, ...readDevice(nvml, handle.value, readings, nameOf) };
+    const faults = readFaults(nvml, handle.value, readings);
+    const sample = {
+      ...{ ...blank, ...identity, ...readDevice(nvml, handle.value, readings, nameOf) },
+      ...(faults.length > 0 && { faults }),
+    };
     const error = readings.faults.join('; ');
     return { sample: error === '' ? sample : { ...sample, error }, lost: false };
   } catch (error) {
@@ -87,6 +95,17 @@ function readDevice(nvml: Nvml, device: NvmlDevice, readings: Readings, nameOf: 
     powerLimit: watts(readings.value('power limit', nvml.powerLimit(device))),
     processes: readProcesses(nvml, device, readings, nameOf),
   } satisfies Partial<GpuSample>;
+}
+
+function readFaults(nvml: Nvml, device: NvmlDevice, readings: Readings): readonly GpuFault[] {
+  const rows = readings.value('remapped rows', nvml.remappedRows(device));
+  return faultsIn({
+    clockReasons: readings.value('clock reasons', nvml.clockReasons(device)),
+    eccUncorrected: readings.value('memory errors', nvml.uncorrectedErrors(device)),
+    remapPending: rows?.isPending ?? null,
+    remapFailure: rows?.hasFailed ?? null,
+    retiredPagesPending: readings.value('retired pages', nvml.retiredPagesPending(device)),
+  });
 }
 
 /** A process that computes and draws is in both lists, with the same memory in each. */
@@ -129,8 +148,13 @@ function unreadable(id: number): GpuSample {
 }
 
 function broken(sample: GpuSample, nvml: Nvml, code: number): GpuReading {
+  const fault = BROKEN_FAULTS.get(code);
   return {
-    sample: { ...sample, error: `GPU ${sample.id} cannot be read: ${nvml.errorString(code)}` },
+    sample: {
+      ...sample,
+      error: `GPU ${sample.id} cannot be read: ${nvml.errorString(code)}`,
+      ...(fault && { faults: [fault] }),
+    },
     lost: code === NvmlCode.GPU_IS_LOST,
   };
 }

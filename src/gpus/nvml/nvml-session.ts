@@ -2,6 +2,7 @@ import { messageOf } from '../../common/errors.js';
 import { NvmlCode, type Nvml } from './nvml.js';
 import type { NvmlFailure, NvmlReply } from './nvml-messages.js';
 import { NvmlUninitializedError, readGpu } from './nvml-reader.js';
+import type { XidWatch } from './xid-watch.js';
 import { processName } from '../../host/process-name.js';
 
 /** Loads and initialises NVML; what went wrong is a value, since it goes to another process. */
@@ -17,14 +18,15 @@ export function openNvml(load: () => Nvml): Nvml | NvmlFailure {
   return { reason: 'init_failed', text: nvml.errorString(code), nvmlCode: code };
 }
 
-/** One reading of every GPU. */
-export function sampleAll(nvml: Nvml): NvmlReply {
+/** One reading of every GPU, with what was heard of them since the one before. */
+export function sampleAll(nvml: Nvml, xids?: XidWatch): NvmlReply {
   const count = nvml.deviceCount();
   if (!count.ok) {
     const reason = count.code === NvmlCode.UNINITIALIZED ? 'uninitialized' : 'read_failed';
     return failed({ reason, text: nvml.errorString(count.code), nvmlCode: count.code });
   }
   try {
+    xids?.watch(count.value);
     const readings = Array.from({ length: count.value }, (_, index) =>
       readGpu(nvml, index, (pid) => processName(pid, () => pathOf(nvml, pid))),
     );
@@ -32,6 +34,7 @@ export function sampleAll(nvml: Nvml): NvmlReply {
       type: 'sample',
       samples: readings.map(({ sample }) => sample),
       lost: readings.some(({ lost }) => lost),
+      ...xids?.heard(),
     };
   } catch (error) {
     if (!(error instanceof NvmlUninitializedError)) throw error;

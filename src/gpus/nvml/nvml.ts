@@ -5,6 +5,7 @@ export const NvmlCode = {
   NOT_SUPPORTED: 3,
   NOT_FOUND: 6,
   INSUFFICIENT_SIZE: 7,
+  TIMEOUT: 10,
   FUNCTION_NOT_FOUND: 13,
   GPU_IS_LOST: 15,
   RESET_REQUIRED: 16,
@@ -31,6 +32,22 @@ export interface NvmlProcess {
   readonly usedMemory: number | null;
 }
 
+/** Rows of its memory that the GPU has replaced, or is to. */
+export interface NvmlRemappedRows {
+  /** A reset has to come first. */
+  readonly isPending: boolean;
+  readonly hasFailed: boolean;
+}
+
+/** `nvmlEventSet_t`. */
+export type NvmlEventSet = bigint;
+
+/** An Xid error of a GPU. */
+export interface NvmlXid {
+  readonly device: NvmlDevice;
+  readonly xid: number;
+}
+
 export type NvmlProcessKind = 'Compute' | 'Graphics' | 'MPSCompute';
 
 /** The calls of NVIDIA's management library that the service needs; each blocks its thread until it returns. */
@@ -55,6 +72,18 @@ export interface Nvml {
   /** mW. */
   powerLimit(device: NvmlDevice): NvmlResult<number>;
   processes(device: NvmlDevice, kind: NvmlProcessKind): NvmlResult<readonly NvmlProcess[]>;
+  /** Why its clocks are as they are: bits of `nvmlClocksEventReason…`. */
+  clockReasons(device: NvmlDevice): NvmlResult<number>;
+  /** Uncorrectable memory errors since the driver was loaded. */
+  uncorrectedErrors(device: NvmlDevice): NvmlResult<number>;
+  remappedRows(device: NvmlDevice): NvmlResult<NvmlRemappedRows>;
+  /** Pages of its memory wait for a reset to be retired. */
+  retiredPagesPending(device: NvmlDevice): NvmlResult<boolean>;
+  createEventSet(): NvmlResult<NvmlEventSet>;
+  /** From now on, Xid errors of the GPU come into the set; a return code. */
+  registerXids(device: NvmlDevice, set: NvmlEventSet): number;
+  /** The next Xid error, in a thread of its own; TIMEOUT after `timeoutMs` without one. */
+  nextXid(set: NvmlEventSet, timeoutMs: number): Promise<NvmlResult<NvmlXid>>;
   /** Path of a process' program. */
   processName(pid: number): NvmlResult<string>;
 }

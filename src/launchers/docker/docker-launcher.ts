@@ -3,6 +3,7 @@ import { containerIdOf } from '../../host/container-id.js';
 import { isBehindLink, isMissing } from '../../host/paths.js';
 import { ExitListeners } from '../exit-listeners.js';
 import {
+  type GpuSight,
   Launcher,
   LaunchFailedError,
   type LaunchSpec,
@@ -23,6 +24,7 @@ import { requireApiVersion } from './api-version.js';
 import { Engine } from './engine.js';
 import { ExitStream } from './exit-stream.js';
 import { findImage, imageOf, pullImage } from './image-pull.js';
+import { GpuSights } from './gpu-sight.js';
 import { requireGpuToolkit } from './gpu-toolkit.js';
 import { HostView } from './host-view.js';
 
@@ -44,6 +46,7 @@ export class DockerLauncher extends Launcher {
   private readonly stops: ContainerStop;
   private readonly exits: ExitStream;
   private readonly hostView: HostView;
+  private readonly sights: GpuSights;
   private readonly locks = new NameLocks();
   private readonly listeners = new ExitListeners();
 
@@ -51,6 +54,7 @@ export class DockerLauncher extends Launcher {
     super();
     this.engine = new Engine(options);
     this.containers = new Containers(this.engine, options.owner);
+    this.sights = new GpuSights(this.engine);
     this.hostView = new HostView(this.containers, options.socketPath);
     this.stops = new ContainerStop(this.engine);
     this.starts = new ContainerStart(this.engine, this.containers, this.stops, options.owner);
@@ -167,6 +171,12 @@ export class DockerLauncher extends Launcher {
 
   override outOfMemory(id: string): string | undefined {
     return this.exits.memory.wordsOf(id);
+  }
+
+  override async gpuSight(name: string, maxAgeMs: number, signal: AbortSignal): Promise<GpuSight> {
+    if (!isServerName(name)) return 'unknown';
+    const found = await this.containers.findOurs(name, signal);
+    return found?.State.Running === true ? this.sights.ask(found.Id, maxAgeMs, signal) : 'unknown';
   }
 
   async close(): Promise<void> {

@@ -41,6 +41,7 @@ export class ModelsController {
       'It cannot start next to what is there. 冲突',
       'GPU_MEMORY_SHORT',
       'GPU_EXCLUSIVE',
+      'GPU_CORDONED',
       'OPTIONS_CONFLICT',
       'PLACEMENT_OVERLAP',
       'ENSEMBLE_STEPS_NOT_RUNNING',

@@ -1,5 +1,7 @@
 import { DomainError } from '../../common/errors.js';
 
+export { ShuttingDownError } from '../../common/errors.js';
+
 /** No backend's `supported_models` holds the model; on a start (400) and where it was looked up (404). */
 export class UnknownModelError extends DomainError {
   readonly code = 'MODEL_UNKNOWN';
@@ -89,12 +91,6 @@ export class GpusUnknownError extends DomainError {
 /** The state was lost, and what a backend serves cannot be told yet: a command might start or end it blindly. */
 export class AdoptionPendingError extends DomainError {
   readonly code = 'ADOPTION_PENDING';
-  readonly kind = 'unavailable';
-}
-
-/** The service ends, and takes no more commands. */
-export class ShuttingDownError extends DomainError {
-  readonly code = 'SHUTTING_DOWN';
   readonly kind = 'unavailable';
 }
 

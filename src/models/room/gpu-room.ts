@@ -3,6 +3,7 @@ import { within } from '../../common/deadline.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
+import { GpuCordons } from '../../gpus/health/gpu-cordons.js';
 import { GpusService } from '../../gpus/gpus.service.js';
 import type { DeploymentOptions, GpuNeeds, GpuPolicy, GpuRef } from '../../runners/runner.js';
 import { GpuMemoryStore } from '../../state/gpu-memory.store.js';
@@ -34,11 +35,12 @@ export class GpuRoom {
     private readonly learned: GpuMemoryStore,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
+    private readonly cordons: GpuCordons,
   ) {}
 
   /**
    * Room for one placement on all its GPUs, held until the returned function is called: when the placement is accepted, or is not to be.
-   * @throws GpuMemoryShortError, GpuExclusiveError
+   * @throws GpuCordonedError, GpuMemoryShortError, GpuExclusiveError
    */
   async reserve(
     { gpuIds, ...request }: PlacementRequest,
@@ -102,6 +104,7 @@ export class GpuRoom {
     occupants: readonly Occupant[],
   ): Assessment {
     return assess(request, {
+      cordoned: this.cordons.refusal([gpu]),
       policy: this.policyOf(gpu),
       holdings: holdings?.get(gpu.id),
       occupants: occupants.filter((each) => each.gpuId === gpu.id && !each.offGpu),

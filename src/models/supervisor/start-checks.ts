@@ -4,6 +4,7 @@ import type { DomainError } from '../../common/errors.js';
 import { canonicalJson } from '../../common/canonical-json.js';
 import { within } from '../../common/deadline.js';
 import { type GpuIdentity, GpusService } from '../../gpus/gpus.service.js';
+import { GpuCordons } from '../../gpus/health/gpu-cordons.js';
 import type { DeploymentOptions, GpuRef, Runner } from '../../runners/runner.js';
 import { Catalog } from '../deployment/catalog.js';
 import type { Assessment } from '../room/assessment.js';
@@ -47,6 +48,7 @@ export class StartChecks {
     private readonly catalog: Catalog,
     private readonly gpus: GpusService,
     private readonly states: DeploymentStates,
+    private readonly cordons: GpuCordons,
   ) {}
 
   /** Asks nobody. @throws UnknownModelError, InvalidOptionsError: it makes no sense */
@@ -80,14 +82,17 @@ export class StartChecks {
 
   /**
    * The GPUs that the placement would hold.
-   * @throws PlacementOverlapError when another placement of the model has one of them
+   * @throws GpuCordonedError; PlacementOverlapError when another placement of the model has one of them
    */
   gpusFor(
-    { runner, gpuId }: StartAsked,
+    { runner, gpuId, gpus }: StartAsked,
     state: DeploymentState,
     options: DeploymentOptions,
   ): readonly number[] {
     const gpuIds = runner.gpusOf(gpuId, options);
+    const { offGpu = false } = runner.gpuNeeds(state.modelName, options);
+    const cordoned = offGpu ? undefined : this.cordons.refusal(heldGpus(gpus, gpuIds));
+    if (cordoned) throw cordoned;
     const other = state.active().find((placement) => placement.holdsAnyOf(gpuIds));
     if (!other) return gpuIds;
     throw new PlacementOverlapError(

@@ -13,6 +13,7 @@ import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import type { SleepWish } from '../worker/sleeps.js';
 import { Acceptance, type StopRequested, untilLetGo } from './acceptance.js';
 import { Adoption } from './adoption.js';
+import { BadGpus } from './bad-gpus.js';
 import { Deployments } from './deployments.js';
 import { GpuWhereabouts } from './gpu-whereabouts.js';
 import { OnGpus } from './on-gpus.js';
@@ -51,6 +52,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly shutdown: ServerShutdown,
     private readonly gpuOccupants: GpuOccupants,
     private readonly whereabouts: GpuWhereabouts,
+    private readonly badGpus: BadGpus,
   ) {}
 
   /** The state of the last run has been read, and is being brought about. */
@@ -61,6 +63,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   async onApplicationBootstrap(): Promise<void> {
     for (const desired of await this.store.load()) this.known.restore(desired);
     this.unsubscribe.push(await this.whereabouts.begin());
+    this.unsubscribe.push(this.badGpus.begin());
     this.unsubscribe.push(
       ...this.catalog.allRunners.map((runner) =>
         runner.onChange(() => {

@@ -32,7 +32,7 @@ export class DeploymentRecords {
     });
   }
 
-  /** The host does not have their GPUs any more: those that are still wanted are in ERROR, and are cleaned up. */
+  /** Their GPUs are not on the host any more, or are bad: those that are still wanted are in ERROR, and are cleaned up. */
   async lostTheirGpus(placements: readonly Placement[], error: unknown): Promise<void> {
     await this.lock.runExclusive(async () => {
       const failure = toPlacementError(error);

@@ -1,7 +1,8 @@
 import { within } from '../../common/deadline.js';
-import type { ModelLiveness, ProgressReading } from '../../runners/progress.js';
+import type { ModelLiveness, ProgressReading, TroubleKind } from '../../runners/progress.js';
 import type { Runner } from '../../runners/runner.js';
 import type { UnitState } from '../deployment/deployment-state.js';
+import { GpuSightWatch } from './gpu-sight.js';
 import {
   isBetter,
   type ProgressEvidence,
@@ -31,6 +32,7 @@ export class Progress {
   private trouble: Trouble | undefined;
   private degradedMs = 0;
   private lookNotBefore = 0;
+  private readonly sight: GpuSightWatch;
   private isLooking = false;
   /** Times it was healed since something succeeded last. */
   private tries = 0;
@@ -45,11 +47,17 @@ export class Progress {
     private readonly services: Pick<WorkerServices, 'clock' | 'config' | 'logger' | 'journal'>,
     /** It is to be healed. */
     private readonly onStuck: () => void,
-  ) {}
+  ) {
+    this.sight = new GpuSightWatch(unit, runner, steps, services, () => {
+      this.sightChanged();
+    });
+  }
 
   /** What is to be healed now, if anything is. */
   get stuck(): Trouble | undefined {
-    if (!this.trouble || !this.isCalm || this.hasGivenUp) return undefined;
+    if (!this.trouble || !this.isCalm) return undefined;
+    if (this.trouble.kind === 'blind') return this.sight.isDue ? this.trouble : undefined;
+    if (this.hasGivenUp) return undefined;
     if (this.trouble.kind === 'stalled' && this.isPatient) return undefined;
     const { progressMs, stallMs } = this.limits;
     const limitMs = this.trouble.kind === 'stalled' ? stallMs : progressMs;
@@ -63,7 +71,9 @@ export class Progress {
   /** Looks, if it is time to and nothing else is done with the unit. Never waits. */
   look(): void {
     if (!this.isServing) this.forget();
-    if (this.isLooking || !this.isCalm || this.now < this.lookNotBefore) return;
+    if (!this.isCalm) return;
+    this.sight.look();
+    if (this.isLooking || this.now < this.lookNotBefore) return;
     const { progressMs, stallMs } = this.limits;
     if (progressMs === 0) return;
     this.lookNotBefore = this.now + Math.min(Math.min(progressMs, stallMs) / LOOKS, LONGEST_INTERVAL_MS);
@@ -79,20 +89,23 @@ export class Progress {
   }
 
   /** It was ended, and begins anew. */
-  healed(): void {
-    this.tries += 1;
+  healed(kind: TroubleKind): void {
+    if (kind === 'blind') this.sight.healed();
+    else this.tries += 1;
     this.forget();
   }
 
   /** It could not be ended; it is tried again when it has stayed so for as long again. */
-  notHealed(): void {
-    this.tries += 1;
+  notHealed(kind: TroubleKind): void {
+    if (kind === 'blind') this.sight.notHealed();
+    else this.tries += 1;
     this.degradedMs = this.now;
   }
 
   /** A start was accepted: earlier tries count no more. */
   reset(): void {
     this.tries = 0;
+    this.sight.reset();
     this.forget();
   }
 
@@ -145,9 +158,15 @@ export class Progress {
     const evidence = withReading(before, reading, limits, now);
     this.evidence = evidence;
     if (before && isBetter(before, evidence)) this.tries = 0;
-    const trouble = troubleIn(evidence, limits, now);
+    const trouble = this.sight.trouble ?? troubleIn(evidence, limits, now);
     if (trouble && !this.trouble) this.degradedMs = now;
     this.tell(trouble);
+  }
+
+  private sightChanged(): void {
+    const { evidence, limits, now } = this;
+    this.tell(this.sight.trouble ?? (evidence && troubleIn(evidence, limits, now)));
+    if (this.stuck) this.onStuck();
   }
 
   private tell(trouble: Trouble | undefined): void {
@@ -163,10 +182,13 @@ export class Progress {
     this.services.journal.touched();
   }
 
-  private inWords({ words }: Trouble): string {
-    if (this.tries === 0) return words;
-    const times = this.tries === 1 ? 'once' : `${this.tries} times`;
-    return `${words}; started anew ${times} in vain${this.hasGivenUp ? ', and left as it is' : ''}`;
+  private inWords({ kind, words }: Trouble): string {
+    const isBlind = kind === 'blind';
+    const tries = isBlind ? this.sight.tries : this.tries;
+    const hasGivenUp = isBlind ? this.sight.hasGivenUp : this.hasGivenUp;
+    if (tries === 0) return words;
+    const times = tries === 1 ? 'once' : `${tries} times`;
+    return `${words}; started anew ${times} in vain${hasGivenUp ? ', and left as it is' : ''}`;
   }
 
   /** At most one at a time, and only where nothing was asked. */
@@ -206,6 +228,7 @@ export class Progress {
   }
 
   private forget(): void {
+    this.sight.forget();
     this.evidence = undefined;
     this.canaries = { open: 0, done: 0, succeeded: 0, failed: 0 };
     this.tell(undefined);

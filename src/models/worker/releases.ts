@@ -1,4 +1,5 @@
 import { DeadlineError } from '../../common/deadline.js';
+import type { GpuUnhealthyError } from '../../gpus/health/errors.js';
 import type { Runner } from '../../runners/runner.js';
 import { Backoff } from './backoff.js';
 import type { DeploymentRecords } from './deployment-records.js';
@@ -226,12 +227,20 @@ export class Releases {
       'A stop failed and is tried again',
     );
     this.drains.forget(gpuIds);
+    // A server that hangs on a bad GPU never lets go of it by itself.
+    for (const gpuId of gpuIds) if (this.isOnBadGpu(gpuId)) this.forced.add(gpuId);
     const delayMs = this.backoff.delayMs;
     this.backoff.failed();
     // A stop that was accepted meanwhile must not wait for what others have failed at.
     const isNew = this.unit.toRelease().some((gpuId) => !gpuIds.includes(gpuId));
     this.notBeforeMs = isNew ? 0 : this.services.clock.monotonicMs() + delayMs;
     await this.records.releaseFailed(gpuIds, error);
+  }
+
+  private isOnBadGpu(gpuId: number): boolean {
+    return (
+      this.unit.serving.get(gpuId)?.error?.code === ('GPU_UNHEALTHY' satisfies GpuUnhealthyError['code'])
+    );
   }
 
   private placementsOf(gpuIds: readonly number[]): Placement[] {

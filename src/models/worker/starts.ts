@@ -6,6 +6,7 @@ import type { PlacementObservation, Runner } from '../../runners/runner.js';
 import { ModelNotInCatalogError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
+import { giveUpCordoned } from './cordoned.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import type { Restarts } from './restarts.js';
 import type { Renewal } from './renewals.js';
@@ -55,6 +56,7 @@ export class Starts {
       await this.records.failed(placements, this.notInCatalogError());
       return;
     }
+    if (await giveUpCordoned(this.unit, placements, this.records, this.services, this.absence)) return;
     const broken = placements.filter(({ state }) => state.kind === 'starting' && state.isStarted);
     if (broken.length > 0) {
       await this.brokeItsWord(broken);

@@ -230,8 +230,8 @@ export class UnitWorker {
   private async heal(): Promise<void> {
     const { stuck } = this.progress;
     if (!stuck) return;
-    if (await this.starts.heal(stuck.kind, stuck.words)) this.progress.healed();
-    else this.progress.notHealed();
+    if (await this.starts.heal(stuck.kind, stuck.words)) this.progress.healed(stuck.kind);
+    else this.progress.notHealed(stuck.kind);
   }
 
   private wakeIn(delayMs: number): void {

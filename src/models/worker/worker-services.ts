@@ -3,6 +3,7 @@ import { Clock } from '../../common/clock.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
+import { GpuCordons } from '../../gpus/health/gpu-cordons.js';
 import { GpusService } from '../../gpus/gpus.service.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
@@ -32,6 +33,7 @@ export class WorkerServices {
     @Inject(Clock) readonly clock: Clock,
     @Inject(CONFIG) readonly config: Config,
     @Inject(LOGGER) readonly logger: Logger,
+    readonly cordons: GpuCordons,
   ) {
     this.loads = new ServerLoads(clock);
     this.drift = new DriftLog(logger);

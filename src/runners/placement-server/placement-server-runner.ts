@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { strictly } from '../../common/examiner.js';
-import type { Launcher, StopSignal } from '../../launchers/launcher.js';
+import type { GpuSight, Launcher, StopSignal } from '../../launchers/launcher.js';
 import {
   type Adoptable,
   type Deployment,
@@ -260,6 +260,15 @@ export abstract class PlacementServerRunner<
     const server = this.lastSeen(deployment);
     const counted = server && (await this.serverProgress?.(server, signal));
     return counted ? { ...counted, note: this.server(deployment, server.gpuId).note } : null;
+  }
+
+  override async gpuSight(
+    { modelName, gpuIds: [gpuId = 0] }: Deployment,
+    maxAgeMs: number,
+    signal: AbortSignal,
+  ): Promise<GpuSight> {
+    if (this.deviceOf(modelName) === 'cpu') return 'unknown';
+    return this.servers.of(modelName, gpuId).gpuSight(maxAgeMs, signal);
   }
 
   override serverNameOf(modelName: string, gpuId: number): string {

@@ -16,6 +16,7 @@ import {
   type WaitContext,
   type Workload,
 } from '../runner.js';
+import type { GpuSight } from '../../launchers/launcher.js';
 import type { EndedPart, ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { Ensembles } from './ensembles.js';
@@ -142,11 +143,21 @@ export class TritonRunner extends Runner {
   }
 
   /** The model, unless Triton does not come to the end of what executes. */
+  override async gpuSight(
+    { modelName }: Deployment,
+    maxAgeMs: number,
+    signal: AbortSignal,
+  ): Promise<GpuSight> {
+    if (this.config.gpus === 'none') return 'unknown';
+    return this.servers.of(modelName).gpuSight(maxAgeMs, signal);
+  }
+
   override async endStuck(
     deployment: Deployment,
     kind: TroubleKind,
     context: RunnerContext,
   ): Promise<EndedPart> {
+    if (kind === 'blind') return super.endStuck(deployment, kind, context);
     const { modelName } = deployment;
     const server = this.servers.of(modelName);
     const running = await server.find(context.signal);

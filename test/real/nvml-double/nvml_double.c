@@ -1,7 +1,9 @@
 /*
  * A stand-in for libnvidia-ml.so.1, compiled against NVIDIA's own nvml.h. Every field of every struct gets a value of
  * its own, so that a caller with a wrong layout reads a wrong value. Words in the file NVML_DOUBLE_CONTROL change what it
- * does: no-driver, uninitialized, lost, hang, crash; "0:4711" puts process 4711 on GPU 0, in place of all invented ones.
+ * does: no-driver, uninitialized, lost, hang, crash; "0:4711" puts process 4711 on GPU 0, in place of all invented ones;
+ * "throttle=40" gives GPU 0 these reasons (hex), "ecc=3" as many errors, "remap-pending", "remap-failure" and "retiring" say
+ * so of it; "xid=1.79;" is an Xid of GPU 1, once for each time that the word is new.
  *
  * GPU 0: all readings, more processes than fit a first guess. GPU 1: no power readings, memory of processes not
  * available. GPU 2: can be lost. GPU 3: not permitted.
@@ -189,5 +191,90 @@ nvmlReturn_t VERSIONED(nvmlDeviceGetGraphicsRunningProcesses)(nvmlDevice_t devic
 #ifndef OLD_DRIVER
 nvmlReturn_t VERSIONED(nvmlDeviceGetMPSComputeRunningProcesses)(nvmlDevice_t device, unsigned *count, INFO *infos) {
   return list(device, count, (nvmlProcessInfo_t *)infos, FIRST_PID + 1000, index_of(device) == 0 ? 2 : 0);
+}
+#endif
+
+/* The number behind `word`, in base `base`; 0 without it. Faults are those of GPU 0; GPU 1 has no such readings. */
+static unsigned long long fault_of(nvmlDevice_t device, const char *word, int base) {
+  const char *found = strstr(control(), word);
+  return found && index_of(device) == 0 ? strtoull(found + strlen(word), NULL, base) : 0;
+}
+
+static nvmlReturn_t fault(nvmlDevice_t device, unsigned long long *out, const char *word, int base) {
+  if (index_of(device) == 1) return NVML_ERROR_NOT_SUPPORTED;
+  *out = fault_of(device, word, base);
+  return state_of(device);
+}
+
+#ifdef OLD_DRIVER
+nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons) {
+#else
+nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons) {
+#endif
+  return fault(device, reasons, "throttle=", 16);
+}
+
+nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorType_t type,
+                                         nvmlEccCounterType_t counter, unsigned long long *count) {
+  if (type != NVML_MEMORY_ERROR_TYPE_UNCORRECTED || counter != NVML_VOLATILE_ECC) return NVML_ERROR_INVALID_ARGUMENT;
+  return fault(device, count, "ecc=", 10);
+}
+
+#ifndef OLD_DRIVER
+nvmlReturn_t nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned *corrected, unsigned *uncorrected,
+                                       unsigned *pending, unsigned *failed) {
+  if (index_of(device) == 1) return NVML_ERROR_NOT_SUPPORTED;
+  *corrected = *uncorrected = 0xEE;
+  *pending = index_of(device) == 0 && told("remap-pending");
+  *failed = index_of(device) == 0 && told("remap-failure");
+  return state_of(device);
+}
+
+nvmlReturn_t nvmlDeviceGetRetiredPagesPendingStatus(nvmlDevice_t device, nvmlEnableState_t *pending) {
+  if (index_of(device) == 1) return NVML_ERROR_NOT_SUPPORTED;
+  *pending = index_of(device) == 0 && told("retiring") ? NVML_FEATURE_ENABLED : NVML_FEATURE_DISABLED;
+  return state_of(device);
+}
+
+static int event_set;
+static unsigned registered;
+
+nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set) {
+  *set = (nvmlEventSet_t)&event_set;
+  return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types, nvmlEventSet_t set) {
+  if (set != (nvmlEventSet_t)&event_set || types != nvmlEventTypeXidCriticalError) return NVML_ERROR_INVALID_ARGUMENT;
+  registered |= 1u << index_of(device);
+  return state_of(device);
+}
+
+/* Runs in a thread of its own: it has its own look at the file. */
+nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned timeout_ms) {
+  static char seen[64];
+  if (set != (nvmlEventSet_t)&event_set) return NVML_ERROR_INVALID_ARGUMENT;
+  for (unsigned waited = 0; waited < timeout_ms; waited += 20) {
+    char text[1024], word[64] = "";
+    const char *path = getenv("NVML_DOUBLE_CONTROL");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    size_t size = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file) fclose(file);
+    text[size] = 0;
+    unsigned index = 0, xid = 0;
+    const char *found = strstr(text, "xid=");
+    if (found && sscanf(found, "xid=%u.%u;", &index, &xid) == 2) snprintf(word, sizeof word, "%u.%u", index, xid);
+    int is_new = word[0] && strcmp(word, seen) != 0 && index < GPUS && (registered >> index & 1u);
+    if (!word[0] || is_new) strcpy(seen, word);
+    if (is_new) {
+      data->device = (nvmlDevice_t)&gpus[index];
+      data->eventType = nvmlEventTypeXidCriticalError;
+      data->eventData = xid;
+      data->gpuInstanceId = data->computeInstanceId = 0xFFFFFFFFu;
+      return NVML_SUCCESS;
+    }
+    usleep(20000);
+  }
+  return NVML_ERROR_TIMEOUT;
 }
 #endif
