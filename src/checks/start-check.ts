@@ -1,6 +1,7 @@
 import type { Examiner } from '../common/examiner.js';
 import { DomainError } from '../common/errors.js';
-import type { GpuRef, Runner } from '../runners/runner.js';
+import type { GpuRef } from '../runners/deployment.js';
+import type { Runner } from '../runners/runner.js';
 import { type Fault, faultOf, type Finding } from './check.js';
 
 /** What the Engine's absence hides; that it is away is said once, of the Engine. */

@@ -1,5 +1,5 @@
 import { UnusableAnswerError } from '../common/http/http-client.js';
-import type { PlacementPhase } from './runner.js';
+import type { PlacementPhase } from './observation.js';
 
 /** Who talks nonsense is there, and says nothing of the model. Of who does not answer, the next probe may. */
 export function unseenAs(error: unknown): PlacementPhase {

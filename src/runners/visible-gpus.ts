@@ -1,5 +1,5 @@
 import type { ServerInfo } from '../launchers/launcher.js';
-import type { Deployment, GpuRef } from './runner.js';
+import type { Deployment, GpuRef } from './deployment.js';
 
 /**
  * What a server was given of the host's GPUs, in the order of the indices that it knows them by: UUIDs, and NVML indices

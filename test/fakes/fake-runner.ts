@@ -2,16 +2,9 @@ import { z } from 'zod';
 import { orAborted } from '../../src/common/deadline.js';
 import { type GpuSight, StopFailedError } from '../../src/launchers/launcher.js';
 import type { Needed, RemovalManner, Unneeded } from '../../src/runners/unneeded.js';
-import {
-  type Adoptable,
-  type Deployment,
-  type DeploymentOptions,
-  type PlacementObservation,
-  type PlacementPhase,
-  type RunnerContext,
-  type StopContext,
-  type Workload,
-} from '../../src/runners/runner.js';
+import type { Adoptable, Deployment, DeploymentOptions } from '../../src/runners/deployment.js';
+import type { PlacementObservation, PlacementPhase, Workload } from '../../src/runners/observation.js';
+import type { RunnerContext, StopContext } from '../../src/runners/runner-context.js';
 import type { Canary, ModelLiveness, ProgressReading } from '../../src/runners/progress.js';
 import type { SleepContext, SleepLevel } from '../../src/runners/sleep.js';
 import { FAKE_PID, RunnerScript } from './runner-script.js';

@@ -1,4 +1,5 @@
-import type { Deployment, RunnerContext } from '../../src/runners/runner.js';
+import type { Deployment } from '../../src/runners/deployment.js';
+import type { RunnerContext } from '../../src/runners/runner-context.js';
 
 /** What a test can hold, and let fail. */
 export type Verb = 'start' | 'stop' | 'force' | 'sleep' | 'wake';

@@ -1,4 +1,4 @@
-import type { GpuNeeds } from '../../src/runners/runner.js';
+import type { GpuNeeds } from '../../src/runners/deployment.js';
 import { FakeRunner } from './fake-runner.js';
 
 /** A backend in memory whose models need what the test says. */

@@ -1,13 +1,9 @@
 import { orAborted } from '../../src/common/deadline.js';
 import type { GpuSight } from '../../src/launchers/launcher.js';
-import {
-  type Deployment,
-  type DeploymentOptions,
-  type PlacementPhase,
-  Runner,
-  type RunnerContext,
-  type Workload,
-} from '../../src/runners/runner.js';
+import type { Deployment, DeploymentOptions } from '../../src/runners/deployment.js';
+import type { PlacementPhase, Workload } from '../../src/runners/observation.js';
+import { Runner } from '../../src/runners/runner.js';
+import type { RunnerContext } from '../../src/runners/runner-context.js';
 import type { Canary, ModelLiveness, ProgressReading } from '../../src/runners/progress.js';
 import { HeldCall, type Verb } from './held-call.js';
 

@@ -10,7 +10,7 @@ import type {
   ServerProgram,
 } from '../../src/runners/placement-server/served-placement.js';
 import { GpuNotUsableError } from '../../src/runners/errors.js';
-import type { Workload } from '../../src/runners/runner.js';
+import type { Workload } from '../../src/runners/observation.js';
 
 const SERVER = join(process.cwd(), 'test/fakes/tiny-server.mjs');
 

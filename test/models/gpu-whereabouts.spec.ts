@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { toStatusItem } from '../../src/models/api/views.js';
-import type { Deployment, RunnerContext } from '../../src/runners/runner.js';
+import type { Deployment } from '../../src/runners/deployment.js';
+import type { RunnerContext } from '../../src/runners/runner-context.js';
 import type { DesiredDeployment } from '../../src/state/desired-state.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
 import { House } from '../fakes/house.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { plan, type PlanInput, type Step } from '../../src/models/worker/planner.js';
-import type { PlacementPhase } from '../../src/runners/runner.js';
+import type { PlacementPhase } from '../../src/runners/observation.js';
 
 const QUIET: PlanInput = {
   toRelease: [],

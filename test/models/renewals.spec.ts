@@ -1,5 +1,7 @@
 import { toInstanceInfo } from '../../src/models/api/views.js';
-import type { Deployment, RunnerContext, Workload } from '../../src/runners/runner.js';
+import type { Deployment } from '../../src/runners/deployment.js';
+import type { Workload } from '../../src/runners/observation.js';
+import type { RunnerContext } from '../../src/runners/runner-context.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
 import { pass, settled } from '../fakes/timers.js';
 import { house, useHouse } from './house-rig.js';

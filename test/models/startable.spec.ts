@@ -1,4 +1,5 @@
-import type { Deployment, WaitContext } from '../../src/runners/runner.js';
+import type { Deployment } from '../../src/runners/deployment.js';
+import type { WaitContext } from '../../src/runners/runner-context.js';
 import { DomainError } from '../../src/common/errors.js';
 import { orAborted } from '../../src/common/deadline.js';
 import { FakeRunner } from '../fakes/fake-runner.js';

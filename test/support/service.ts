@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { freePorts } from './ports.js';
 import { type PlacementErrorView, ServiceClient } from './service-client.js';
+import { loadsInLogs, pidsOnRecord } from './process-records.js';
 import { ServiceProcess } from './service-process.js';
 
 /** Tests and benchmarks run from the top of the repository. */
@@ -219,19 +220,8 @@ export class TestService extends ServiceClient {
   }
 
   /** Main processes of the servers on record. */
-  async serverPids(): Promise<number[]> {
-    const directory = join(this.stateDir, 'processes');
-    const files = await readdir(directory).catch(() => []);
-    const records = await Promise.all(
-      files
-        .filter((file) => file.endsWith('.json'))
-        // A server may end, and its record go, between the two.
-        .map((file) => readFile(join(directory, file), 'utf8').catch(() => '')),
-    );
-    return records
-      .map((record) => /"pid":\s*(\d+)/.exec(record)?.[1])
-      .filter((pid) => pid !== undefined)
-      .map(Number);
+  serverPids(): Promise<number[]> {
+    return pidsOnRecord(this.stateDir);
   }
 
   /** `MAM@0` for every placement that is to serve, by the state on disk; sorted. */
@@ -258,11 +248,8 @@ export class TestService extends ServiceClient {
   }
 
   /** How often the servers have loaded the model and come to its end, by their logs. */
-  async loadsOf(model: string): Promise<number> {
-    const directory = join(this.stateDir, 'logs');
-    const files = await readdir(directory).catch(() => []);
-    const logs = await Promise.all(files.map((file) => readFile(join(directory, file), 'utf8')));
-    return logs.join('').split(`successfully loaded '${model}'`).length - 1;
+  loadsOf(model: string): Promise<number> {
+    return loadsInLogs(this.stateDir, model);
   }
 
   /** Asks Triton itself; the connection is fresh, and the answer's first output. */

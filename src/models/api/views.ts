@@ -8,7 +8,7 @@ import type {
   PlacementItem,
   ReleasedMemoryInfo,
 } from './model-responses.dto.js';
-import type { DrainOutcome, ReleasedMemory } from '../deployment/placement.js';
+import type { DrainOutcome, ReleasedMemory } from '../deployment/stop-outcome.js';
 import type { PlacementStatus } from '../deployment/placement-state.js';
 import type { Assessment } from '../room/assessment.js';
 import type { StartForecast } from '../supervisor/start-checks.js';

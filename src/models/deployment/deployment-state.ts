@@ -1,6 +1,8 @@
-import type { Deployment, DeploymentOptions, GpuNeeds, Runner } from '../../runners/runner.js';
-import type { DesiredDeployment, DesiredPlacement, KeptSettings } from '../../state/desired-state.js';
-import type { HeldGpu } from './held-gpus.js';
+import type { Deployment, DeploymentOptions, GpuNeeds } from '../../runners/deployment.js';
+import type { Runner } from '../../runners/runner.js';
+import type { DesiredDeployment, KeptSettings } from '../../state/desired-state.js';
+import { desiredOf, heldBy } from './desired-placement.js';
+import { NOTHING_KEPT, saysSomething } from './kept-settings.js';
 import { Placement } from './placement.js';
 
 /** A GPU, and the placement that holds it. */
@@ -250,44 +252,6 @@ export class DeploymentState {
     }
     return state;
   }
-}
-
-/** The settings of a model of which the configuration says nothing. */
-const NOTHING_KEPT: KeptSettings = {
-  gpu_memory_mb: null,
-  gpu_policy: 'shared',
-  off_gpu: false,
-  drain_seconds: 0,
-};
-
-function saysSomething(settings: KeptSettings): boolean {
-  return (Object.keys(NOTHING_KEPT) as (keyof KeptSettings)[]).some(
-    (key) => settings[key] !== NOTHING_KEPT[key],
-  );
-}
-
-/** What of a placement is kept on disk. */
-export function desiredOf(
-  { gpuId, gpus }: Pick<Placement, 'gpuId' | 'gpus'>,
-  wanted: DesiredPlacement['wanted'],
-): DesiredPlacement {
-  const isTold = gpus.some(({ id, uuid }) => uuid !== null || (gpus.length === 1 && id !== gpuId));
-  return {
-    gpu_id: gpuId,
-    ...(gpus.length > 1 && { gpu_ids: gpus.map(({ id }) => id) }),
-    ...(isTold && { gpus: gpus.map(({ id, uuid }) => ({ gpu_id: id, gpu_uuid: uuid })) }),
-    wanted,
-  };
-}
-
-/** Of what an earlier version has written, the UUIDs are not known. */
-function heldBy(
-  { gpu_id: gpuId, gpu_ids: gpuIds, gpus }: DesiredPlacement,
-  options: DeploymentOptions,
-  runner: Pick<Runner, 'gpusOf'>,
-): readonly HeldGpu[] {
-  if (gpus) return gpus.map(({ gpu_id: id, gpu_uuid: uuid }) => ({ id, uuid }));
-  return (gpuIds ?? runner.gpusOf(gpuId, options)).map((id) => ({ id, uuid: null }));
 }
 
 function deploymentOf({ modelName, options }: DeploymentState, placements: readonly Placement[]): Deployment {

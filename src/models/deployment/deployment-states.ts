@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Deployment } from '../../runners/runner.js';
+import type { Deployment } from '../../runners/deployment.js';
 import type { Needed } from '../../runners/unneeded.js';
 import type { DesiredDeployment } from '../../state/desired-state.js';
 import type { DeploymentState } from './deployment-state.js';

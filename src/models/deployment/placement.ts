@@ -1,69 +1,16 @@
-import { DomainError, messageOf } from '../../common/errors.js';
 import type { Aspect } from '../../runners/aspects.js';
 import type { PlacementError } from '../../state/desired-state.js';
 import { type HeldGpu, HeldGpus } from './held-gpus.js';
 import { PlacementHistory } from './placement-history.js';
-import { nextStatus, type PlacementEvent, type PlacementStatus } from './placement-state.js';
-
-/** Memory of one GPU, MiB, that the processes of a placement's server held before its stop. */
-export interface ReleasedMemory {
-  /** What came back. */
-  readonly releasedMiB: number;
-  /** What they still hold: its other models, and what the server keeps for itself. */
-  readonly heldMiB: number;
-}
-
-/** What became of the drain that a stop was asked for. */
-export interface DrainOutcome {
-  /** All requests were worked off, as far as the backend counts them. */
-  readonly drained: boolean;
-  /** Where they were not: why, in one sentence. */
-  readonly reason?: string;
-}
-
-/** How far a stop is. */
-type Leaving = 'draining' | 'stopping' | 'proving';
-
-/**
- * The state of a placement: status, occupants and views follow from it alone.
- *
- * | kind | status | the placement |
- * |---|---|---|
- * | `starting` | STARTING | is to serve, and the backend has not said yet that it does |
- * | `running` | RUNNING | serves |
- * | `failed` | ERROR | does not serve; `isUnclean`: the backend has not let go of what is left of it |
- * | `draining` | RUNNING | is stopped, and works off its requests first |
- * | `stopping` | as before | is stopped: the backend is to let go |
- * | `proving` | as before | is stopped: the backend has let go, and its memory is looked after |
- * | `stopped` | STOPPED | is gone |
- */
-export type PlacementState =
-  | {
-      readonly kind: 'starting';
-      /** The runner's start has succeeded; the backend has not been seen to serve it since. */
-      readonly isStarted: boolean;
-    }
-  | {
-      readonly kind: 'running';
-      /** The backend says that it sleeps. */
-      readonly sleeping: boolean;
-      /** Why it does not seem to answer requests, though its server is well. */
-      readonly degraded?: string | undefined;
-    }
-  | { readonly kind: 'failed'; readonly error: PlacementError | undefined; readonly isUnclean: boolean }
-  | {
-      readonly kind: Leaving;
-      /** As it was when the stop began; ERROR once a try has failed. */
-      readonly status: Exclude<PlacementStatus, 'STOPPED'>;
-      readonly error: PlacementError | undefined;
-      /** As it was when the stop began, while it is RUNNING. */
-      readonly sleeping: boolean;
-    }
-  | {
-      readonly kind: 'stopped';
-      /** What its stop did to the memory of its GPUs; `null`: unknown. */
-      readonly memory: ReleasedMemory | null;
-    };
+import {
+  isLeaving,
+  nextStatus,
+  type PlacementEvent,
+  type PlacementState,
+  type PlacementStatus,
+  statusOf,
+} from './placement-state.js';
+import type { DrainOutcome, ReleasedMemory } from './stop-outcome.js';
 
 /** The server of a placement, as the backend has it. */
 export interface ServerFacts {
@@ -124,23 +71,7 @@ export class Placement {
   }
 
   get status(): PlacementStatus {
-    const { current } = this;
-    switch (current.kind) {
-      case 'starting':
-        return 'STARTING';
-      case 'running':
-        return 'RUNNING';
-      case 'failed':
-        return 'ERROR';
-      case 'draining':
-      case 'stopping':
-      case 'proving':
-        return current.status;
-      case 'stopped':
-        return 'STOPPED';
-      default:
-        return current satisfies never;
-    }
+    return statusOf(this.current);
   }
 
   get error(): PlacementError | undefined {
@@ -324,19 +255,4 @@ export class Placement {
     this.lastPid = this.formerPid;
     this.server = NO_SERVER;
   }
-}
-
-function isLeaving(state: PlacementState): state is Extract<PlacementState, { kind: Leaving }> {
-  return state.kind === 'draining' || state.kind === 'stopping' || state.kind === 'proving';
-}
-
-/** Anything thrown, as a placement shows it. */
-export function toPlacementError(error: unknown): PlacementError {
-  if (!(error instanceof DomainError)) return { code: 'INTERNAL_ERROR', message: messageOf(error) };
-  const log = error.facts.log;
-  return { code: error.code, message: error.message, ...(isLines(log) && { log }) };
-}
-
-function isLines(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((line) => typeof line === 'string');
 }

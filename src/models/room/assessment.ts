@@ -1,5 +1,5 @@
 import { DomainError } from '../../common/errors.js';
-import type { GpuPolicy } from '../../runners/runner.js';
+import type { GpuPolicy } from '../../runners/deployment.js';
 import { balanceOf, type MemoryBalance } from './arithmetic.js';
 import type { ForeignProcess, GpuHoldings, MemoryNeed, Occupant } from './occupant.js';
 

@@ -5,7 +5,7 @@ import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
 import { GpuCordons } from '../../gpus/health/gpu-cordons.js';
 import { GpusService } from '../../gpus/gpus.service.js';
-import type { DeploymentOptions, GpuNeeds, GpuPolicy, GpuRef } from '../../runners/runner.js';
+import type { DeploymentOptions, GpuNeeds, GpuPolicy, GpuRef } from '../../runners/deployment.js';
 import { GpuMemoryStore } from '../../state/gpu-memory.store.js';
 import { assess, type Assessment, type RoomRequest } from './assessment.js';
 import { holdingsOf } from './holdings.js';

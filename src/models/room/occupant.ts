@@ -1,4 +1,4 @@
-import type { GpuNeeds, GpuPolicy } from '../../runners/runner.js';
+import type { GpuNeeds, GpuPolicy } from '../../runners/deployment.js';
 
 /** A placement of this service, as whoever wants room on its GPU sees it. */
 export interface Occupant {

@@ -1,10 +1,11 @@
 import { within } from '../../common/deadline.js';
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../../common/clock.js';
-import type { DeploymentOptions } from '../../runners/runner.js';
+import type { DeploymentOptions } from '../../runners/deployment.js';
 import type { DesiredDeployment } from '../../state/desired-state.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
-import { type DeploymentState, desiredOf } from '../deployment/deployment-state.js';
+import type { DeploymentState } from '../deployment/deployment-state.js';
+import { desiredOf } from '../deployment/desired-placement.js';
 import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { notPlaced, StopTimeoutError } from '../deployment/errors.js';
 import type { HeldGpu } from '../deployment/held-gpus.js';

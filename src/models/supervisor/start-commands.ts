@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DomainError } from '../../common/errors.js';
-import type { DeploymentOptions } from '../../runners/runner.js';
+import type { DeploymentOptions } from '../../runners/deployment.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { Placement } from '../deployment/placement.js';
 import { GpuRoom } from '../room/gpu-room.js';

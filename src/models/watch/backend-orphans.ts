@@ -5,7 +5,7 @@ import type { Config } from '../../config/schema.js';
 import type { Runner } from '../../runners/runner.js';
 import type { Needed, Unneeded } from '../../runners/unneeded.js';
 import type { PlacementError } from '../../state/desired-state.js';
-import { toPlacementError } from '../deployment/placement.js';
+import { toPlacementError } from '../deployment/placement-error.js';
 
 /** What serves, or once did, and nobody wants: a server of this service, or a model in one that stays. */
 export interface Orphan {

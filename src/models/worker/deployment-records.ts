@@ -1,6 +1,7 @@
 import { Mutex } from 'async-mutex';
 import type { DeploymentState } from '../deployment/deployment-state.js';
-import { type Placement, toPlacementError } from '../deployment/placement.js';
+import type { Placement } from '../deployment/placement.js';
+import { toPlacementError } from '../deployment/placement-error.js';
 import { ReleaseWaiters } from './release-waiters.js';
 import type { WorkerServices } from './worker-services.js';
 

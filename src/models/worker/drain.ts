@@ -1,8 +1,9 @@
 import { within } from '../../common/deadline.js';
-import type { Runner, Workload } from '../../runners/runner.js';
+import type { Workload } from '../../runners/observation.js';
+import type { Runner } from '../../runners/runner.js';
 import { messageOf } from '../../common/errors.js';
 import type { UnitState } from '../deployment/deployment-state.js';
-import type { DrainOutcome } from '../deployment/placement.js';
+import type { DrainOutcome } from '../deployment/stop-outcome.js';
 import type { WorkerServices } from './worker-services.js';
 
 const POLL_MS = 250;

@@ -1,5 +1,5 @@
 import type { Logger } from '../../common/logging/logger.js';
-import type { PlacementObservation } from '../../runners/runner.js';
+import type { PlacementObservation } from '../../runners/observation.js';
 
 type Seen = Pick<PlacementObservation, 'serverName' | 'pid' | 'outdated'>;
 

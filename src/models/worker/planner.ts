@@ -1,4 +1,4 @@
-import type { PlacementPhase } from '../../runners/runner.js';
+import type { PlacementPhase } from '../../runners/observation.js';
 
 /** What the planner needs to know of a deployment; all times are monotonic milliseconds. */
 export interface PlanInput {

@@ -1,7 +1,9 @@
 import { orAborted } from '../../common/deadline.js';
 import { Interruptible } from '../../common/interruptible.js';
 import { messageOf } from '../../common/errors.js';
-import type { Deployment, PlacementObservation, Runner } from '../../runners/runner.js';
+import type { Deployment } from '../../runners/deployment.js';
+import type { PlacementObservation } from '../../runners/observation.js';
+import type { Runner } from '../../runners/runner.js';
 import type { WorkerServices } from './worker-services.js';
 
 /** Time, ms, a runner has after the deadline to come back with what it knows. */

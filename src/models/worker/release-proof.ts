@@ -2,10 +2,12 @@ import { DeadlineError, orAborted, pollUntil, within } from '../../common/deadli
 import { processIdentity } from '../../host/process-identity.js';
 import type { GpuProcess, GpuSample } from '../../gpus/gpu-provider.js';
 import { belongsToServer } from '../../host/process-parent.js';
-import type { PlacementObservation, Runner } from '../../runners/runner.js';
+import type { PlacementObservation } from '../../runners/observation.js';
+import type { Runner } from '../../runners/runner.js';
 import { GpuMemoryHeldError } from '../deployment/errors.js';
 import type { HeldGpu } from '../deployment/held-gpus.js';
-import type { Placement, ReleasedMemory } from '../deployment/placement.js';
+import type { Placement } from '../deployment/placement.js';
+import type { ReleasedMemory } from '../deployment/stop-outcome.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { WorkerServices } from './worker-services.js';
 

@@ -1,4 +1,4 @@
-import type { PlacementObservation } from '../../runners/runner.js';
+import type { PlacementObservation } from '../../runners/observation.js';
 import type { Placement } from '../deployment/placement.js';
 import type { PlacementJournal } from '../deployment/placement-journal.js';
 import type { UnitState } from '../deployment/deployment-state.js';

@@ -1,4 +1,5 @@
-import type { PlacementObservation, Runner } from '../../runners/runner.js';
+import type { PlacementObservation } from '../../runners/observation.js';
+import type { Runner } from '../../runners/runner.js';
 import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { StartSlot, StartSlots } from './start-slots.js';

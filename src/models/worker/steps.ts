@@ -1,6 +1,8 @@
 import { DomainError, messageOf } from '../../common/errors.js';
 import { Interruptible } from '../../common/interruptible.js';
-import type { GpuRef, Runner, RunnerContext } from '../../runners/runner.js';
+import type { GpuRef } from '../../runners/deployment.js';
+import type { Runner } from '../../runners/runner.js';
+import type { RunnerContext } from '../../runners/runner-context.js';
 import { GpusUnknownError } from '../deployment/errors.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { WorkerServices } from './worker-services.js';

@@ -1,4 +1,5 @@
-import type { PlacementPhase, Runner } from '../../runners/runner.js';
+import type { PlacementPhase } from '../../runners/observation.js';
+import type { Runner } from '../../runners/runner.js';
 import { ShuttingDownError } from '../deployment/errors.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
@@ -7,6 +8,7 @@ import { Progress } from './progress.js';
 import { Prober } from './prober.js';
 import type { Renewal } from './renewals.js';
 import { Releases, type StopManner } from './releases.js';
+import { Recycles } from './recycles.js';
 import { Restarts } from './restarts.js';
 import { Sightings } from './sightings.js';
 import { Sleeps } from './sleeps.js';
@@ -35,6 +37,7 @@ export class UnitWorker {
   private readonly releases: Releases;
   private readonly restarts: Restarts;
   private readonly starts: Starts;
+  private readonly recycles: Recycles;
   private readonly sightings: Sightings;
   private readonly progress: Progress;
 
@@ -48,6 +51,7 @@ export class UnitWorker {
     this.prober = new Prober(runner, services);
     this.restarts = new Restarts(unit, runner, services);
     this.starts = new Starts(unit, runner, records, this.restarts, this.steps, services);
+    this.recycles = new Recycles(unit, runner, records, this.restarts, this.steps, services);
     this.sightings = new Sightings(unit, services.journal, this.restarts, this.steps, records, services);
     this.releases = new Releases(unit, runner, records, this.steps, services, () => {
       this.drainEnded();
@@ -189,7 +193,7 @@ export class UnitWorker {
     this.renewal = undefined;
     if (!FIRST.has(step.kind) && (await this.sleeps.perform())) return true;
     if (renewal && step.kind === 'none' && renewal.isQuiet()) {
-      await this.starts.renew(renewal);
+      await this.recycles.renew(renewal);
       return true;
     }
     return this.execute(step, phases);
@@ -206,7 +210,7 @@ export class UnitWorker {
         await this.starts.start(gpusIn(phases, 'absent'));
         return true;
       case 'recycle':
-        await this.starts.recycle();
+        await this.recycles.recycle();
         return true;
       case 'heal':
         await this.heal();
@@ -230,7 +234,7 @@ export class UnitWorker {
   private async heal(): Promise<void> {
     const { stuck } = this.progress;
     if (!stuck) return;
-    if (await this.starts.heal(stuck.kind, stuck.words)) this.progress.healed(stuck.kind);
+    if (await this.recycles.heal(stuck.kind, stuck.words)) this.progress.healed(stuck.kind);
     else this.progress.notHealed(stuck.kind);
   }
 

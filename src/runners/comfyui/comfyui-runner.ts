@@ -10,7 +10,9 @@ import type {
   ServedPlacement,
   ServerProgram,
 } from '../placement-server/served-placement.js';
-import type { Deployment, GpuNeeds, GpuRef, PreflightContext, RunnerContext, Workload } from '../runner.js';
+import type { Deployment, GpuNeeds, GpuRef } from '../deployment.js';
+import type { Workload } from '../observation.js';
+import type { PreflightContext, RunnerContext } from '../runner-context.js';
 import type { ModelLiveness, ProgressReading } from '../progress.js';
 import type { RunnerHost } from '../runner-host.js';
 import type { ComfyuiConfig } from './comfyui-section.js';

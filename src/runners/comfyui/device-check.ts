@@ -1,4 +1,4 @@
-import type { GpuRef } from '../runner.js';
+import type { GpuRef } from '../deployment.js';
 import type { ReportedDevice } from './comfyui-client.js';
 import { WrongDeviceError } from './errors.js';
 

@@ -7,7 +7,8 @@ import { PlacementServerRunner } from '../placement-server/placement-server-runn
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { metricSum } from '../prometheus-text.js';
 import type { ModelLiveness, ProgressReading } from '../progress.js';
-import type { DeploymentOptions, GpuNeeds, Workload } from '../runner.js';
+import type { DeploymentOptions, GpuNeeds } from '../deployment.js';
+import type { Workload } from '../observation.js';
 import { MAIN_PORT } from '../placement-server/server-ports.js';
 import { serverUrl } from '../server-url.js';
 import type { HttpConfig, HttpModel } from './http-section.js';

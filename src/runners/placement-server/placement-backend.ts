@@ -1,5 +1,5 @@
 import type { ServerInfo, StopSignal } from '../../launchers/launcher.js';
-import type { DeploymentOptions, GpuRef } from '../runner.js';
+import type { DeploymentOptions, GpuRef } from '../deployment.js';
 import type { BeforeStop, ProbeResult, ServedPlacement, ServerProgram } from './served-placement.js';
 
 /** What a server needs of its backend. */

@@ -2,7 +2,7 @@ import type { Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.
 import { canonicalJson } from '../../common/canonical-json.js';
 import { type Aspect, ASPECTS } from '../aspects.js';
 import { outdatedAspects } from '../launch-aspects.js';
-import type { GpuRef } from '../runner.js';
+import type { GpuRef } from '../deployment.js';
 import { serverUrl } from '../server-url.js';
 import type { PlacementServerConfig } from './placement-server-section.js';
 import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './placement-backend.js';

@@ -1,6 +1,6 @@
 import { within } from '../../common/deadline.js';
 import { type DomainError, messageOf } from '../../common/errors.js';
-import type { PlacementObservation } from '../runner.js';
+import type { PlacementObservation } from '../observation.js';
 import { unseenAs } from '../unseen.js';
 import type { PlacementBackend, RunningServer } from './placement-backend.js';
 import type { PlacementIdentity } from './placement-identity.js';

@@ -4,7 +4,7 @@ import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { absentAfter } from '../ending.js';
 import { LaunchedServer } from '../launched-server.js';
 import type { PortLease } from '../port-range.js';
-import type { PlacementObservation } from '../runner.js';
+import type { PlacementObservation } from '../observation.js';
 import { unseenAs } from '../unseen.js';
 import type { Whereabouts } from '../whereabouts.js';
 import type { PlacementServerConfig } from './placement-server-section.js';

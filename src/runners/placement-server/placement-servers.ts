@@ -1,7 +1,7 @@
 import { BACKEND_LABEL, type Launcher, MODEL_LABEL, type ServerInfo } from '../../launchers/launcher.js';
 import { FormerServers } from '../former-servers.js';
 import { type OtherServers, PortRange } from '../port-range.js';
-import type { Adoptable } from '../runner.js';
+import type { Adoptable } from '../deployment.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import type { RunnerHost } from '../runner-host.js';
 import { Whereabouts } from '../whereabouts.js';

@@ -1,6 +1,6 @@
 import type { DomainError } from '../../common/errors.js';
 import type { LaunchSpec } from '../../launchers/launcher.js';
-import type { DeploymentOptions, GpuRef } from '../runner.js';
+import type { DeploymentOptions, GpuRef } from '../deployment.js';
 import type { ServerPorts } from './server-ports.js';
 
 /** One model on the GPUs that one server has for it; the server runs, or is to be launched. */

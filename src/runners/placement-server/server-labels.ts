@@ -1,7 +1,7 @@
 import { canonicalJson, isRecord } from '../../common/canonical-json.js';
 import type { ServerInfo } from '../../launchers/launcher.js';
 import { BACKEND_LABEL, MODEL_LABEL } from '../../launchers/launcher.js';
-import type { DeploymentOptions, GpuRef } from '../runner.js';
+import type { DeploymentOptions, GpuRef } from '../deployment.js';
 import { addedNames, MAIN_PORT, type ServerPorts } from './server-ports.js';
 
 /** Number of the placement that a server is for. */

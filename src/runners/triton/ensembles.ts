@@ -1,7 +1,7 @@
 import { pollUntil, within } from '../../common/deadline.js';
 import { DomainError } from '../../common/errors.js';
 import { BackendTimeoutError } from '../errors.js';
-import type { Deployment } from '../runner.js';
+import type { Deployment } from '../deployment.js';
 import type { ModelRepository } from './model-repository.js';
 import type { TritonServers } from './triton-servers.js';
 

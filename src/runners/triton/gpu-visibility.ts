@@ -1,6 +1,6 @@
 import type { GpuAccess } from '../../launchers/launcher.js';
 import { GpuNotUsableError } from '../errors.js';
-import type { Deployment, GpuRef } from '../runner.js';
+import type { Deployment, GpuRef } from '../deployment.js';
 import { deviceId, gpusOfPlacement, indexIn, type VisibleGpus } from '../visible-gpus.js';
 import type { InstancePlace } from './instance-groups.js';
 import type { TritonGpus } from './launch-spec.js';

@@ -1,4 +1,4 @@
-import type { Deployment, GpuRef } from '../runner.js';
+import type { Deployment, GpuRef } from '../deployment.js';
 import type { Ensembles } from './ensembles.js';
 import type { GpuVisibility, Sight } from './gpu-visibility.js';
 import type { GroupKind, InstancePlace } from './instance-groups.js';

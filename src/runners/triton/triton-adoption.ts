@@ -1,6 +1,6 @@
 import { within } from '../../common/deadline.js';
 import { messageOf } from '../../common/errors.js';
-import type { Adoptable, Deployment, GpuRef } from '../runner.js';
+import type { Adoptable, Deployment, GpuRef } from '../deployment.js';
 import type { VisibleGpus } from '../visible-gpus.js';
 import type { InstancePlace } from './instance-groups.js';
 import { type LoadedModel, loadedModels } from './loaded-models.js';

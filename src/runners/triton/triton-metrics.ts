@@ -2,7 +2,7 @@ import { orAborted, within } from '../../common/deadline.js';
 import { callHttp } from '../../common/http/http-client.js';
 import { type MetricSample, metricSamples } from '../prometheus-text.js';
 import type { ProgressReading } from '../progress.js';
-import type { Workload } from '../runner.js';
+import type { Workload } from '../observation.js';
 import { TritonProtocolError } from './triton-client.js';
 
 const PENDING = 'nv_inference_pending_request_count';

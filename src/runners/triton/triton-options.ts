@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { DeploymentOptions, GpuPolicy } from '../runner.js';
+import type { DeploymentOptions, GpuPolicy } from '../deployment.js';
 import type { InstanceKind, TritonConfig } from './triton-section.js';
 
 /** `StartRequest.config` for Triton models. */

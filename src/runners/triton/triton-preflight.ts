@@ -1,5 +1,6 @@
 import { strictly } from '../../common/examiner.js';
-import type { Deployment, PreflightContext } from '../runner.js';
+import type { Deployment } from '../deployment.js';
+import type { PreflightContext } from '../runner-context.js';
 import type { Ensembles } from './ensembles.js';
 import type { GpuVisibility, Sight } from './gpu-visibility.js';
 import type { ModelPlaces } from './model-places.js';

@@ -2,20 +2,10 @@ import type { z } from 'zod';
 import { livenessIn } from '../../config/sections/common.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import type { RunnerHost } from '../runner-host.js';
-import {
-  type Adoptable,
-  type Deployment,
-  type DeploymentOptions,
-  type GpuNeeds,
-  type GpuRef,
-  type PlacementObservation,
-  type PreflightContext,
-  Runner,
-  type RunnerContext,
-  type StopContext,
-  type WaitContext,
-  type Workload,
-} from '../runner.js';
+import type { Adoptable, Deployment, DeploymentOptions, GpuNeeds, GpuRef } from '../deployment.js';
+import type { PlacementObservation, Workload } from '../observation.js';
+import { Runner } from '../runner.js';
+import type { PreflightContext, RunnerContext, StopContext, WaitContext } from '../runner-context.js';
 import type { GpuSight } from '../../launchers/launcher.js';
 import type { EndedPart, ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';

@@ -7,7 +7,7 @@ import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
 import type { Aspect } from '../aspects.js';
 import { outdatedAspects } from '../launch-aspects.js';
-import type { RunnerContext } from '../runner.js';
+import type { RunnerContext } from '../runner-context.js';
 import { serverUrl } from '../server-url.js';
 import { visibleIn } from '../visible-gpus.js';
 import type { Whereabouts } from '../whereabouts.js';

@@ -1,6 +1,7 @@
 import { within } from '../../common/deadline.js';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
-import type { Deployment, GpuRef, PlacementObservation, PlacementPhase } from '../runner.js';
+import type { Deployment, GpuRef } from '../deployment.js';
+import type { PlacementObservation, PlacementPhase } from '../observation.js';
 import { absentAfter } from '../ending.js';
 import { unseenAs } from '../unseen.js';
 import { indexIn, type VisibleGpus } from '../visible-gpus.js';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { ModelLoadError } from '../errors.js';
 import type { CanaryAnswer, ProgressReading } from '../progress.js';
-import type { Workload } from '../runner.js';
+import type { Workload } from '../observation.js';
 import type { SleepLevel } from '../sleep.js';
 import type { ProbeResult } from '../placement-server/served-placement.js';
 import { type MetricSample, metricSamples } from '../prometheus-text.js';

@@ -1,6 +1,6 @@
 import { pollUntil } from '../../../src/common/deadline.js';
 import { DomainError } from '../../../src/common/errors.js';
-import type { PlacementObservation } from '../../../src/runners/runner.js';
+import type { PlacementObservation } from '../../../src/runners/observation.js';
 import { never, type RunnerRig } from './rig.js';
 
 /** Servers that die or freeze, starts that fail, and calls that are given up. */

@@ -1,11 +1,8 @@
 import { pollUntil } from '../../../src/common/deadline.js';
-import type {
-  Deployment,
-  PlacementObservation,
-  PlacementPhase,
-  Runner,
-  RunnerContext,
-} from '../../../src/runners/runner.js';
+import type { Deployment } from '../../../src/runners/deployment.js';
+import type { PlacementObservation, PlacementPhase } from '../../../src/runners/observation.js';
+import type { Runner } from '../../../src/runners/runner.js';
+import type { RunnerContext } from '../../../src/runners/runner-context.js';
 import type { Needed } from '../../../src/runners/unneeded.js';
 
 /** A backend for one case of the suite. */

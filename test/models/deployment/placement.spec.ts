@@ -1,8 +1,6 @@
-import {
-  Placement,
-  type PlacementState,
-  toPlacementError,
-} from '../../../src/models/deployment/placement.js';
+import { Placement } from '../../../src/models/deployment/placement.js';
+import type { PlacementState } from '../../../src/models/deployment/placement-state.js';
+import { toPlacementError } from '../../../src/models/deployment/placement-error.js';
 import { IllegalTransitionError } from '../../../src/models/deployment/placement-state.js';
 import { ModelLoadError } from '../../../src/runners/errors.js';
 

@@ -1,5 +1,5 @@
 import { ModelLoadError } from '../../../src/runners/errors.js';
-import type { GpuNeeds } from '../../../src/runners/runner.js';
+import type { GpuNeeds } from '../../../src/runners/deployment.js';
 import { House } from '../../fakes/house.js';
 import { NeedyRunner } from '../../fakes/needy-runner.js';
 import { settled, useFakeTime } from '../../fakes/timers.js';

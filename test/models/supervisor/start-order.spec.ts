@@ -1,6 +1,6 @@
 import { jest } from '@jest/globals';
 import { ModelLoadError } from '../../../src/runners/errors.js';
-import type { Deployment } from '../../../src/runners/runner.js';
+import type { Deployment } from '../../../src/runners/deployment.js';
 import { House } from '../../fakes/house.js';
 import { NeedyRunner } from '../../fakes/needy-runner.js';
 import { pass, settled, useFakeTime } from '../../fakes/timers.js';

@@ -1,7 +1,8 @@
 import { jest } from '@jest/globals';
 import { pause } from '../../../src/common/pause.js';
 import { ServerLostError } from '../../../src/runners/errors.js';
-import type { Deployment, RunnerContext } from '../../../src/runners/runner.js';
+import type { Deployment } from '../../../src/runners/deployment.js';
+import type { RunnerContext } from '../../../src/runners/runner-context.js';
 import { FakeRunner } from '../../fakes/fake-runner.js';
 import { House } from '../../fakes/house.js';
 import { pass, settled, useFakeTime } from '../../fakes/timers.js';

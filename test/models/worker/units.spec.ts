@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import type { Deployment } from '../../../src/runners/runner.js';
+import type { Deployment } from '../../../src/runners/deployment.js';
 import { FakeRunner } from '../../fakes/fake-runner.js';
 import { House } from '../../fakes/house.js';
 import { pass, settled, useFakeTime } from '../../fakes/timers.js';

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { ComfyuiRunner } from '../../../src/runners/comfyui/comfyui-runner.js';
-import type { Deployment, StopContext } from '../../../src/runners/runner.js';
+import type { Deployment } from '../../../src/runners/deployment.js';
+import type { StopContext } from '../../../src/runners/runner-context.js';
 import { ComfyuiStandin, EMPTY_IMAGE } from '../../support/comfyui-standin.js';
 import { RunnerRig } from '../../support/runner-rig.js';
 import { comfyuiConfig } from './configs.js';

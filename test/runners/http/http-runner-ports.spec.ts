@@ -5,7 +5,8 @@ import { pollUntil } from '../../../src/common/deadline.js';
 import { HttpRunner } from '../../../src/runners/http/http-runner.js';
 import { httpSection } from '../../../src/runners/http/http-section.js';
 import { labelled, labelsOf, portsIn } from '../../../src/runners/placement-server/server-labels.js';
-import type { Deployment, PlacementObservation } from '../../../src/runners/runner.js';
+import type { Deployment } from '../../../src/runners/deployment.js';
+import type { PlacementObservation } from '../../../src/runners/observation.js';
 import { RunnerRig } from '../../support/runner-rig.js';
 
 const THREE_PORTS = join(process.cwd(), 'test/fakes/three-ports-server.mjs');

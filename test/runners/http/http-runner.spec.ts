@@ -3,7 +3,7 @@ import { callHttp } from '../../../src/common/http/http-client.js';
 import { httpSection } from '../../../src/runners/http/http-section.js';
 import { parseOptions } from '../../../src/models/supervisor/start-checks.js';
 import { HttpRunner } from '../../../src/runners/http/http-runner.js';
-import type { Deployment } from '../../../src/runners/runner.js';
+import type { Deployment } from '../../../src/runners/deployment.js';
 import { runnerContract } from '../../contracts/runner-contract.js';
 import { RunnerRig } from '../../support/runner-rig.js';
 

@@ -1,0 +1,118 @@
+import type { TroubleKind } from '../../runners/progress.js';
+import type { Runner } from '../../runners/runner.js';
+import type { UnitState } from '../deployment/deployment-state.js';
+import type { DeploymentRecords } from './deployment-records.js';
+import type { Renewal } from './renewals.js';
+import type { Restarts } from './restarts.js';
+import type { Steps } from './steps.js';
+import type { WorkerServices } from './worker-services.js';
+
+/** The ends of a unit's server, or of its model, that are made so that it is started anew. */
+export class Recycles {
+  constructor(
+    private readonly unit: UnitState,
+    private readonly runner: Runner,
+    private readonly records: DeploymentRecords,
+    private readonly restarts: Restarts,
+    private readonly steps: Steps,
+    private readonly services: WorkerServices,
+  ) {}
+
+  /** Ends the server by force if it still does not answer; it is started anew then. */
+  async recycle(): Promise<void> {
+    const wanted = this.unit.wanted();
+    const seconds = this.restarts.silenceLimitMs / 1000;
+    const fault = `its server did not answer for ${seconds} s (liveness.deadline_seconds)`;
+    let wasEnded = false;
+    await this.steps.run('recycle', {
+      limitMs: this.runner.startTimeoutMs,
+      call: async (signal) => {
+        wasEnded = await this.runner.recycle(wanted, await this.steps.runnerContext(signal, 'release'));
+      },
+      onSuccess: () => {
+        if (wasEnded) this.recycled(fault);
+      },
+      onFailure: (error) => {
+        this.services.logger.error(
+          { err: error, model_name: this.unit.modelName },
+          'A server that does not answer could not be ended and is tried again',
+        );
+      },
+    });
+    this.restarts.hasAnswered(); // either way it has its deadline once more
+  }
+
+  /** Ends what does not get on; it is started anew then. Says whether it was ended. */
+  async heal(kind: TroubleKind, fault: string): Promise<boolean> {
+    let wasEnded = false;
+    const wanted = this.unit.wanted();
+    await this.steps.run('heal', {
+      limitMs: this.runner.startTimeoutMs,
+      call: async (signal) => {
+        const context = await this.steps.runnerContext(signal, 'release');
+        const what = await this.runner.endStuck(wanted, kind, context);
+        const facts = { event: 'healing', model_name: this.unit.modelName, gpu_ids: wanted.gpuIds, fault };
+        this.services.logger.warn(
+          facts,
+          `${this.unit.modelName}: its ${what} was ended, and is started anew`,
+        );
+        wasEnded = true;
+      },
+      onSuccess: () => {
+        this.recycled(fault);
+      },
+      onFailure: (error) => {
+        this.services.logger.error(
+          { err: error, model_name: this.unit.modelName },
+          'What does not get on could not be ended',
+        );
+      },
+    });
+    return wasEnded;
+  }
+
+  /** Ends the server politely, so that it is started anew with all that it served; the end is charged to nobody. */
+  async renew({ isQuiet, onEnded }: Renewal): Promise<void> {
+    const wanted = this.unit.wanted();
+    const [gpuId = 0] = wanted.gpuIds;
+    const server = this.runner.serverNameOf(this.unit.modelName, gpuId) ?? this.unit.name;
+    const ended = this.services.loads.beginEnd(server);
+    const end = { isDone: false };
+    await this.steps.run('renew', {
+      limitMs: this.runner.stopTimeoutMs,
+      call: async (signal) => {
+        const context = await this.steps.runnerContext(signal, 'release');
+        end.isDone = await this.runner.renew(wanted, isQuiet, context);
+      },
+      onSuccess: () => undefined,
+      onFailure: (error) => {
+        this.services.logger.error({ err: error, server }, 'A server that holds memory could not be ended');
+      },
+    });
+    ended(end.isDone);
+    if (!end.isDone) return;
+    onEnded();
+    for (const placement of this.unit.active()) {
+      placement.wasStarted(false);
+      const words = 'its server held memory of models that have left, and is started anew (recycle_held_mb)';
+      if (placement.status === 'RUNNING')
+        this.services.journal.record(this.unit.deployment, placement, 'lost', words);
+    }
+  }
+
+  private recycled(fault: string): void {
+    for (const placement of this.unit.active()) {
+      placement.wasStarted(false);
+      placement.history.mustComeBack();
+    }
+    const running = this.unit.active().filter(({ status }) => status === 'RUNNING');
+    this.restarts.lost(
+      fault,
+      running.map(({ gpuId }) => gpuId),
+    );
+    for (const placement of running) {
+      this.services.journal.crashed(this.unit.deployment, placement, `${fault}: it is started anew`, []);
+    }
+    this.records.note();
+  }
+}
