@@ -1,6 +1,6 @@
 // Each entry is a regular expression for the beginning of a path.
 
-/** Suites that assert times, or need what a machine has once: one after another, and after all others. */
+/** Suites that assert times, or need much of a machine: after all others, no more of them at once than it has cores. */
 const ALONE = [
   'test/faults/f12-',
   'test/faults/f21-',

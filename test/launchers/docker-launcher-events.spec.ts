@@ -74,6 +74,7 @@ describe('the docker launcher and an Engine that misbehaves', () => {
         engine.send(`${JSON.stringify({ Type: 'container', Action: 'oom', Actor })}\n`);
       };
       oom(limited);
+      await until(() => launcher.outOfMemory(limited) !== undefined);
       oom(free);
       await until(() => launcher.outOfMemory(free) !== undefined);
       expect(launcher.outOfMemory(limited)).toBe('out of memory: memory_limit is 512 MiB');
