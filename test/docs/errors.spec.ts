@@ -40,11 +40,22 @@ function kindsInSource(): [code: string, kind: string][] {
   });
 }
 
-const rows = [...readFileSync('docs/errors.md', 'utf8').matchAll(/^\| `([A-Z_]+)` \| ([^|]+) \|/gm)].map(
-  ([, code = '', statuses = '']) => ({ code, statuses: statuses.trim().split(' / ') }),
-);
+const PAGES = ['docs/errors.md', 'docs/errors.zh-CN.md'];
 
-describe('docs/errors.md', () => {
+interface Row {
+  readonly code: string;
+  readonly statuses: readonly string[];
+}
+
+function rowsOf(page: string): Row[] {
+  return [...readFileSync(page, 'utf8').matchAll(/^\| `([A-Z_]+)` \| ([^|]+) \|/gm)].map(
+    ([, code = '', statuses = '']) => ({ code, statuses: statuses.trim().split(' / ') }),
+  );
+}
+
+describe.each(PAGES)('%s', (page) => {
+  const rows = rowsOf(page);
+
   it('lists every code of the source, and no other', () => {
     expect(rows.map((row) => row.code).sort()).toEqual([...codesInSource()].sort());
   });
@@ -58,5 +69,12 @@ describe('docs/errors.md', () => {
       );
     });
     expect(wrong).toEqual([]);
+  });
+});
+
+describe('docs/errors', () => {
+  it('gives each code the same HTTP statuses in both languages, in the same order', () => {
+    const [english, chinese] = PAGES.map(rowsOf);
+    expect(chinese).toEqual(english);
   });
 });
