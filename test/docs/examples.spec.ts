@@ -11,6 +11,8 @@ import { DEFAULT_YAML } from '../fakes/house.js';
 import { freePorts } from '../support/ports.js';
 import { FakeEngine, json } from '../fakes/launcher-engine.js';
 
+const PAGES = ['README.md', 'README.zh-CN.md', 'docs/deployment.md', 'docs/deployment.zh-CN.md'];
+
 /** What the pages have the reader create; nothing else is on the host. */
 const CREATED = '/data/models';
 
@@ -54,7 +56,7 @@ async function configOf(example: string): Promise<FullConfig> {
   return loadConfig(DEFAULT_YAML, { MIC_CONFIG: file }, backends);
 }
 
-describe.each(['README.md', 'README.zh-CN.md', 'docs/deployment.md'])('the examples of %s', (page) => {
+describe.each(PAGES)('the examples of %s', (page) => {
   it('are there', () => {
     expect(examplesOf(page)).toHaveLength(1);
   });

@@ -3,7 +3,13 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /** What an operator reads in trouble: these pages are there in both languages. */
-const FOR_OPERATORS = ['README.md', 'docs/errors.md', 'docs/flags.md', 'docs/troubleshooting.md'];
+const FOR_OPERATORS = [
+  'README.md',
+  'docs/deployment.md',
+  'docs/errors.md',
+  'docs/flags.md',
+  'docs/troubleshooting.md',
+];
 
 const pages = [
   ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map((name) => join('docs', name)),
