@@ -2,21 +2,19 @@ import { describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-/** What an operator reads in trouble: these pages are there in both languages. */
-const FOR_OPERATORS = [
-  'README.md',
-  'docs/deployment.md',
-  'docs/errors.md',
-  'docs/flags.md',
-  'docs/troubleshooting.md',
-];
-
 const pages = [
   ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map((name) => join('docs', name)),
   ...readdirSync('.'),
 ].filter((name) => name.endsWith('.md'));
 const chineseOf = (page: string): string => page.replace(/\.md$/, '.zh-CN.md');
 const translated = pages.filter((page) => pages.includes(chineseOf(page))).sort();
+
+/** What an operator reads in trouble: these pages are there in both languages. */
+const FOR_OPERATORS = [
+  'README.md',
+  ...['deployment', 'errors', 'flags', 'gpu-memory', 'troubleshooting'].map((name) => `docs/${name}.md`),
+  ...pages.filter((page) => page.startsWith('docs/backends/') && !page.endsWith('.zh-CN.md')),
+];
 
 const FENCE = /^ *```(\w*)\n([^]*?)^ *```$/gm;
 const textOf = (page: string): string => readFileSync(page, 'utf8');
