@@ -34,12 +34,13 @@ function namesOf(text: string): string[] {
   return [...new Set(names.map((name) => name.replaceAll(/\s+/g, ' ').replaceAll(/<[^>]+>/g, '<>')))].sort();
 }
 
-/** The page cut before each heading: level, rows of tables, list items, and names. */
+/** The page cut before each heading: level, paragraphs, rows of tables, list items, and names. */
 function sectionsOf(page: string): object[] {
   return proseOf(page)
     .split(/^(?=#+ )/m)
     .map((section) => ({
       level: /^#*/.exec(section)?.[0].length,
+      paragraphs: section.trim().split(/\n{2,}/).length,
       rows: section.match(/^ *\|/gm)?.length,
       items: section.match(/^ *(-|\d+\.) /gm)?.length,
       names: namesOf(section),
