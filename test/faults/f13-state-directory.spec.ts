@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
 import { chmod, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TestService } from '../support/service.js';
 
 let service: TestService;
@@ -99,12 +100,18 @@ describe('F13: the state directory', () => {
       return Promise.resolve();
     });
     // The service's own view of its mount.
-    const filler = join(`/proc/${service.pid}/root`, service.stateDir, 'filler');
-    await writeFile(filler, Buffer.alloc(1_000_000)).catch((error: unknown) => {
-      expect(error).toMatchObject({ code: 'ENOSPC' });
-    });
+    const fillers = ['one', 'two'].map((name) =>
+      join(`/proc/${service.pid}/root`, service.stateDir, `filler-${name}`),
+    );
+    for (const filler of fillers) {
+      await writeFile(filler, Buffer.alloc(1_000_000)).catch((error: unknown) => {
+        expect(error).toMatchObject({ code: 'ENOSPC' });
+      });
+      // A file that was being written meanwhile leaves room when it fails.
+      await sleep(300);
+    }
     await expectRefusedAndUnaffected(pid);
-    await rm(filler);
+    for (const filler of fillers) await rm(filler);
     await expectAllIsWellAgain();
   });
 });

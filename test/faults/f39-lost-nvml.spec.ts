@@ -8,12 +8,12 @@ let house: DockerTestService;
 
 afterEach(() => house.dispose());
 
-/** Two models on one Triton, in a container that is asked every second. */
+/** Two models on one Triton, in a container that is asked all the time. */
 async function boot(): Promise<string> {
   house = await DockerTestService.boot({
     config: {
       health: { fast_interval_ms: 50, slow_interval_ms: 100 },
-      liveness: { gpu_check_seconds: 1 },
+      liveness: { gpu_check_seconds: 0.2 },
       restart: { initial_delay_ms: 50, max_attempts: 2 },
     },
   });

@@ -279,12 +279,14 @@ export class TestService extends ServiceClient {
     }
   }
 
+  /** Looks often at first, and then less: what takes long is not cheaper for being looked at. */
   async until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
-    const limit = performance.now() + timeoutMs;
+    const start = performance.now();
     while (!(await condition())) {
-      if (performance.now() > limit)
+      const elapsed = performance.now() - start;
+      if (elapsed > timeoutMs)
         throw new Error(`not within ${timeoutMs} ms; log:\n${this.output.slice(-4000)}`);
-      await sleep(40);
+      await sleep(Math.min(150, 30 + elapsed / 10));
     }
   }
 }

@@ -74,11 +74,19 @@ export async function isAtWork(port: number): Promise<boolean> {
   return /^vllm:num_requests_running\S+ [1-9]/m.test(metrics);
 }
 
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended already.
+  }
+}
+
 /** The service of each case ends with it, and every process that it left. */
 export function useVllm(): void {
   afterEach(async () => {
     const { stateDir } = service;
     await service.dispose();
-    for (const pid of await processesOf(stateDir)) process.kill(pid, 'SIGKILL');
+    for (const pid of await processesOf(stateDir)) killIfThere(pid);
   });
 }

@@ -116,12 +116,14 @@ describe('the http backend', () => {
 
   it('waits for the JSON that its YAML wants, and says at the deadline what was missing', async () => {
     const runner = runnerOn(rig, {
-      qwen: llama('/srv/qwen.gguf', { health_json: { status: 'fine' }, start_timeout_seconds: 1 }),
-      lost: llama('/srv/qwen.gguf', { health_path: '/nowhere', start_timeout_seconds: 1 }),
+      qwen: llama('/srv/qwen.gguf', { health_json: { status: 'fine' }, start_timeout_seconds: 3 }),
+      lost: llama('/srv/qwen.gguf', { health_path: '/nowhere', start_timeout_seconds: 3 }),
     });
     const start = (modelName: string) => runner.start({ modelName, gpuIds: [0], options: {} }, context);
-    await expect(start('qwen')).rejects.toThrow('last answer: GET /health does not say status: "fine".');
-    await expect(start('lost')).rejects.toThrow('last answer: GET /nowhere answered 404.');
+    const ends = [start('qwen'), start('lost')];
+    await Promise.allSettled(ends);
+    await expect(ends[0]).rejects.toThrow('last answer: GET /health does not say status: "fine".');
+    await expect(ends[1]).rejects.toThrow('last answer: GET /nowhere answered 404.');
   });
 
   it('stops what it started after the configuration has dropped the model', async () => {
