@@ -29,6 +29,9 @@ const PROCESSES = [
 
 const REAL = ['test/real/'];
 
+/** Of these, suites that stop the Docker Engine of the machine, or assert times. */
+const REAL_ALONE = ['test/real/engine-faults', 'test/real/triton-faults'];
+
 const project = (displayName, paths, { except = [], mayStartProcesses = true } = {}) => ({
   displayName,
   testRegex: paths.map((path) => `/${path}.*\\.spec\\.ts$`),
@@ -62,6 +65,7 @@ export default {
     project('unit', ['test/'], { except: [...PROCESSES, ...ALONE, ...REAL], mayStartProcesses: false }),
     project('processes', PROCESSES, { except: ALONE }),
     project('alone', ALONE),
-    project('real', REAL),
+    project('real', REAL, { except: REAL_ALONE }),
+    project('real-alone', REAL_ALONE),
   ],
 };
