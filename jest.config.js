@@ -59,6 +59,7 @@ const project = (displayName, paths, { except = [], mayStartProcesses = true } =
 });
 
 export default {
+  testSequencer: '<rootDir>/test/support/sequencer.mjs',
   // Real processes on a busy machine: a bound, not an expectation.
   testTimeout: 30_000,
   projects: [
