@@ -2,6 +2,7 @@
 
 /** Suites that assert times, or need much of a machine: after all others, no more of them at once than it has cores. */
 const ALONE = [
+  'test/faults/f04-',
   'test/faults/f12-',
   'test/faults/f21-',
   'test/faults/f22-',

@@ -1,13 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Real processes for a test, each its own shell; `endAll` ends them, what they started, and nothing else. */
 export class Children {
   private readonly children: ChildProcess[] = [];
   private readonly pids = new Set<number>();
 
-  /** Runs a shell script and returns the first line that it prints, once it has, and the shell's pid. */
+  /**
+   * Runs a shell script and returns the first line that it prints, once it has, and the shell's pid. Where the script ends in
+   * another program, that runs by then.
+   */
   async start(script: string): Promise<{ pid: number; line: string; ended: Promise<unknown> }> {
     const child = spawn('sh', ['-c', script], {
       detached: true,
@@ -18,6 +23,8 @@ export class Children {
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     const pid = child.pid ?? 0;
     this.pids.add(pid);
+    const program = /; exec (\w+)/.exec(script)?.[1];
+    while (program !== undefined && (await nameOf(pid)) !== program) await sleep(1);
     return { pid, line, ended };
   }
 
@@ -43,6 +50,10 @@ export class Children {
       }),
     );
   }
+}
+
+async function nameOf(pid: number): Promise<string> {
+  return (await readFile(`/proc/${pid}/comm`, 'utf8')).trim();
 }
 
 /** Scripts that print a line when they are ready. */

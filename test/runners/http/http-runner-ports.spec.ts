@@ -213,7 +213,7 @@ describe('a server on several ports', () => {
 
   it('says in its words on which port it was asked', async () => {
     const runner = runnerOn({
-      astray: { ...three, health_path: '/nowhere', start_timeout_seconds: 1 },
+      astray: { ...three, health_path: '/nowhere', start_timeout_seconds: 3 },
       plain: { ...three, drain: { ...three.drain, port: 'http' } },
     });
     await expect(runner.start(deployment('astray', 0), context)).rejects.toThrow(
