@@ -88,8 +88,8 @@ export interface ServerExit {
   readonly reason?: string;
 }
 
-/** Whether a server reaches its GPUs: it does, nobody can tell, or it does not, in the driver's words. */
-export type GpuSight = 'there' | 'unknown' | { readonly lost: string };
+/** Whether a server reaches its GPUs: it does, nobody can tell, or it does not, in the driver's words, and which run of it. */
+export type GpuSight = 'there' | 'unknown' | { readonly lost: string; readonly run?: string };
 
 /** Progress of a launch in words ("pulling nvcr.io/…: 41 %"), for a placement's status. */
 export type ProgressListener = (progress: string) => void;

@@ -11,6 +11,8 @@ export interface ProgressReading {
   readonly succeeded: number;
   /** Requests that failed in the backend: none that the client is to blame for, and none that was only turned away. */
   readonly failed: number;
+  /** The run of the server that counts so (`ServerInfo.id`), where several models share one. */
+  readonly run?: string;
   /** What else is known that may be the cause, in words. */
   readonly note?: string | undefined;
 }
@@ -21,8 +23,16 @@ export interface ProgressReading {
  */
 export type TroubleKind = 'failing' | 'stalled' | 'blind';
 
-/** What was ended of that which does not get on. */
-export type EndedPart = 'model' | 'server';
+/** What speaks against a unit that serves by its backend's word. */
+export interface Trouble {
+  readonly kind: TroubleKind;
+  readonly words: string;
+  /** The run of the server that shows it (`ServerInfo.id`), where several models share one: no other is to be ended for it. */
+  readonly run?: string | undefined;
+}
+
+/** What was ended of that which does not get on; `nothing`: the run of its server is over already. */
+export type EndedPart = 'model' | 'server' | 'nothing';
 
 /** What the configuration says of one model's requests; what is left out is as `liveness` has it. */
 export interface ModelLiveness {

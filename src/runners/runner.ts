@@ -3,7 +3,7 @@ import type { GpuSight } from '../launchers/launcher.js';
 import type { Adoptable, Deployment, DeploymentOptions, GpuNeeds, GpuRef } from './deployment.js';
 import type { PlacementObservation, Workload } from './observation.js';
 import type { PreflightContext, RunnerContext, StopContext, WaitContext } from './runner-context.js';
-import type { Canary, EndedPart, ModelLiveness, ProgressReading, TroubleKind } from './progress.js';
+import type { Canary, EndedPart, ModelLiveness, ProgressReading, Trouble } from './progress.js';
 import { type SleepContext, type SleepLevel, SleepNotSupportedError } from './sleep.js';
 import type { Needed, RemovalManner, Unneeded } from './unneeded.js';
 
@@ -170,9 +170,9 @@ export abstract class Runner {
 
   /**
    * Ends what does not get on: the model, where its server can go on, else the server, by force. What served there is brought
-   * back like anything lost. @throws StopFailedError
+   * back like anything lost. A server that has replaced the run of `trouble` is left alone. @throws StopFailedError
    */
-  async endStuck(deployment: Deployment, _kind: TroubleKind, context: RunnerContext): Promise<EndedPart> {
+  async endStuck(deployment: Deployment, _trouble: Trouble, context: RunnerContext): Promise<EndedPart> {
     await this.stopByForce({ ...deployment, gpuIds: [] }, deployment.gpuIds, context);
     return 'server';
   }

@@ -1,7 +1,7 @@
 import { within } from '../../common/deadline.js';
+import type { Trouble } from '../../runners/progress.js';
 import type { Runner } from '../../runners/runner.js';
 import type { UnitState } from '../deployment/deployment-state.js';
-import type { Trouble } from './progress-evidence.js';
 import type { Steps } from './steps.js';
 import type { WorkerServices } from './worker-services.js';
 
@@ -19,6 +19,7 @@ const RETRY_MS = 30_000;
 export class GpuSightWatch {
   private looksLost = 0;
   private words = '';
+  private run: string | undefined;
   private lookNotBefore = 0;
   private healNotBefore = 0;
   private isLooking = false;
@@ -36,7 +37,7 @@ export class GpuSightWatch {
   /** What speaks against it. */
   get trouble(): Trouble | undefined {
     if (this.looksLost < 2) return undefined;
-    return { kind: 'blind', words: `its server reaches its GPUs no more: ${this.words}` };
+    return { kind: 'blind', words: `its server reaches its GPUs no more: ${this.words}`, run: this.run };
   }
 
   /** It is to be ended now. */
@@ -100,7 +101,8 @@ export class GpuSightWatch {
       this.looksLost = 0;
       this.tries = 0;
     } else {
-      this.looksLost += 1;
+      this.looksLost = sight.run === this.run ? this.looksLost + 1 : 1;
+      this.run = sight.run;
       this.words = sight.lost;
       if (this.looksLost === 1) this.lookNotBefore = this.now + confirmMs;
     }

@@ -1,4 +1,4 @@
-import type { ProgressReading, TroubleKind } from '../../runners/progress.js';
+import type { ProgressReading, Trouble } from '../../runners/progress.js';
 
 /** A share of its time for which a backend may be idle between two requests that both got nowhere. */
 const GAP_SHARE = 0.25;
@@ -25,12 +25,6 @@ export interface ProgressEvidence {
   /** Since the last request that succeeded. */
   readonly failures:
     { readonly count: number; readonly firstMs: number; readonly lastMs: number } | undefined;
-}
-
-/** What speaks against a unit that serves by its backend's word. */
-export interface Trouble {
-  readonly kind: TroubleKind;
-  readonly words: string;
 }
 
 /** What is known with one reading more. Pure. */
@@ -65,11 +59,11 @@ export function troubleIn(
 ): Trouble | undefined {
   if (failures && failures.count >= MIN_FAILURES && now - failures.firstMs >= progressMs) {
     const words = `no request has succeeded for ${inSeconds(now - failures.firstMs)}, and ${failures.count} have failed in the backend`;
-    return { kind: 'failing', words: withNote(words, last) };
+    return { kind: 'failing', words: withNote(words, last), run: last.run };
   }
   if (last.open > 0 && openSinceMs !== undefined && now - openSinceMs >= stallMs) {
     const words = `nothing was done for ${inSeconds(now - openSinceMs)}, and ${last.open === 1 ? 'a request waits' : `${last.open} requests wait`}`;
-    return { kind: 'stalled', words: withNote(words, last) };
+    return { kind: 'stalled', words: withNote(words, last), run: last.run };
   }
   return undefined;
 }
@@ -83,6 +77,7 @@ export function isBetter(before: ProgressEvidence, { last, failures }: ProgressE
 /** A counter never falls while its server, or its load, goes on. */
 function beganAnew(before: ProgressReading, now: ProgressReading): boolean {
   return (
+    now.run !== before.run ||
     now.succeeded < before.succeeded ||
     now.failed < before.failed ||
     (typeof now.done === 'number' && typeof before.done === 'number' && now.done < before.done)

@@ -1,5 +1,5 @@
 import { within } from '../../common/deadline.js';
-import type { ModelLiveness, ProgressReading, TroubleKind } from '../../runners/progress.js';
+import type { ModelLiveness, ProgressReading, Trouble, TroubleKind } from '../../runners/progress.js';
 import type { Runner } from '../../runners/runner.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import { GpuSightWatch } from './gpu-sight.js';
@@ -7,7 +7,6 @@ import {
   isBetter,
   type ProgressEvidence,
   type ProgressLimits,
-  type Trouble,
   troubleIn,
   withReading,
 } from './progress-evidence.js';
@@ -92,6 +91,11 @@ export class Progress {
   healed(kind: TroubleKind): void {
     if (kind === 'blind') this.sight.healed();
     else this.tries += 1;
+    this.forget();
+  }
+
+  /** Its server was replaced before it could be ended: what is known is of none that is there. */
+  begunAnew(): void {
     this.forget();
   }
 

@@ -1,4 +1,4 @@
-import type { TroubleKind } from '../../runners/progress.js';
+import type { EndedPart, Trouble } from '../../runners/progress.js';
 import type { Runner } from '../../runners/runner.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
@@ -42,24 +42,24 @@ export class Recycles {
     this.restarts.hasAnswered(); // either way it has its deadline once more
   }
 
-  /** Ends what does not get on; it is started anew then. Says whether it was ended. */
-  async heal(kind: TroubleKind, fault: string): Promise<boolean> {
-    let wasEnded = false;
+  /** Ends what does not get on; it is started anew then. Says what was ended; `undefined`: it could not be. */
+  async heal(trouble: Trouble): Promise<EndedPart | undefined> {
+    const { words: fault } = trouble;
+    let ended: EndedPart | undefined;
     const wanted = this.unit.wanted();
     await this.steps.run('heal', {
       limitMs: this.runner.startTimeoutMs,
       call: async (signal) => {
         const context = await this.steps.runnerContext(signal, 'release');
-        const what = await this.runner.endStuck(wanted, kind, context);
-        const facts = { event: 'healing', model_name: this.unit.modelName, gpu_ids: wanted.gpuIds, fault };
-        this.services.logger.warn(
-          facts,
-          `${this.unit.modelName}: its ${what} was ended, and is started anew`,
-        );
-        wasEnded = true;
+        ended = await this.runner.endStuck(wanted, trouble, context);
+        const { modelName } = this.unit;
+        const facts = { event: 'healing', model_name: modelName, gpu_ids: wanted.gpuIds, fault, ended };
+        if (ended === 'nothing')
+          this.services.logger.info(facts, `${modelName}: its server has ended since, and nothing more is`);
+        else this.services.logger.warn(facts, `${modelName}: its ${ended} was ended, and is started anew`);
       },
       onSuccess: () => {
-        this.recycled(fault);
+        if (ended !== 'nothing') this.recycled(fault);
       },
       onFailure: (error) => {
         this.services.logger.error(
@@ -68,7 +68,7 @@ export class Recycles {
         );
       },
     });
-    return wasEnded;
+    return ended;
   }
 
   /** Ends the server politely, so that it is started anew with all that it served; the end is charged to nobody. */

@@ -234,7 +234,9 @@ export class UnitWorker {
   private async heal(): Promise<void> {
     const { stuck } = this.progress;
     if (!stuck) return;
-    if (await this.recycles.heal(stuck.kind, stuck.words)) this.progress.healed(stuck.kind);
+    const ended = await this.recycles.heal(stuck);
+    if (ended === 'nothing') this.progress.begunAnew();
+    else if (ended) this.progress.healed(stuck.kind);
     else this.progress.notHealed(stuck.kind);
   }
 

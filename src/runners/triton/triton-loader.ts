@@ -138,6 +138,7 @@ export class TritonLoader {
       if (kind === 'stalled') return false;
     }
     try {
+      if (!(await server.isStill(running, signal))) return false;
       await this.load(server, running, deployment, context);
       return true;
     } catch (error) {

@@ -7,7 +7,7 @@ import type { PlacementObservation, Workload } from '../observation.js';
 import { Runner } from '../runner.js';
 import type { PreflightContext, RunnerContext, StopContext, WaitContext } from '../runner-context.js';
 import type { GpuSight } from '../../launchers/launcher.js';
-import type { EndedPart, ModelLiveness, ProgressReading, TroubleKind } from '../progress.js';
+import type { EndedPart, ModelLiveness, ProgressReading, Trouble } from '../progress.js';
 import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { Ensembles } from './ensembles.js';
 import { GpuVisibility } from './gpu-visibility.js';
@@ -129,34 +129,43 @@ export class TritonRunner extends Runner {
     const server = this.servers.of(modelName);
     const { lastSeen: running } = server;
     const counted = (await running?.metrics.progress(modelName, signal)) ?? null;
-    return counted && running ? { ...counted, note: server.memoryNote(running.info.id) } : null;
+    if (!counted || !running) return null;
+    const { id: run } = running.info;
+    return { ...counted, run, note: server.memoryNote(run) };
   }
 
-  /** The model, unless Triton does not come to the end of what executes. */
   override async gpuSight(
     { modelName }: Deployment,
     maxAgeMs: number,
     signal: AbortSignal,
   ): Promise<GpuSight> {
     if (this.config.gpus === 'none') return 'unknown';
-    return this.servers.of(modelName).gpuSight(maxAgeMs, signal);
+    const server = this.servers.of(modelName);
+    const { lastSeen } = server;
+    if (!lastSeen) return 'unknown';
+    const sight = await server.gpuSight(maxAgeMs, signal);
+    return typeof sight === 'string' ? sight : { ...sight, run: lastSeen.info.id };
   }
 
+  /** The model, unless Triton does not come to the end of what executes. Models that share the server may be ended at once. */
   override async endStuck(
     deployment: Deployment,
-    kind: TroubleKind,
+    { kind, run }: Trouble,
     context: RunnerContext,
   ): Promise<EndedPart> {
-    if (kind === 'blind') return super.endStuck(deployment, kind, context);
     const { modelName } = deployment;
+    const { signal } = context;
     const server = this.servers.of(modelName);
-    const running = await server.find(context.signal);
-    const serverGoesOn =
-      running !== undefined &&
-      (await this.turns.run(modelName, context.signal, () =>
-        this.loader.unstick(server, running, deployment, kind, context),
-      ));
-    return serverGoesOn ? 'model' : super.endStuck(deployment, kind, context);
+    return this.turns.run(modelName, signal, async () => {
+      const running = await server.find(signal);
+      if (!running) return 'nothing';
+      const { id } = running.info;
+      if (run !== undefined && run !== id) return 'nothing';
+      const serverGoesOn =
+        kind !== 'blind' && (await this.loader.unstick(server, running, deployment, kind, context));
+      if (serverGoesOn) return 'model';
+      return (await server.endRun(id, signal)) ? 'server' : 'nothing';
+    });
   }
 
   override gpuNeeds(modelName: string): GpuNeeds {

@@ -108,6 +108,34 @@ describe('a model whose requests all fail in its backend', () => {
   });
 });
 
+describe('a model on a server that others share', () => {
+  it('begins anew with another run of the server: what was seen of the one before says nothing', async () => {
+    count({ run: 'c1' });
+    await seconds(LIMIT_MS - 10_000, oneFails);
+    count({ run: 'c2' });
+    await seconds(LIMIT_MS - 10_000, oneFails);
+    expect(degraded()).toBeUndefined();
+    expect(linesAt('degraded')).toEqual([]);
+  });
+
+  it('is healed by the run that it was seen on; where that is over, nothing is ended, and no try is spent', async () => {
+    const asked: (string | undefined)[] = [];
+    house.runner.endStuck = (_deployment, { run }) => {
+      asked.push(run);
+      return Promise.resolve('nothing');
+    };
+    count({ run: 'c1' });
+    await seconds(LIMIT_MS + STAYS_MS + 20_000, oneFails);
+    expect(asked).toEqual(['c1']);
+    expect(house.status()).toEqual(['A 0 RUNNING', 'A 1 RUNNING']);
+    expect(house.runner.calls).toEqual([]);
+    expect(house.history()).toEqual([]);
+    expect(degraded()).toBeUndefined();
+    await seconds(LIMIT_MS + 20_000, oneFails);
+    expect(degraded()).toMatch(/^no request has succeeded for .* failed in the backend$/);
+  });
+});
+
 describe('a model with requests that wait', () => {
   it('while nothing is done is degraded, and healed where that stays', async () => {
     count({ open: 2 });
