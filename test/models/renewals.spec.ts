@@ -3,6 +3,7 @@ import type { Deployment } from '../../src/runners/deployment.js';
 import type { Workload } from '../../src/runners/observation.js';
 import type { RunnerContext } from '../../src/runners/runner-context.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
+import { FAKE_PID } from '../fakes/runner-script.js';
 import { pass, settled } from '../fakes/timers.js';
 import { house, useHouse } from './house-rig.js';
 
@@ -11,8 +12,20 @@ class Holder extends FakeRunner {
   override readonly isShared = true;
   override readonly serverStays = true;
   override work: Workload | null | Error | 'hangs' = { open: 0, finished: 7 };
+  /** Runs of it so far. */
+  runs = 1;
   /** What happens just before the server would be ended. */
   beforeEnd: () => Promise<unknown> = () => Promise.resolve();
+
+  override pidOn(): number {
+    return FAKE_PID + this.runs;
+  }
+
+  /** It ends, and the next run of it is there for whoever is loaded next. */
+  end(): void {
+    this.runs += 1;
+    this.crash(...this.models);
+  }
 
   override heldLimitMiB(): number {
     return 1000;
@@ -27,7 +40,7 @@ class Holder extends FakeRunner {
     if (!isQuiet()) return false;
     this.calls.push('renew');
     await new Promise((resolve) => setTimeout(resolve, 100)); // until its processes are gone
-    this.crash(...this.models);
+    this.end();
     return true;
   }
 }
@@ -36,7 +49,7 @@ let runner: Holder;
 useHouse(() => ({ runner: (runner = new Holder(['A', 'B', 'C'])) }));
 
 const holds = (memoryMiB: number): void => {
-  house.gpus.processes.set(0, [{ pid: runner.pidOn(0), name: 'tritonserver', memoryMiB }]);
+  house.gpus.processes.set(0, [{ pid: runner.pidOn(), name: 'tritonserver', memoryMiB }]);
 };
 
 /** A is stopped, and its server holds so much after that. */
@@ -142,6 +155,30 @@ describe('a shared server that holds more than it may after a stop', () => {
     await settled();
     await watch(8);
     expect(house.status().toSorted()).toEqual(['A 2 RUNNING', 'B 0 RUNNING', 'C 1 RUNNING']);
+  });
+
+  it('goes on where it has ended by itself since: the run that follows holds nothing of that', async () => {
+    await stopHolding(1001);
+    runner.work = { open: 1, finished: 7 };
+    await watch(3);
+    runner.end();
+    await watch(10);
+    expect(house.status().toSorted()).toEqual(['B 0 RUNNING', 'C 1 RUNNING']);
+    runner.work = { open: 0, finished: 7 };
+    await watch(20);
+    expect(runner.calls).not.toContain('renew');
+  });
+
+  it('goes on where it ends by itself at the last moment', async () => {
+    await stopHolding(1001);
+    runner.beforeEnd = async () => {
+      runner.beforeEnd = () => Promise.resolve();
+      runner.end();
+      await pass(2000);
+    };
+    await watch(20);
+    expect(runner.calls).not.toContain('renew');
+    expect(house.status().toSorted()).toEqual(['B 0 RUNNING', 'C 1 RUNNING']);
   });
 
   it('is forgotten when it ends with its last model', async () => {

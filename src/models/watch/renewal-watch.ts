@@ -4,6 +4,7 @@ import { Clock } from '../../common/clock.js';
 import { within } from '../../common/deadline.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { Deployments } from '../supervisor/deployments.js';
+import type { ServerRun } from '../worker/renewals.js';
 import type { UnitWorker } from '../worker/unit-worker.js';
 import { WorkerServices } from '../worker/worker-services.js';
 
@@ -39,7 +40,7 @@ export class RenewalWatch implements BeforeApplicationShutdown {
   /** Waits for nothing; one look at a time. */
   @Interval(TICK_MS)
   tick(): void {
-    if (this.look || this.services.renewals.servers.length === 0) return;
+    if (this.look || this.services.renewals.runs.length === 0) return;
     this.look = this.lookAtAll()
       .catch((error: unknown) => {
         this.logger.error({ err: error }, 'Servers that hold on to memory cannot be looked at');
@@ -54,13 +55,14 @@ export class RenewalWatch implements BeforeApplicationShutdown {
   }
 
   private async lookAtAll(): Promise<void> {
-    for (const server of this.services.renewals.servers) await this.lookAt(server);
+    for (const run of this.services.renewals.runs) await this.lookAt(run);
   }
 
-  private async lookAt(server: string): Promise<void> {
+  private async lookAt(run: ServerRun): Promise<void> {
+    const { name: server } = run;
     const [leader] = this.workersOn(server);
-    if (!leader) {
-      this.done(server);
+    if (!leader || this.isReplaced(run)) {
+      this.done(run);
       return;
     }
     const finished = this.isSettled(server) ? await this.finishedBy(server) : undefined;
@@ -70,17 +72,23 @@ export class RenewalWatch implements BeforeApplicationShutdown {
     else if (before?.finished !== finished) this.quiet.set(server, { finished, sinceMs: now });
     else if (now - before.sinceMs >= QUIET_MS) {
       leader.renew({
-        isQuiet: () => this.isSettled(server),
+        isQuiet: () => this.isSettled(server) && !this.isReplaced(run),
         onEnded: () => {
-          this.done(server);
+          this.done(run);
         },
       });
     }
   }
 
-  private done(server: string): void {
-    this.services.renewals.done(server);
-    this.quiet.delete(server);
+  private done(run: ServerRun): void {
+    this.services.renewals.done(run);
+    this.quiet.delete(run.name);
+  }
+
+  /** Another run serves by now. */
+  private isReplaced({ name, pid }: ServerRun): boolean {
+    const placements = this.workersOn(name).flatMap(({ unit }) => unit.active());
+    return placements.some((placement) => placement.pid !== null && placement.pid !== pid);
   }
 
   private isSettled(server: string): boolean {

@@ -208,13 +208,13 @@ export class Releases {
     const { modelName } = this.unit;
     const limitMiB = this.runner.heldLimitMiB(modelName);
     if (limitMiB === null) return;
-    for (const { gpuId, releasedMemory } of placements) {
+    for (const { gpuId, releasedMemory, formerPid: pid } of placements) {
       const server = this.runner.serverNameOf(modelName, gpuId);
       const heldMiB = releasedMemory?.heldMiB ?? 0;
-      if (server === null || heldMiB <= limitMiB) continue;
-      this.services.renewals.wish(server);
+      if (server === null || pid === null || heldMiB <= limitMiB) continue;
+      this.services.renewals.wish({ name: server, pid });
       this.services.logger.info(
-        { server, model_name: modelName, held_mb: Math.round(heldMiB), limit_mb: limitMiB },
+        { server, pid, model_name: modelName, held_mb: Math.round(heldMiB), limit_mb: limitMiB },
         'A server holds more memory after a stop than it may: it is started anew when it is idle',
       );
     }

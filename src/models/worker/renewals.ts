@@ -1,28 +1,35 @@
+/** One run of a server. */
+export interface ServerRun {
+  readonly name: string;
+  /** Of its main process. */
+  readonly pid: number;
+}
+
 /**
- * Servers that hold more memory of models they have let go of than they may, and are to be started anew in a quiet moment.
- * Not kept on disk: the next such stop wishes it again.
+ * Runs of servers that hold more memory of models they have let go of than they may, and are to be started anew in a quiet
+ * moment. Not kept on disk: the next such stop wishes it again.
  */
 export class Renewals {
-  private readonly wished = new Set<string>();
+  private readonly wished = new Map<string, number>();
 
-  /** Names of the servers. */
-  get servers(): readonly string[] {
-    return [...this.wished];
+  /** At most one run of each server. */
+  get runs(): readonly ServerRun[] {
+    return [...this.wished].map(([name, pid]) => ({ name, pid }));
   }
 
-  wish(server: string): void {
-    this.wished.add(server);
+  wish({ name, pid }: ServerRun): void {
+    this.wished.set(name, pid);
   }
 
   /** It has ended since, for whatever reason. */
-  done(server: string): void {
-    this.wished.delete(server);
+  done({ name, pid }: ServerRun): void {
+    if (this.wished.get(name) === pid) this.wished.delete(name);
   }
 }
 
 /** The server of a unit is to be ended and started anew. */
 export interface Renewal {
-  /** Still nothing is under way on the server; asked when no launch and no stop can come between. */
+  /** Still nothing is under way on the run; asked when no launch and no stop can come between. */
   readonly isQuiet: () => boolean;
   readonly onEnded: () => void;
 }
