@@ -147,6 +147,7 @@ export class House<Store extends DesiredStateStore = MemoryStore> {
       config,
       logger,
       this.cordons,
+      this.learned,
     );
     const deployments = new Deployments(this.catalog, states, services, this.clock, logger);
     const acceptance = new Acceptance(store, journal, this.clock);

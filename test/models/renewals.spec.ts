@@ -2,13 +2,13 @@ import { toInstanceInfo } from '../../src/models/api/views.js';
 import type { Deployment } from '../../src/runners/deployment.js';
 import type { Workload } from '../../src/runners/observation.js';
 import type { RunnerContext } from '../../src/runners/runner-context.js';
-import { FakeRunner } from '../fakes/fake-runner.js';
+import { NeedyRunner } from '../fakes/needy-runner.js';
 import { FAKE_PID } from '../fakes/runner-script.js';
 import { pass, settled } from '../fakes/timers.js';
 import { house, useHouse } from './house-rig.js';
 
-/** Models on one server, which may hold 1000 MiB after a stop. */
-class Holder extends FakeRunner {
+/** Models on one server, which may hold 1000 MiB that nobody needs after a stop. */
+class Holder extends NeedyRunner {
   override readonly isShared = true;
   override readonly serverStays = true;
   override work: Workload | null | Error | 'hangs' = { open: 0, finished: 7 };
@@ -46,14 +46,21 @@ class Holder extends FakeRunner {
 }
 
 let runner: Holder;
+/** What B needs of the GPU that A leaves; C is on another one. */
+const B_NEEDS = 2000;
+
 useHouse(() => ({ runner: (runner = new Holder(['A', 'B', 'C'])) }));
+beforeEach(() => {
+  runner.needs = { B: { memoryMiB: B_NEEDS, policy: 'shared' } };
+});
 
 const holds = (memoryMiB: number): void => {
   house.gpus.processes.set(0, [{ pid: runner.pidOn(), name: 'tritonserver', memoryMiB }]);
 };
 
-/** A is stopped, and its server holds so much after that. */
-async function stopHolding(memoryMiB: number): Promise<void> {
+/** A is stopped, and its server holds so much after that beside what B needs. */
+async function stopHolding(spareMiB: number): Promise<void> {
+  const memoryMiB = B_NEEDS + spareMiB;
   await house.running('A', 0);
   await house.running('B', 0);
   await house.running('C', 1);
@@ -100,11 +107,31 @@ describe('a shared server that holds more than it may after a stop', () => {
 
   it.each([
     ['holds no more than that', 1000],
-    ['holds nothing', 0],
+    ['holds what B needs', 0],
+    ['holds nothing', -B_NEEDS],
   ])('goes on where it %s', async (_what, memoryMiB) => {
     await stopHolding(memoryMiB);
     await watch(20);
     expect(runner.calls).toEqual([]);
+  });
+
+  it('goes on where nobody knows what a model that remains needs there, and says so', async () => {
+    runner.needs = {};
+    await stopHolding(1001);
+    await watch(20);
+    expect(runner.calls).toEqual([]);
+    const told = house.lines.filter(({ held_mb: held }) => held === B_NEEDS + 1001);
+    expect(told).toEqual([expect.objectContaining({ server: 'server', needed_mb: null })]);
+  });
+
+  it('takes for needed what was learned, where that is more than the configuration says', async () => {
+    house.learned.learn('B', { instances: 2 }, B_NEEDS + 1);
+    await stopHolding(1001);
+    await watch(20);
+    expect(runner.calls).toEqual([]);
+    await stopHolding(1002);
+    await watch(6);
+    expect(runner.calls).toContain('renew');
   });
 
   it.each<[string, Workload | null | Error]>([

@@ -4,6 +4,7 @@ import type { Runner } from '../../runners/runner.js';
 import { Backoff } from './backoff.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import { Drains } from './drain.js';
+import { neededBesideMiB } from './held-memory.js';
 import { StopTimeoutError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
@@ -203,18 +204,30 @@ export class Releases {
     this.wishRenewal(placements);
   }
 
-  /** A server that goes on holds more than it may (`recycle_held_mb`). */
+  /** A server that goes on holds more than it may (`recycle_held_mb`) of what nobody there needs. */
   private wishRenewal(placements: readonly Placement[]): void {
     const { modelName } = this.unit;
     const limitMiB = this.runner.heldLimitMiB(modelName);
     if (limitMiB === null) return;
-    for (const { gpuId, releasedMemory, formerPid: pid } of placements) {
+    for (const placement of placements) {
+      const { gpuId, releasedMemory, formerPid: pid } = placement;
       const server = this.runner.serverNameOf(modelName, gpuId);
       const heldMiB = releasedMemory?.heldMiB ?? 0;
       if (server === null || pid === null || heldMiB <= limitMiB) continue;
+      const neededMiB = neededBesideMiB(placement, server, this.services);
+      const facts = {
+        ...{ server, pid, model_name: modelName, limit_mb: limitMiB },
+        ...{ held_mb: Math.round(heldMiB), needed_mb: neededMiB },
+      };
+      if (neededMiB === null) {
+        const words =
+          'What a server holds after a stop may be what its other models need, which is not known';
+        this.services.logger.info(facts, words);
+      }
+      if (neededMiB === null || heldMiB - neededMiB <= limitMiB) continue;
       this.services.renewals.wish({ name: server, pid });
       this.services.logger.info(
-        { server, pid, model_name: modelName, held_mb: Math.round(heldMiB), limit_mb: limitMiB },
+        facts,
         'A server holds more memory after a stop than it may: it is started anew when it is idle',
       );
     }

@@ -6,6 +6,7 @@ import type { Config } from '../../config/schema.js';
 import { GpuCordons } from '../../gpus/health/gpu-cordons.js';
 import { GpusService } from '../../gpus/gpus.service.js';
 import { DesiredStateStore } from '../../state/desired-state.store.js';
+import { GpuMemoryStore } from '../../state/gpu-memory.store.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import { PlacementJournal } from '../deployment/placement-journal.js';
 import { DriftLog } from './drift-log.js';
@@ -34,6 +35,7 @@ export class WorkerServices {
     @Inject(CONFIG) readonly config: Config,
     @Inject(LOGGER) readonly logger: Logger,
     readonly cordons: GpuCordons,
+    readonly learned: GpuMemoryStore,
   ) {
     this.loads = new ServerLoads(clock);
     this.drift = new DriftLog(logger);

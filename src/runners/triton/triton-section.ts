@@ -116,7 +116,7 @@ export const tritonSection = z
       .max(16_777_216)
       .nullable()
       .describe(
-        'What the shared server may still hold of a GPU after a model was stopped there (held_mb of the answer), MiB; with more, it is ended and started anew when it is idle. null: never.',
+        'What the shared server may still hold of a GPU after a model was stopped there (held_mb of the answer), less what its other models need there, MiB; with more, it is ended and started anew when it is idle. null: never.',
       ),
     model_gpu_configs: z
       .record(safeName, modelGpuConfig)
