@@ -12,10 +12,12 @@ import type { ModelRepository } from './model-repository.js';
 import { PollFailures } from './poll-failure.js';
 import { optionsOf } from './triton-options.js';
 import type { RunningTriton, TritonServer } from './triton-server.js';
-import { unloadFully } from './unload.js';
+import { unloadFully, untilUnloadEnds } from './unload.js';
 
 /** Time, ms, of the unload of a model that gets nothing done. */
 const STUCK_UNLOAD_MS = 5000;
+/** Longest time, ms, of an unload that an earlier run of this service, or somebody else, has left to Triton. */
+const LEFT_UNLOAD_MS = 30_000;
 
 /** Loads models into servers that run, and unloads them. */
 export class TritonLoader {
@@ -35,6 +37,34 @@ export class TritonLoader {
   /** Models whose requests have time to finish: their server is needed until then. */
   get modelsWorkedOff(): readonly string[] {
     return [...this.workingOff];
+  }
+
+  /**
+   * The server, live, once an unload of the model that is under way there is over; where that does not end in its time, as an
+   * execution hangs, the server is ended by force and launched anew.
+   * @throws StopFailedError, and what `live` throws
+   */
+  async afterUnload(
+    server: TritonServer,
+    model: string,
+    live: () => Promise<RunningTriton>,
+    { signal, onProgress }: RunnerContext,
+  ): Promise<RunningTriton> {
+    const running = await live();
+    const ms = Math.min(LEFT_UNLOAD_MS, this.timeoutSeconds * 1000);
+    const tell = (): void => {
+      onProgress(`waiting: Triton is still unloading ${model}; it is ended after ${ms / 1000} s`);
+    };
+    let isOver = true;
+    try {
+      isOver = await untilUnloadEnds(running.client, model, { ms, signal }, tell);
+    } catch {
+      signal.throwIfAborted(); // the load tells better what keeps Triton from answering
+    }
+    if (!isOver) await server.endRun(running.info.id, signal);
+    const next = isOver ? running : await live();
+    onProgress(`loading ${model}`);
+    return next;
   }
 
   /** Loads the model for all GPUs of the deployment. @throws ModelLoadError, BackendTimeoutError, ServerLostError */

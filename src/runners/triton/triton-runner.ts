@@ -188,12 +188,13 @@ export class TritonRunner extends Runner {
   }
 
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {
-    const server = await this.servers.locateForStart(deployment.modelName, context.signal);
-    const running = await server.ensureLive(this.visibility.of(context.gpus), context);
-    context.onProgress(`loading ${deployment.modelName}`);
-    await this.turns.run(deployment.modelName, context.signal, async () => {
-      if (this.ensembles.has(deployment.modelName))
-        await this.ensembles.check(deployment.modelName, context.wanted, context.signal);
+    const { modelName } = deployment;
+    const server = await this.servers.locateForStart(modelName, context.signal);
+    const live = () => server.ensureLive(this.visibility.of(context.gpus), context);
+    await this.turns.run(modelName, context.signal, async () => {
+      const running = await this.loader.afterUnload(server, modelName, live, context);
+      if (this.ensembles.has(modelName))
+        await this.ensembles.check(modelName, context.wanted, context.signal);
       await this.loader.load(server, running, deployment, context);
     });
   }

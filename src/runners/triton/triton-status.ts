@@ -193,6 +193,7 @@ function phaseOf(rows: readonly IndexRow[]): Phase {
   if (states.includes('LOADING')) return ['starting'];
   // READY here, and not when asked for readiness a moment ago: it has just come up, the next probe will see it.
   if (states.includes('READY')) return ['starting'];
-  if (states.includes('UNLOADING')) return ['starting', 'the model is being unloaded'];
+  // Nobody of this run waits for it, or it would not be asked about: a start waits for its end, and not for ever.
+  if (states.includes('UNLOADING')) return ['absent', 'the model is being unloaded'];
   return ['absent', rows.find((row) => row.reason)?.reason ?? NOT_LOADED];
 }

@@ -1,4 +1,4 @@
-import { pollUntil, within } from '../../common/deadline.js';
+import { DeadlineError, pollUntil, type TimeLimit, within } from '../../common/deadline.js';
 import type { IndexRow, TritonClient } from './triton-client.js';
 
 const UNLOAD_POLL_MS = 50;
@@ -19,6 +19,37 @@ export async function unloadFully(client: TritonClient, model: string, signal: A
     },
     { intervalMs: UNLOAD_POLL_MS, signal },
   );
+}
+
+/**
+ * Waits for the end of an unload that others have asked for. Says whether it is over, or nothing of one was seen.
+ * @param tell is called once where there is one
+ * @throws the signal's reason, TritonProtocolError, or a system error when nobody answers
+ */
+export async function untilUnloadEnds(
+  client: TritonClient,
+  model: string,
+  { ms, signal }: TimeLimit,
+  tell: () => void,
+): Promise<boolean> {
+  let wasSeen = false;
+  const look = async (limit: AbortSignal): Promise<true | undefined> => {
+    const states = (await client.indexOf(model, limit)).map(({ state }) => state);
+    const isOver = !states.includes('UNLOADING') || states.includes('READY') || states.includes('LOADING');
+    if (!isOver && !wasSeen) tell();
+    wasSeen ||= !isOver;
+    return isOver || undefined;
+  };
+  try {
+    await within({ ms, signal }, (limit) =>
+      pollUntil(() => look(limit), { intervalMs: UNLOAD_POLL_MS, signal: limit }),
+    );
+    return true;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!(error instanceof DeadlineError)) throw error;
+    return !wasSeen;
+  }
 }
 
 function isGone(row: IndexRow): boolean {

@@ -56,7 +56,7 @@ class Host extends Launcher {
   launch = (_spec: LaunchSpec) => {
     calls.push('launch');
     this.replace();
-    return Promise.resolve(this.run());
+    return Promise.resolve(this.info ?? this.run());
   };
   logs = () => Promise.resolve([]);
   serverOf = () => Promise.resolve(undefined);
@@ -112,6 +112,7 @@ beforeEach(async () => {
   const config = {
     ...testConfig().runners.triton,
     container_name: SERVER,
+    ...{ http_port: port, grpc_port: port, metrics_port: port },
     api_timeout_seconds: 1,
     model_repository_host_path: repository,
     supported_models: ['A', 'B'],
@@ -199,5 +200,53 @@ describe('what does not get on, on a server that models share', () => {
     ]);
     expect(calls).toEqual(['stop c1']);
     expect(ended.toSorted()).toEqual(['nothing', 'server']);
+  });
+});
+
+describe('a model that Triton is still unloading, though it is wanted', () => {
+  beforeEach(() => {
+    states.set('A', 'UNLOADING').set('B', 'READY');
+  });
+
+  const start = () => runner.start(deploymentOf('A'), context());
+
+  it('is absent, with the words: it is to be started, and not waited for without a limit', async () => {
+    const [seen] = await runner.getStatus(deploymentOf('A'), AbortSignal.timeout(5000));
+    expect(seen).toMatchObject({ phase: 'absent', reason: 'the model is being unloaded', pid: 4001 });
+  });
+
+  it('is loaded as soon as that is over, and says meanwhile what is waited for', async () => {
+    const starting = start();
+    setTimeout(() => states.set('A', 'UNAVAILABLE'), 400);
+    await starting;
+    expect(calls).toEqual(['load A']);
+    expect(host.info?.id).toBe('c1');
+    expect(told).toContain('waiting: Triton is still unloading A; it is ended after 1 s');
+    expect(told.at(-1)).toBe('loading A');
+  });
+
+  it('that does not end has its time, and then the server is ended and launched anew', async () => {
+    await start();
+    expect(calls).toEqual(['stop c1', 'launch', 'load A']);
+    expect(host.info?.id).toBe('c2');
+    expect(states.get('A')).toBe('READY');
+  });
+
+  it('that does not end is none of the server that has followed', async () => {
+    const starting = start();
+    setTimeout(() => {
+      host.replace();
+      states.set('A', 'UNLOADING');
+    }, 400);
+    await starting;
+    expect(calls).toEqual(['load A']);
+    expect(host.info?.id).toBe('c2');
+  });
+
+  it.each(['READY', 'LOADING', 'UNAVAILABLE'])('is not waited for where it is %s', async (state) => {
+    states.set('A', state);
+    await start();
+    expect(calls).toEqual(['load A']);
+    expect(told.filter((words) => words.startsWith('waiting'))).toEqual([]);
   });
 });
