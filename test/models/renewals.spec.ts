@@ -97,6 +97,35 @@ describe('a shared server that holds more than it may after a stop', () => {
     expect(runner.calls.filter((call) => call === 'renew')).toHaveLength(1);
   });
 
+  it('is told by all that it serves in the same words, and is a crash of none', async () => {
+    runner.lastLines = ['the server is going down'];
+    await stopHolding(1001);
+    house.lines.length = 0;
+    await watch(6);
+    const lost = house.transitions.filter(({ event }) => event === 'lost');
+    expect(lost.map(({ modelName }) => modelName).toSorted()).toEqual(['B', 'C']);
+    const words = 'its server held memory of models that have left, and is started anew (recycle_held_mb)';
+    expect(new Set(lost.map(({ reason }) => reason))).toEqual(new Set([words]));
+    expect(house.lines.filter(({ level }) => Number(level) >= 40)).toEqual([]);
+    const placements = house.supervisor.deployments().flatMap((state) => state.active());
+    expect(placements.map(({ history }) => history.lastCrash)).toEqual([undefined, undefined]);
+    expect(placements.map(({ history }) => history.restarts)).toEqual([1, 1]);
+  });
+
+  it('that dies afterwards is a crash like any', async () => {
+    await stopHolding(1001);
+    await watch(6);
+    await pass(60_000);
+    await house.probe();
+    house.transitions.length = 0;
+    runner.end();
+    await watch(3);
+    const lost = house.transitions.filter(({ event }) => event === 'lost');
+    expect(new Set(lost.map(({ reason }) => reason))).toEqual(new Set(['the model is not there any more']));
+    const placements = house.supervisor.deployments().flatMap((state) => state.active());
+    expect(placements.every(({ history }) => history.lastCrash)).toBe(true);
+  });
+
   it('is not taken for one that dies: none of its models has lost a try', async () => {
     for (let time = 0; time < 5; time += 1) {
       await stopHolding(1001);

@@ -7,6 +7,9 @@ import type { Restarts } from './restarts.js';
 import type { Steps } from './steps.js';
 import type { WorkerServices } from './worker-services.js';
 
+/** What all models of a server that is renewed say. */
+const RENEWED = 'its server held memory of models that have left, and is started anew (recycle_held_mb)';
+
 /** The ends of a unit's server, or of its model, that are made so that it is started anew. */
 export class Recycles {
   constructor(
@@ -76,7 +79,7 @@ export class Recycles {
     const wanted = this.unit.wanted();
     const [gpuId = 0] = wanted.gpuIds;
     const server = this.runner.serverNameOf(this.unit.modelName, gpuId) ?? this.unit.name;
-    const ended = this.services.loads.beginEnd(server);
+    const ended = this.services.loads.beginEnd(server, RENEWED);
     const end = { isDone: false };
     await this.steps.run('renew', {
       limitMs: this.runner.stopTimeoutMs,
@@ -94,9 +97,8 @@ export class Recycles {
     onEnded();
     for (const placement of this.unit.active()) {
       placement.wasStarted(false);
-      const words = 'its server held memory of models that have left, and is started anew (recycle_held_mb)';
       if (placement.status === 'RUNNING')
-        this.services.journal.record(this.unit.deployment, placement, 'lost', words);
+        this.services.journal.record(this.unit.deployment, placement, 'lost', RENEWED);
     }
   }
 

@@ -134,6 +134,12 @@ export class Restarts {
     return new ServerLostError(`The server died ${this.backoff.count} times in a row: ${this.lastFault}`);
   }
 
+  /** Why this service has ended the server; to be asked before `lost`, which notes that the unit knows of it. */
+  get purposeOfEnd(): string | undefined {
+    const wish = { server: this.serverName, unit: this.unit.name };
+    return this.services.loads.purposeOf(wish, this.readySeenMs);
+  }
+
   /** To be asked once of each death: the server died while another model was loading, and this unit was not. */
   isInnocent(): boolean {
     const wish = { server: this.serverName, unit: this.unit.name };

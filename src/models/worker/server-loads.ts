@@ -30,6 +30,8 @@ interface Waiting extends Wish {
 
 /** An end that this service has brought about, and the units that have been told of it. */
 interface PurposefulEnd {
+  /** Why, in words. */
+  readonly reason: string;
   /** Monotonic ms; infinite while it is under way. */
   untilMs: number;
   readonly told: Set<string>;
@@ -103,8 +105,8 @@ export class ServerLoads {
   }
 
   /** A server is about to be ended on purpose, which is charged to nobody. To be told afterwards whether it has ended. */
-  beginEnd(server: string): (hasEnded: boolean) => void {
-    const end: PurposefulEnd = { untilMs: Infinity, told: new Set() };
+  beginEnd(server: string, reason: string): (hasEnded: boolean) => void {
+    const end: PurposefulEnd = { reason, untilMs: Infinity, told: new Set() };
     this.ends.set(server, end);
     return (hasEnded) => {
       if (hasEnded) end.untilMs = this.clock.monotonicMs();
@@ -113,13 +115,21 @@ export class ServerLoads {
   }
 
   /**
+   * Why the server was ended on purpose after `readyMs`, when it was last seen to serve a unit; `undefined`: it was not, or
+   * the unit was told already (`diedOfAnother`).
+   */
+  purposeOf({ server, unit }: Wish, readyMs: number): string | undefined {
+    const end = this.ends.get(server);
+    return end && readyMs <= end.untilMs && !end.told.has(unit) ? end.reason : undefined;
+  }
+
+  /**
    * A unit has seen that its server died, after `readyMs`, when it served. Says whether a load of another unit was in
    * flight at that death, which its first witness has noted; or the server was ended on purpose.
    */
   diedOfAnother({ server, unit }: Wish, readyMs: number): boolean {
-    const end = this.ends.get(server);
-    if (end && readyMs <= end.untilMs && !end.told.has(unit)) {
-      end.told.add(unit);
+    if (this.purposeOf({ server, unit }, readyMs) !== undefined) {
+      this.ends.get(server)?.told.add(unit);
       return true;
     }
     const now = this.clock.monotonicMs();

@@ -89,6 +89,7 @@ export class Sightings {
 
   private bringBack(lost: readonly (readonly [Placement, PlacementObservation])[]): void {
     this.restarts.waitAnew();
+    const purpose = this.restarts.purposeOfEnd;
     const absent = lost.find(([, { phase }]) => phase === 'absent');
     if (absent) {
       const gpuIds = lost.map(([{ gpuId }]) => gpuId);
@@ -96,7 +97,8 @@ export class Sightings {
     }
     const { deployment } = this.unit;
     for (const [placement, { phase, reason, lastLines = [] }] of lost) {
-      if (phase === 'absent')
+      if (purpose !== undefined) this.journal.record(deployment, placement, 'lost', purpose);
+      else if (phase === 'absent')
         this.journal.crashed(deployment, placement, reason ?? 'the model is not there any more', lastLines);
       else this.journal.record(deployment, placement, 'lost', reason ?? 'the backend starts the model anew');
     }
