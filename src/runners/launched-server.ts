@@ -67,16 +67,6 @@ export abstract class LaunchedServer {
     await this.exclusively(signal, () => this.endNow(signal));
   }
 
-  /** The same of one run of it alone; says whether that was there. @throws StopFailedError, EngineUnavailableError */
-  async endRun(id: string, signal: AbortSignal): Promise<boolean> {
-    return this.exclusively(signal, async () => {
-      const info = await this.inspect(signal);
-      if (info?.id !== id || !info.running) return false;
-      await this.endNow(signal);
-      return true;
-    });
-  }
-
   /**
    * Stops the run with this id unless somebody needs it by then, and says whether it did; its processes are gone then.
    * By force, it does not wait for a launch or a stop that may be under way.

@@ -153,6 +153,16 @@ export class TritonServer extends LaunchedServer {
     });
   }
 
+  /** Ends one run of it by force, and says whether that was there. @throws StopFailedError, EngineUnavailableError */
+  async endRun(id: string, signal: AbortSignal): Promise<boolean> {
+    return this.exclusively(signal, async () => {
+      const info = await this.inspect(signal);
+      if (info?.id !== id || !info.running) return false;
+      await this.endNow(signal);
+      return true;
+    });
+  }
+
   protected override get linesToExplain(): number {
     return LINES_TO_EXPLAIN;
   }
