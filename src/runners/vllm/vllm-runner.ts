@@ -78,6 +78,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     const optional = this.optionalFlags.argsFor(this.stopGraceSecondsOf(modelName));
     return {
       ...vllmProgram(this.config, launcher, model, placement, optional),
+      configuredCommand: vllmProgram(this.config, launcher, model, placement).command,
       hostPaths: modelPaths(this.config, launcher, model, modelName),
     };
   }
