@@ -26,6 +26,7 @@ const PROCESSES = [
   'test/runners/http/http-runner',
   'test/runners/placement-server/',
   'test/standin/process',
+  'test/runners/vllm/early-version',
 ];
 
 const REAL = ['test/real/'];

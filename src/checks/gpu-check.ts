@@ -20,13 +20,18 @@ export function gpuCheck(gpus: Pick<GpusService, 'list'>, health: Pick<GpuHealth
           ...(error === undefined
             ? []
             : [fault(`GPU ${id} cannot be read: ${error}.`, 'See what `nvidia-smi` says of it.')]),
-          ...(status === 'ok' ? [] : [fault(`GPU ${id} is ${status}: ${String(reason)}.`, remedyFor(id))]),
+          ...(status === 'ok'
+            ? []
+            : [fault(`GPU ${id} is ${status}: ${String(reason)}.`, remedyFor(id, status))]),
         ];
       });
     },
   };
 }
 
-function remedyFor(id: number): string {
+function remedyFor(id: number, status: 'unhealthy' | 'cordoned'): string {
+  if (status === 'unhealthy') {
+    return `Mend it; POST /api/v1/gpus/${id}/cordon keeps models off it until then, and /uncordon says that you know of it.`;
+  }
   return `Mend it, then POST /api/v1/gpus/${id}/uncordon.`;
 }

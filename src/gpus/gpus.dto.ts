@@ -67,7 +67,7 @@ const HEALTH_STATUSES = ['ok', 'unhealthy', 'cordoned'] as const;
 export class GpuHealthInfo {
   @ApiProperty({
     description:
-      'ok; cordoned: nothing is started on it; unhealthy: a fault is known, and gpus.health.auto_cordon is off. 健康状态',
+      'ok; cordoned: nothing is started on it; unhealthy: a fault is there, and it is not cordoned: gpus.health.auto_cordon is off, or an operator has ended its cordon. 健康状态',
     enum: HEALTH_STATUSES,
     example: 'ok',
   })

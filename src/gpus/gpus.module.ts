@@ -17,14 +17,14 @@ import { StateModule } from '../state/state.module.js';
 
 /** Nothing is loaded or read before the first sample: a service without a driver starts all the same. */
 async function createProvider(
-  { gpus }: Config,
+  { gpus, state }: Config,
   occupants: GpuOccupants,
   clock: Clock,
   logger: Logger,
 ): Promise<GpuProvider> {
   if (gpus.source === 'simulated') {
     const { SimulatedGpuProvider } = await import('./simulated/simulated-gpu-provider.js');
-    return new SimulatedGpuProvider(gpus.simulated, occupants);
+    return new SimulatedGpuProvider(gpus.simulated, occupants, state.dir);
   }
   const { NvmlGpuProvider } = await import('./nvml/nvml-gpu-provider.js');
   const onNote = (note: string): void => {

@@ -8,13 +8,18 @@ const LABEL = 'model-inference-client.launch';
 /** Enough to tell two configurations apart, and too little to tell a secret by. */
 const HASH_LENGTH = 8;
 
-/** The launch, with labels that tell later what the server sees and what it was launched as. */
+/**
+ * The launch, with labels that tell later what the server sees and what it was launched as.
+ * @param configured of its command, what the configuration says: that alone is compared later
+ */
 export function labelledLaunch(
   spec: LaunchSpec,
   visible: VisibleGpus,
   launcher: Launcher['kind'],
+  configured = spec.command,
 ): LaunchSpec {
-  const hashes = ASPECTS.map((aspect) => `${aspect}=${hashOf(aspect, spec, launcher)}`);
+  const compared = { ...spec, command: configured };
+  const hashes = ASPECTS.map((aspect) => `${aspect}=${hashOf(aspect, compared, launcher)}`);
   const labels = { ...spec.labels, ...visibleLabel(visible), [LABEL]: hashes.join(',') };
   return { ...spec, labels };
 }

@@ -71,6 +71,14 @@ export abstract class Runner {
     return [gpuId];
   }
 
+  /**
+   * The options of a placement as a start would say them now that its GPUs have these indices: what names them by index
+   * follows them.
+   */
+  optionsOn(options: DeploymentOptions, _gpuIds: readonly number[]): DeploymentOptions {
+    return options;
+  }
+
   /** Time, seconds, that requests get before a stop that does not say itself; by the configuration. */
   drainSeconds(_modelName: string): number {
     return 0;

@@ -7,6 +7,7 @@ import { resultsOf } from '../../src/checks/findings.js';
 import { gpuCheck } from '../../src/checks/gpu-check.js';
 import { portCheck } from '../../src/checks/port-check.js';
 import { Clock } from '../../src/common/clock.js';
+import type { GpuHealthInfo } from '../../src/gpus/gpus.dto.js';
 import { sample } from '../gpus/rig.js';
 
 const { signal } = new AbortController();
@@ -73,11 +74,22 @@ describe('the GPUs', () => {
     const samples = [sample(), sample({ id: 1, error: 'lost' }), sample({ id: 2 }), sample({ id: 3 })];
     const cordoned = { status: 'cordoned', reason: 'its fan rattles', since: null, by: 'operator' } as const;
     const well = { status: 'ok', reason: null, since: null, by: null } as const;
-    const health = { of: ({ id }: { id: number }) => (id === 2 ? cordoned : well) };
+    const bad = {
+      status: 'unhealthy',
+      reason: 'a row could not be remapped',
+      since: null,
+      by: null,
+    } as const;
+    const known = new Map<number, GpuHealthInfo>([
+      [2, cordoned],
+      [3, bad],
+    ]);
+    const health = { of: ({ id }: { id: number }) => known.get(id) ?? well };
     const faults = await gpuCheck({ list: () => Promise.resolve(samples) }, health).run(signal);
     expect(faults.map(({ line }) => line)).toEqual([
       'GPU 1 cannot be read: lost. See what `nvidia-smi` says of it.',
       'GPU 2 is cordoned: its fan rattles. Mend it, then POST /api/v1/gpus/2/uncordon.',
+      'GPU 3 is unhealthy: a row could not be remapped. Mend it; POST /api/v1/gpus/3/cordon keeps models off it until then, and /uncordon says that you know of it.',
     ]);
   });
 });

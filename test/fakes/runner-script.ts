@@ -150,7 +150,7 @@ export abstract class RunnerScript extends Runner {
     return [...(this.world.get(model) ?? [])].sort((a, b) => a - b);
   }
 
-  override gpusOf(gpuId: number): readonly number[] {
+  override gpusOf(gpuId: number, _options?: DeploymentOptions): readonly number[] {
     return Array.from({ length: this.span }, (_, index) => gpuId + index);
   }
 

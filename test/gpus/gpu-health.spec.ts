@@ -1,10 +1,10 @@
-import { pino } from 'pino';
 import type { Config } from '../../src/config/schema.js';
 import type { GpuSample } from '../../src/gpus/gpu-provider.js';
 import { GpusService } from '../../src/gpus/gpus.service.js';
-import { faultsIn, LOST, THROTTLE_BITS } from '../../src/gpus/health/faults.js';
+import { faultsIn, LOST, RESET_REQUIRED, THROTTLE_BITS } from '../../src/gpus/health/faults.js';
 import { GpuCordons } from '../../src/gpus/health/gpu-cordons.js';
 import { GpuHealth } from '../../src/gpus/health/gpu-health.js';
+import { recordingLogger } from '../fakes/house.js';
 import { MemoryCordonsStore } from '../fakes/memory-cordons-store.js';
 import { configWith, FakeClock, ManualProvider, sample } from './rig.js';
 
@@ -17,6 +17,7 @@ let gpus: GpusService;
 let cordons: GpuCordons;
 let store: MemoryCordonsStore;
 let health: GpuHealth;
+let lines: Record<string, unknown>[];
 
 function build(change: Partial<Config['gpus']['health']> = {}, kept = new MemoryCordonsStore()): void {
   const config = configWith({ sample_max_age_ms: 0 });
@@ -25,7 +26,9 @@ function build(change: Partial<Config['gpus']['health']> = {}, kept = new Memory
   provider = new ManualProvider();
   gpus = new GpusService(provider, clock, settings);
   store = kept;
-  const logger = pino({ enabled: false });
+  const recording = recordingLogger();
+  lines = recording.lines;
+  const { logger } = recording;
   cordons = new GpuCordons(store, gpus, clock, logger);
   health = new GpuHealth(cordons, gpus, clock, settings, logger);
 }
@@ -206,8 +209,9 @@ describe('an operator who ends a cordon', () => {
     await reads({ error: 'lost', faults: [LOST] });
     await health.uncordon(GPU);
     await reads({ error: 'lost', faults: [LOST] });
-    expect(told()).toEqual(['ok', null]);
+    expect(told()[0]).toBe('unhealthy');
     await reads();
+    expect(told()).toEqual(['ok', null]);
     await reads({ error: 'lost', faults: [LOST] });
     expect(told()[0]).toBe('cordoned');
     await health.uncordon(GPU);
@@ -217,6 +221,45 @@ describe('an operator who ends a cordon', () => {
     await health.uncordon(GPU);
     await reads({ faults: HOT }, 299);
     expect(told()).toEqual(['ok', null]);
+  });
+});
+
+describe('a GPU that is still bad when its cordon is ended', () => {
+  it.each<[string, Partial<GpuSample>, string]>([
+    ['lost', { error: 'cannot be read', faults: [LOST] }, 'GPU is lost'],
+    ['in need of a reset', { error: 'cannot be read', faults: [RESET_REQUIRED] }, 'needs a reset'],
+    ['with a row that cannot be remapped', { faults: faultsIn({ remapFailure: true }) }, 'be remapped'],
+    ['with pages that wait', { faults: faultsIn({ retiredPagesPending: true }) }, 'takes a reset'],
+  ])('%s, is unhealthy for as long, and takes starts, also after a restart', async (_name, bad, reason) => {
+    await reads(bad);
+    clock.ms = 60_000;
+    await health.uncordon(GPU);
+    const words: unknown = expect.stringMatching(new RegExp(`${reason}.*an operator has ended its cordon`));
+    const still = { status: 'unhealthy', reason: words, by: null };
+    expect(health.of(GPU)).toMatchObject({ ...still, since: new Date(5000).toISOString() });
+    build({}, store);
+    await cordons.onModuleInit();
+    await reads(bad);
+    expect(health.of(GPU)).toMatchObject(still);
+    expect(cordons.refusal([GPU])).toBeUndefined();
+    await reads();
+    expect(health.of(GPU)).toEqual({ status: 'ok', reason: null, since: null, by: null });
+  });
+});
+
+describe('the log', () => {
+  it('says who has cordoned and uncordoned a GPU, and by which request', async () => {
+    await reads();
+    await cordons.cordon(GPU, 'its fan rattles', 'req-1');
+    await health.uncordon(GPU, 'req-2');
+    await reads({ xids: [79] });
+    expect(
+      lines.filter(({ msg }) => String(msg).includes('cordoned')).map(({ by, request }) => [by, request]),
+    ).toEqual([
+      ['operator', 'req-1'],
+      ['operator', 'req-2'],
+      ['service', undefined],
+    ]);
   });
 });
 

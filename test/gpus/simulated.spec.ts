@@ -129,6 +129,23 @@ describe('the faults of simulated GPUs', () => {
     expect(second).toMatchObject({ faults: [{ kind: 'ecc', count: 2 }], xids: [48], temperature: 34 });
   });
 
+  it('are told once, also across a restart; what came meanwhile, or anew after it was gone, is told', async () => {
+    const host = () =>
+      new SimulatedGpuProvider({ ...simulation, faults_file: file }, new GpuOccupants(), join(dir, 'state'));
+    const xids = async (provider: SimulatedGpuProvider) =>
+      (await provider.sample(signal)).map((gpu) => gpu.xids);
+    await writeFile(file, JSON.stringify({ 1: { xids: [79] } }));
+    expect((await xids(host()))[1]).toEqual([79]);
+    expect((await xids(host()))[1]).toBeUndefined();
+    await writeFile(file, JSON.stringify({ 1: { xids: [79, 48] } }));
+    expect((await xids(host()))[1]).toEqual([48]);
+    await writeFile(file, '{}');
+    const next = host();
+    expect((await xids(next))[1]).toBeUndefined();
+    await writeFile(file, JSON.stringify({ 1: { xids: [79] } }));
+    expect((await xids(next))[1]).toEqual([79]);
+  });
+
   it.each(['{', '{"0":{"losst":true}}', '[]'])(
     'of a file that makes no sense are a failed reading: %s',
     async (text) => {

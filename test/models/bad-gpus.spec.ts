@@ -36,6 +36,20 @@ describe('a GPU that this service finds to be bad', () => {
     await expect(house.supervisor.start('B', 1, {})).rejects.toThrow(/GPU 1 is cordoned .* GPU is lost/);
   });
 
+  it('is named by its UUID where its stored error says how its cordon is ended: indices shift', async () => {
+    await house.running('A', 1);
+    await finds(1, FALLEN);
+    expect(house.placement('A', 1)?.error).toContain('POST /api/v1/gpus/GPU-1/uncordon');
+  });
+
+  it('is named by its UUID in the error of what is not brought back there', async () => {
+    await house.running('A', 1);
+    await house.cordons.cordon({ id: 1, uuid: 'GPU-1' }, 'noise');
+    house.runner.world.set('A', new Set());
+    await house.probe();
+    expect(house.placement('A', 1)?.error).toContain('POST /api/v1/gpus/GPU-1/uncordon');
+  });
+
   it('is started on again when it is mended and uncordoned, and not before', async () => {
     await house.running('A', 1);
     await finds(1, FALLEN);

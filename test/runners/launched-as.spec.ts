@@ -44,6 +44,18 @@ describe('in what a server is not what would be launched now', () => {
     expect(drift(change)).toEqual(expected);
   });
 
+  it('arguments: by what the configuration says of them, where a launch has more', () => {
+    const configured = SPEC.command;
+    const more = { ...SPEC, command: [...SPEC.command, '--where-it-has-it'] };
+    const plain = labelledLaunch(SPEC, ['GPU-0'], 'process');
+    const launched = labelledLaunch(more, ['GPU-0'], 'process', configured);
+    expect(launched.command).toContain('--where-it-has-it');
+    expect(outdatedAspects(launched.labels, plain)).toEqual([]);
+    expect(outdatedAspects(plain.labels, launched)).toEqual([]);
+    const other = labelledLaunch(more, ['GPU-0'], 'process', [...configured, '--verbose']);
+    expect(outdatedAspects(launched.labels, other)).toEqual(['args']);
+  });
+
   it('a process has no image, no mounts and no limits', () => {
     expect(drift({ image: 'image:2', mounts: [], shmSizeBytes: 1 }, 'process')).toEqual([]);
     expect(drift({ env: {}, command: ['other'] }, 'process')).toEqual(['env', 'args']);

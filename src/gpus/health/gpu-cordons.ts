@@ -11,6 +11,13 @@ import { GpuCordonedError } from './errors.js';
 /** A GPU, as whoever asks knows it. */
 export type NamedGpu = Pick<GpuIdentity, 'id' | 'uuid'>;
 
+/** As a path of the API names it for long: an index may be another GPU's by the time somebody reads it. */
+export function lastingName({ id, uuid }: NamedGpu): string {
+  return uuid ?? String(id);
+}
+
+type NameOfGpu = (gpu: NamedGpu) => string;
+
 /** Kind of a fault → how many there were. */
 export type FaultCounts = Readonly<Record<string, number>>;
 
@@ -19,6 +26,13 @@ export interface Finding {
   readonly reason: string;
   /** Its cordon ends by itself when the reading has passed. */
   readonly passes: boolean;
+}
+
+/** Who has changed a cordon. */
+interface Author {
+  readonly by: GpuCordon['by'];
+  /** Id of the request. */
+  readonly request?: string | undefined;
 }
 
 /** @param reason what was found, for a sentence */
@@ -63,11 +77,14 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
     return this.cordons.find((each) => this.isOf(gpu, each));
   }
 
-  /** Why nothing can be started on these GPUs. */
-  refusal(gpus: readonly NamedGpu[]): GpuCordonedError | undefined {
+  /**
+   * Why nothing can be started on these GPUs.
+   * @param nameOf a GPU in a path of the API, by its index where nothing is said; what is kept goes by `lastingName`
+   */
+  refusal(gpus: readonly NamedGpu[], nameOf: NameOfGpu = indexOf): GpuCordonedError | undefined {
     for (const gpu of gpus) {
       const cordon = this.of(gpu);
-      if (cordon) return refusalOf(gpu, cordon);
+      if (cordon) return refusalOf(gpu, cordon, nameOf({ id: gpu.id, uuid: cordon.gpu_uuid }));
     }
     return undefined;
   }
@@ -80,9 +97,10 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
 
   /**
    * By an operator, who alone ends it. What is cordoned already keeps its time; its reason changes where one is given.
+   * @param request id of the request, for the log
    * @throws ShuttingDownError; StateWriteError, and nothing has changed
    */
-  cordon(gpu: NamedGpu, reason: string | undefined): Promise<void> {
+  cordon(gpu: NamedGpu, reason: string | undefined, request?: string): Promise<void> {
     return this.lock.runExclusive(async () => {
       this.assertOpen();
       const before = this.of(gpu);
@@ -93,15 +111,18 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
       });
       await this.store.save({ cordons: this.with(gpu, cordon), acknowledged: this.acknowledged });
       this.cordons = this.with(gpu, cordon);
-      if (before?.by !== 'operator' || before.reason !== cordon.reason) this.say(gpu, cordon);
+      if (before?.by !== 'operator' || before.reason !== cordon.reason) {
+        this.say(gpu, cordon, { by: 'operator', request });
+      }
     });
   }
 
   /**
    * By an operator, whatever led to it. The faults that are known of the GPU now lead to no new one until there are more.
+   * @param request id of the request, for the log
    * @throws ShuttingDownError; StateWriteError, and nothing has changed
    */
-  uncordon(gpu: NamedGpu, known: FaultCounts = {}): Promise<void> {
+  uncordon(gpu: NamedGpu, known: FaultCounts = {}, request?: string): Promise<void> {
     return this.lock.runExclusive(async () => {
       this.assertOpen();
       const before = this.of(gpu);
@@ -110,7 +131,7 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
       await this.store.save({ cordons: this.with(gpu, undefined), acknowledged });
       this.cordons = this.with(gpu, undefined);
       this.acknowledged = acknowledged;
-      this.say(gpu, undefined);
+      this.say(gpu, undefined, { by: 'operator', request });
     });
   }
 
@@ -125,7 +146,7 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
       ...(passes && (!before || before.passes) && { passes: true as const }),
     });
     this.cordons = this.with(gpu, cordon);
-    this.say(gpu, cordon);
+    this.say(gpu, cordon, { by: 'service' });
     await this.write();
     for (const listener of this.listeners) listener(gpu, reason);
   }
@@ -135,7 +156,7 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
     const before = this.of(gpu);
     if (before?.passes !== true) return;
     this.cordons = this.with(gpu, undefined);
-    this.say(gpu, undefined);
+    this.say(gpu, undefined, { by: 'service' });
     await this.write();
   }
 
@@ -208,20 +229,25 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
     });
   }
 
-  private say({ id, uuid }: NamedGpu, cordon: GpuCordon | undefined): void {
-    const facts = { event: 'gpu', gpu_id: id, gpu_uuid: cordon?.gpu_uuid ?? uuid };
+  private say({ id, uuid }: NamedGpu, cordon: GpuCordon | undefined, { by, request }: Author): void {
+    const who = { by, ...(request !== undefined && { request }) };
+    const facts = { event: 'gpu', gpu_id: id, gpu_uuid: cordon?.gpu_uuid ?? uuid, ...who };
     if (!cordon) this.logger.info(facts, `GPU ${id} is not cordoned any more`);
-    else
-      this.logger.warn(
-        { ...facts, reason: cordon.reason, by: cordon.by },
-        `GPU ${id} is cordoned: ${cordon.reason}`,
-      );
+    else this.logger.warn({ ...facts, reason: cordon.reason }, `GPU ${id} is cordoned: ${cordon.reason}`);
   }
 }
 
-function refusalOf({ id }: NamedGpu, { reason, by, since, gpu_uuid }: GpuCordon): GpuCordonedError {
+function indexOf({ id }: NamedGpu): string {
+  return String(id);
+}
+
+function refusalOf(
+  { id }: NamedGpu,
+  { reason, by, since, gpu_uuid }: GpuCordon,
+  name: string,
+): GpuCordonedError {
   return new GpuCordonedError(
-    `GPU ${id} is cordoned since ${since} by ${by === 'operator' ? 'an operator' : 'this service'}: ${reason}. Nothing is started on it: choose another GPU, or mend it and end the cordon with POST /api/v1/gpus/${id}/uncordon.`,
+    `GPU ${id} is cordoned since ${since} by ${by === 'operator' ? 'an operator' : 'this service'}: ${reason}. Nothing is started on it: choose another GPU, or mend it and end the cordon with POST /api/v1/gpus/${name}/uncordon.`,
     { gpuId: id, gpuUuid: gpu_uuid, reason, by, since },
   );
 }

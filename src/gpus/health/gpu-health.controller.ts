@@ -1,6 +1,7 @@
 import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { ApiErrors, BODY_ERRORS, INVALID_BODY } from '../../common/http/api-errors.js';
+import { RequestId } from '../../common/http/request-id.js';
 import { ValidationFailedError } from '../../common/http/validation.js';
 import { type GpuIdentity, GpusService } from '../gpus.service.js';
 import { UnknownGpuError } from './errors.js';
@@ -54,9 +55,13 @@ export class GpuHealthController {
   @ApiBody({ type: CordonRequest, required: false })
   @ApiOkResponse({ type: GpuHealthAnswer })
   @ApiErrors({ 400: [NOT_A_GPU, ...INVALID_BODY, 'BAD_REQUEST'], ...ErrorsOfCordon })
-  async cordon(@Param('gpu_id') named: string, @Body() request: CordonRequest): Promise<GpuHealthAnswer> {
+  async cordon(
+    @Param('gpu_id') named: string,
+    @Body() request: CordonRequest,
+    @RequestId() id: string,
+  ): Promise<GpuHealthAnswer> {
     const gpu = await this.find(named);
-    await this.cordons.cordon(gpu, request.reason);
+    await this.cordons.cordon(gpu, request.reason, id);
     return this.answer(gpu);
   }
 
@@ -71,9 +76,9 @@ export class GpuHealthController {
   @NamedGpuParam
   @ApiOkResponse({ type: GpuHealthAnswer })
   @ApiErrors({ 400: [NOT_A_GPU, ...INVALID_BODY, 'BAD_REQUEST'], ...ErrorsOfCordon })
-  async uncordon(@Param('gpu_id') named: string): Promise<GpuHealthAnswer> {
+  async uncordon(@Param('gpu_id') named: string, @RequestId() id: string): Promise<GpuHealthAnswer> {
     const gpu = await this.find(named);
-    await this.health.uncordon(gpu);
+    await this.health.uncordon(gpu, id);
     return this.answer(gpu);
   }
 

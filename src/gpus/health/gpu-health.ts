@@ -27,7 +27,15 @@ interface Known {
   /** Its throttle has stayed, in words. */
   throttle: string | undefined;
   /** Why it is bad, where that leads to no cordon. */
-  unhealthy: { readonly reason: string; readonly since: string } | undefined;
+  unhealthy: Badness | undefined;
+  /** Since when its readings have shown it to be bad without a break. */
+  badSince: string | undefined;
+}
+
+interface Badness {
+  readonly reason: string;
+  /** ISO 8601. */
+  readonly since: string;
 }
 
 /**
@@ -60,14 +68,19 @@ export class GpuHealth {
       const { reason, since, by } = cordon;
       return { status: 'cordoned', reason, since, by };
     }
-    const { unhealthy } = this.knownOf(gpu);
+    const known = this.knownOf(gpu);
+    const unhealthy = known.unhealthy ?? stillBad(known);
     return unhealthy ? { status: 'unhealthy', ...unhealthy, by: null } : WELL;
   }
 
-  /** By an operator, who knows of all that is known now. @throws ShuttingDownError; StateWriteError, and nothing has changed */
-  async uncordon(gpu: NamedGpu): Promise<void> {
+  /**
+   * By an operator, who knows of all that is known now.
+   * @param request id of the request, for the log
+   * @throws ShuttingDownError; StateWriteError, and nothing has changed
+   */
+  async uncordon(gpu: NamedGpu, request?: string): Promise<void> {
     const known = this.knownOf(gpu);
-    await this.cordons.uncordon(gpu, countsOf(known.faults));
+    await this.cordons.uncordon(gpu, countsOf(known.faults), request);
     known.xids = [];
     known.throttle = undefined;
     known.throttledSince = undefined;
@@ -80,6 +93,8 @@ export class GpuHealth {
     const lasting = faults.filter(({ kind }) => kind !== 'throttle');
     // What gives no readings does not tell that a fault is gone.
     known.faults = error === undefined ? lasting : merged(known.faults, lasting);
+    known.badSince =
+      presentIn(known).length > 0 ? (known.badSince ?? this.clock.now().toISOString()) : undefined;
     const bad = this.badXids(gpu, xids);
     known.xids = [...new Set([...known.xids, ...bad])];
     const throttle = faults.find(({ kind }) => kind === 'throttle');
@@ -153,11 +168,27 @@ export class GpuHealth {
     const key = uuid ?? String(id);
     const known = this.known.get(key) ?? {
       ...{ faults: [], xids: [], throttledSince: undefined, calmSince: undefined },
-      ...{ throttle: undefined, unhealthy: undefined },
+      ...{ throttle: undefined, unhealthy: undefined, badSince: undefined },
     };
     this.known.set(key, known);
     return known;
   }
+}
+
+/** Faults that are there now. Memory errors are counted from the past on: an operator who knows of them has dealt with them. */
+function presentIn({ faults }: Known): readonly GpuFault[] {
+  return faults.filter(({ kind }) => kind !== 'ecc');
+}
+
+/** Nothing cordons it, and its faults are there all the same. */
+function stillBad(known: Known): Badness | undefined {
+  const present = presentIn(known);
+  if (present.length === 0 || known.badSince === undefined) return undefined;
+  const words = present.map(({ words: each }) => each).join('; ');
+  return {
+    reason: `${words}; an operator has ended its cordon, and models can be started on it`,
+    since: known.badSince,
+  };
 }
 
 function countsOf(faults: readonly GpuFault[]): FaultCounts {

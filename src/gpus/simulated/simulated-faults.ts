@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
 import { GpuReadError, type GpuSample } from '../gpu-provider.js';
 import { faultsIn, type GpuFault, LOST, RESET_REQUIRED, THROTTLE_BITS } from '../health/faults.js';
+import type { ToldXids } from './told-xids.js';
 
 const THROTTLES = Object.keys(THROTTLE_BITS) as (keyof typeof THROTTLE_BITS)[];
 
@@ -26,52 +27,57 @@ type Faults = z.infer<typeof faultSchema>;
 
 /** The faults of simulated GPUs, by the file `gpus.simulated.faults_file`. */
 export class SimulatedFaults {
-  /** UUID → Xid errors told so far. */
-  private readonly told = new Map<string, number>();
-
-  constructor(private readonly file: string | null) {}
+  constructor(
+    private readonly file: string | null,
+    private readonly told: ToldXids,
+  ) {}
 
   /**
    * The readings with the faults of their GPUs. @param slotOf GPU → its slot
    * @throws GpuReadError that the file makes no sense
    */
   async applied(samples: readonly GpuSample[], slotOf: ReadonlyMap<number, number>): Promise<GpuSample[]> {
-    const faults = await this.read();
-    return samples.map((sample) => {
+    if (this.file === null) return [...samples];
+    const faults = await this.read(this.file);
+    const told = await this.told.load();
+    // Of a GPU that was taken out nothing is forgotten.
+    const now = new Map([...told].filter(([uuid]) => !samples.some((sample) => sample.uuid === uuid)));
+    const applied = samples.map((sample) => {
       const found = faults[String(slotOf.get(sample.id))] ?? faults[sample.uuid ?? ''];
-      return found ? this.with(sample, found) : sample;
+      const uuid = sample.uuid ?? String(sample.id);
+      if (!found) return sample;
+      now.set(uuid, found.xids.length);
+      return withFaults(sample, found, found.xids.slice(told.get(uuid) ?? 0));
     });
+    await this.told.save(now);
+    return applied;
   }
 
-  private with(sample: GpuSample, faults: Faults): GpuSample {
-    const uuid = sample.uuid ?? String(sample.id);
-    const xids = faults.xids.slice(this.told.get(uuid) ?? 0);
-    this.told.set(uuid, faults.xids.length);
-    const heard = xids.length > 0 ? { xids } : {};
-    if (faults.lost) return { ...broken(sample, LOST, 'GPU is lost'), ...heard };
-    if (faults.reset_required) {
-      return { ...broken(sample, RESET_REQUIRED, 'GPU requires reset'), ...heard };
-    }
-    const found = faultsIn({
-      clockReasons: faults.throttle.reduce((bits, name) => bits | THROTTLE_BITS[name], 0),
-      eccUncorrected: faults.ecc_uncorrected,
-      remapPending: faults.remap_pending,
-      remapFailure: faults.remap_failure,
-      retiredPagesPending: faults.retired_pages_pending,
-    });
-    return { ...sample, ...(found.length > 0 && { faults: found }), ...heard };
-  }
-
-  private async read(): Promise<Readonly<Record<string, Faults>>> {
-    if (this.file === null) return {};
+  private async read(file: string): Promise<Readonly<Record<string, Faults>>> {
     try {
-      const text = await readFile(this.file, 'utf8');
+      const text = await readFile(file, 'utf8');
       return text.trim() === '' ? {} : faultsSchema.parse(JSON.parse(text));
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return {};
-      throw new GpuReadError(`gpus.simulated.faults_file ${this.file} makes no sense: ${messageOf(error)}`);
+      throw new GpuReadError(`gpus.simulated.faults_file ${file} makes no sense: ${messageOf(error)}`);
     }
   }
+}
+
+function withFaults(sample: GpuSample, faults: Faults, xids: readonly number[]): GpuSample {
+  const heard = xids.length > 0 ? { xids } : {};
+  if (faults.lost) return { ...broken(sample, LOST, 'GPU is lost'), ...heard };
+  if (faults.reset_required) {
+    return { ...broken(sample, RESET_REQUIRED, 'GPU requires reset'), ...heard };
+  }
+  const found = faultsIn({
+    clockReasons: faults.throttle.reduce((bits, name) => bits | THROTTLE_BITS[name], 0),
+    eccUncorrected: faults.ecc_uncorrected,
+    remapPending: faults.remap_pending,
+    remapFailure: faults.remap_failure,
+    retiredPagesPending: faults.retired_pages_pending,
+  });
+  return { ...sample, ...(found.length > 0 && { faults: found }), ...heard };
 }
 
 /** As NVML tells of a GPU that gives no readings. */

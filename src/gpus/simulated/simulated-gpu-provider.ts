@@ -1,8 +1,10 @@
+import { join } from 'node:path';
 import type { Config } from '../../config/schema.js';
 import { GpuProvider, type GpuSample } from '../gpu-provider.js';
 import type { GpuOccupants } from '../gpu-occupants.js';
 import { SimulatedFaults } from './simulated-faults.js';
 import { simulatedGpu, simulatedUuid } from './simulated-gpu.js';
+import { ToldXids } from './told-xids.js';
 
 /** Invented GPUs (`gpus.simulated`) that react to what is placed on them. */
 export class SimulatedGpuProvider extends GpuProvider {
@@ -11,9 +13,12 @@ export class SimulatedGpuProvider extends GpuProvider {
   constructor(
     private readonly simulation: Config['gpus']['simulated'],
     private readonly occupants: GpuOccupants,
+    /** Where it keeps what is to outlast a restart; left out: nowhere. */
+    stateDir?: string,
   ) {
     super();
-    this.faults = new SimulatedFaults(simulation.faults_file);
+    const told = new ToldXids(stateDir === undefined ? null : join(stateDir, 'simulated-xids.json'));
+    this.faults = new SimulatedFaults(simulation.faults_file, told);
   }
 
   override sample(_signal: AbortSignal): Promise<readonly GpuSample[]> {

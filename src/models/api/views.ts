@@ -56,7 +56,7 @@ function inCatalog(deployment: DeploymentState): { in_catalog?: false } {
 }
 
 /** Plain data of the class: spreading it loses no prototype. */
-function toItem({ options }: DeploymentState, { gpuId, placement }: OccupiedGpu): Omit<PlacementItem, never> {
+function toItem(deployment: DeploymentState, { gpuId, placement }: OccupiedGpu): Omit<PlacementItem, never> {
   const { pid, port, history } = placement;
   return {
     gpu_id: gpuId,
@@ -71,7 +71,7 @@ function toItem({ options }: DeploymentState, { gpuId, placement }: OccupiedGpu)
     pid,
     port,
     ...severalPorts(placement.ports),
-    options: { ...options },
+    options: { ...deployment.optionsOf(placement) },
     since: history.since.toISOString(),
     restarts: history.restarts,
     ...(history.lastCrash && { last_crash: history.lastCrash }),

@@ -190,6 +190,11 @@ export class DeploymentState {
     return again?.gpuId ?? (isTaken ? Math.max(index, ...all.map(({ gpuId }) => gpuId)) + 1 : index);
   }
 
+  /** The options of a placement as a start would say them now: GPUs that they name by index are where their UUIDs are. */
+  optionsOf({ gpuIds }: Placement): DeploymentOptions {
+    return this.runner.optionsOn(this.options, gpuIds);
+  }
+
   active(): Placement[] {
     return this.units.flatMap((unit) => unit.active());
   }

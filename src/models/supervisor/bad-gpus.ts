@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { ShuttingDownError } from '../../common/errors.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { GpuUnhealthyError } from '../../gpus/health/errors.js';
-import { GpuCordons, type NamedGpu } from '../../gpus/health/gpu-cordons.js';
+import { GpuCordons, lastingName, type NamedGpu } from '../../gpus/health/gpu-cordons.js';
 import type { Placement } from '../deployment/placement.js';
 import type { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { Deployments } from './deployments.js';
@@ -56,7 +56,7 @@ export class BadGpus {
   private giveUp(workers: DeploymentWorkers, placement: Placement, gpu: NamedGpu, reason: string): void {
     const { modelName } = workers.state;
     const error = new GpuUnhealthyError(
-      `GPU ${gpu.id}, which ${modelName} is on, is bad: ${reason}. It is cordoned, and what was on it is ended. Start ${modelName} on another GPU; mend this one, and end its cordon with POST /api/v1/gpus/${gpu.id}/uncordon.`,
+      `GPU ${gpu.id}, which ${modelName} is on, is bad: ${reason}. It is cordoned, and what was on it is ended. Start ${modelName} on another GPU; mend this one, and end its cordon with POST /api/v1/gpus/${lastingName(gpu)}/uncordon.`,
       { modelName, gpuId: gpu.id, gpuUuid: gpu.uuid, reason },
     );
     const done = workers.records.lostTheirGpus([placement], error).then(async () => {

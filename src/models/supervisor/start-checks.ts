@@ -71,12 +71,14 @@ export class StartChecks {
    */
   optionsFor({ runner, options, given }: StartAsked, state: DeploymentState): DeploymentOptions {
     const active = state.active();
-    if (active.length === 0) return options;
-    const wanted = { ...state.options, ...given };
-    if (sameOptions(wanted, state.options)) return state.options;
+    const [first] = active;
+    if (!first) return options;
+    const known = state.optionsOf(first);
+    const said = Object.fromEntries(Object.keys(given).map((key) => [key, options[key]]));
+    if (sameOptions({ ...known, ...said }, known)) return known;
     const gpuIds = active.flatMap((placement) => placement.gpuIds).join(', ');
     throw new OptionsConflictError(
-      `${state.modelName} already runs on GPU ${gpuIds} with ${JSON.stringify(state.options)}, and all GPUs of a model share its options: start with the same config, or stop it first.`,
+      `${state.modelName} already runs on GPU ${gpuIds} with ${JSON.stringify(known)}, and all GPUs of a model share its options: start with the same config, or stop it first.`,
       { backend: runner.backend },
     );
   }

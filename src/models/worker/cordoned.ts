@@ -1,4 +1,5 @@
 import { GpuCordonedError } from '../../gpus/health/errors.js';
+import { lastingName } from '../../gpus/health/gpu-cordons.js';
 import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import type { DeploymentRecords } from './deployment-records.js';
@@ -19,7 +20,7 @@ export async function giveUpCordoned(
   let isAny = false;
   if (deployment.needs.offGpu) return false;
   for (const placement of placements) {
-    const refusal = cordons.refusal(placement.held.present);
+    const refusal = cordons.refusal(placement.held.present, lastingName);
     if (!refusal) continue;
     isAny = true;
     const lost = placement.history.lastCrash?.message ?? absence;

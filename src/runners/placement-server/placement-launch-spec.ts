@@ -58,7 +58,8 @@ export function placementLaunchSpec(
     stopGraceSeconds: frame.stopGraceSeconds,
     stopSignal: program.stopSignal ?? frame.stopSignal,
   };
-  return labelledLaunch(spec, isOnCpu ? 'none' : devices, frame.launcher);
+  const configured = program.configuredCommand ?? program.command;
+  return labelledLaunch(spec, isOnCpu ? 'none' : devices, frame.launcher, configured);
 }
 
 /** A path has one key: what the program names has its own. */

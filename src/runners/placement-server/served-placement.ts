@@ -42,7 +42,13 @@ export type ServerProgram = Pick<LaunchSpec, 'command'> &
       | 'ulimits'
       | 'stopSignal'
     >
-  >;
+  > & {
+    /**
+     * `command` without what the backend adds by what it has learned of the installation: that may differ from run to run, and a
+     * server is not outdated by it. Left out: all of it.
+     */
+    readonly configuredCommand?: readonly string[];
+  };
 
 /** What a server says of itself. `failed` is final: it runs, and will never serve what was asked for. */
 export type ProbeResult =

@@ -3,7 +3,7 @@ import { livenessIn } from '../../config/sections/common.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { GpuNotUsableError } from '../errors.js';
-import type { Deployment, GpuNeeds } from '../deployment.js';
+import type { Deployment, DeploymentOptions, GpuNeeds } from '../deployment.js';
 import type { Workload } from '../observation.js';
 import type { PreflightContext, RunnerContext } from '../runner-context.js';
 import type { Canary, ModelLiveness, ProgressReading } from '../progress.js';
@@ -38,6 +38,11 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 
   override gpusOf(gpuId: number, { gpu_ids: gpuIds }: Partial<VllmOptions>): readonly number[] {
     return [gpuId, ...(gpuIds ?? []).filter((id) => id !== gpuId)];
+  }
+
+  override optionsOn(options: DeploymentOptions, gpuIds: readonly number[]): DeploymentOptions {
+    const { gpu_ids: named }: Partial<VllmOptions> = options;
+    return named ? { ...options, gpu_ids: gpuIds.toSorted((a, b) => a - b) } : options;
   }
 
   override gpuNeeds(modelName: string): GpuNeeds {
@@ -78,6 +83,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     const optional = this.optionalFlags.argsFor(this.stopGraceSecondsOf(modelName));
     return {
       ...vllmProgram(this.config, launcher, model, placement, optional),
+      configuredCommand: vllmProgram(this.config, launcher, model, placement).command,
       hostPaths: modelPaths(this.config, launcher, model, modelName),
     };
   }

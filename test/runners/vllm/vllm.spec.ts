@@ -4,6 +4,7 @@ import { vllmProgram } from '../../../src/runners/vllm/vllm-program.js';
 import type { ServedPlacement } from '../../../src/runners/placement-server/served-placement.js';
 import type { VllmOptions } from '../../../src/runners/vllm/vllm-options.js';
 import { vllmSection } from '../../../src/runners/vllm/vllm-section.js';
+import { VllmRunner } from '../../../src/runners/vllm/vllm-runner.js';
 import { vllmConfig } from './rig.js';
 
 function modelWith(entry: Record<string, unknown>): Record<string, unknown> {
@@ -174,3 +175,25 @@ describe('the program of a model that can sleep', () => {
     expect(inContainer.env).toEqual({ VLLM_SERVER_DEV_MODE: '1' });
   });
 });
+
+describe('gpu_ids of GPUs that have moved', () => {
+  const runner = new VllmRunner(vllmConfig(modelWith({})), {
+    launchers: { get: noLauncher, peek: noLauncher },
+    isPortTaken: () => Promise.resolve(false),
+    pullTimeoutSeconds: 1,
+  });
+  const options = runner.defaultOptions('llama');
+
+  it('are the indices of now; what was not said stays so', () => {
+    expect(runner.optionsOn({ ...options, gpu_ids: [0, 2] }, [1, 0])).toEqual({
+      ...options,
+      gpu_ids: [0, 1],
+    });
+    expect(runner.optionsOn({ ...options, gpu_ids: [2] }, [1])).toEqual({ ...options, gpu_ids: [1] });
+    expect(runner.optionsOn(options, [1])).toEqual(options);
+  });
+});
+
+function noLauncher(): never {
+  throw new Error('no launcher is asked');
+}
