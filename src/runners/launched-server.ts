@@ -206,7 +206,16 @@ export abstract class LaunchedServer {
     try {
       await check();
     } catch (error) {
-      if (!(await this.isThereOrComing(signal))) throw error;
+      if (!(await this.isKnownToCome(signal))) throw error;
+    }
+  }
+
+  private async isKnownToCome(signal: AbortSignal): Promise<boolean> {
+    try {
+      return await this.isThereOrComing(signal);
+    } catch {
+      signal.throwIfAborted();
+      return false;
     }
   }
 

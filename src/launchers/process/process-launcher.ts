@@ -63,7 +63,7 @@ export class ProcessLauncher extends Launcher {
     if (await this.liveServer(spec)) return;
     await examine('program', () => this.requireProgram(spec));
     signal.throwIfAborted();
-    await examine('paths', () => this.requirePaths(unmountedPaths(spec), signal));
+    await this.requirePaths(unmountedPaths(spec), signal, examine);
     await examine('ports', () => this.requirePorts(spec));
   }
 

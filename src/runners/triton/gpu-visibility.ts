@@ -1,5 +1,5 @@
 import type { GpuAccess } from '../../launchers/launcher.js';
-import { GpuNotUsableError } from '../errors.js';
+import { GpuNotUsableError, NamedGpuMissingError } from '../errors.js';
 import type { Deployment, GpuRef } from '../deployment.js';
 import { deviceId, gpusOfPlacement, indexIn, type VisibleGpus } from '../visible-gpus.js';
 import type { InstancePlace } from './instance-groups.js';
@@ -34,6 +34,29 @@ export class GpuVisibility {
   /** Whether the server is on the CPU. */
   isNone({ visible }: Pick<Sight, 'visible'>): boolean {
     return (visible ?? this.selection) === 'none';
+  }
+
+  /** @throws NamedGpuMissingError when the host lacks one that the setting names */
+  checkSelection(gpus: readonly GpuRef[]): void {
+    const absent = this.absentFrom(gpus);
+    if (absent.length === 0) return;
+    const ids = gpus.map(({ id }) => id).join(', ');
+    throw new NamedGpuMissingError(
+      `${this.setting}: there is no GPU ${absent.join(', ')} on this host. GPUs: ${ids}. Correct runners.triton.gpus.`,
+    );
+  }
+
+  private get setting(): string {
+    return `runners.triton.gpus: ${this.selection}`;
+  }
+
+  /** None where that cannot be told: a host whose GPUs cannot be read, a UUID where one of theirs is not known. */
+  private absentFrom(gpus: readonly GpuRef[]): readonly string[] {
+    if (gpus.length === 0) return [];
+    const areKnown = gpus.every(({ uuid }) => uuid !== null);
+    return (this.selected ?? []).filter(
+      (each) => (areKnown || /^\d+$/.test(each)) && !gpus.some((gpu) => isNamed(gpu, [each])),
+    );
   }
 
   /** GPUs to hand to a new server, pinned by UUID where it is known. */
@@ -72,11 +95,11 @@ export class GpuVisibility {
 
   private chosen(gpus: readonly GpuRef[]): GpuRef[] {
     const { selected } = this;
-    const chosen = selected
-      ? gpus.filter(
-          (gpu) => selected.includes(String(gpu.id)) || (gpu.uuid !== null && selected.includes(gpu.uuid)),
-        )
-      : [...gpus];
+    const chosen = selected ? gpus.filter((gpu) => isNamed(gpu, selected)) : [...gpus];
     return chosen.sort((a, b) => a.id - b.id);
   }
+}
+
+function isNamed(gpu: GpuRef, names: readonly string[]): boolean {
+  return indexIn(names, gpu) >= 0;
 }

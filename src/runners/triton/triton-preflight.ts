@@ -1,4 +1,4 @@
-import { strictly } from '../../common/examiner.js';
+import { foundBy, strictly } from '../../common/examiner.js';
 import type { Deployment } from '../deployment.js';
 import type { PreflightContext } from '../runner-context.js';
 import type { Ensembles } from './ensembles.js';
@@ -30,15 +30,26 @@ export class TritonPreflight {
       });
       await examine('repository', () => this.repository.checkWritable(modelName), 'hint');
     }
-    await examine('gpus', () => {
-      this.places.of(deployment, gpus, sight);
+    const selection = (): Promise<void> => {
+      this.visibility.checkSelection(gpus);
       return Promise.resolve();
-    });
+    };
+    if (await examine('gpus', selection, 'hint')) {
+      await examine('gpus', () => {
+        this.places.of(deployment, gpus, sight);
+        return Promise.resolve();
+      });
+    }
     // What runs by now is no matter of the host.
     if (!context.examine && this.ensembles.has(modelName))
       await this.ensembles.check(modelName, context.wanted, signal);
     if (running) return;
-    const server = await this.servers.locateForStart(modelName, signal);
+    const server = await foundBy(
+      examine,
+      'start',
+      () => this.servers.locateForStart(modelName, signal),
+      this.servers.of(modelName),
+    );
     await server.check(this.visibility.of(gpus), signal, context.examine);
   }
 

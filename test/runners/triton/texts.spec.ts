@@ -194,4 +194,25 @@ describe('the GPUs a server sees', () => {
     expect(() => placesOf('device=0,1', 0, 2)).toThrow(GpuNotUsableError);
     expect(() => placesOf('all', 7)).toThrow('GPU 7 is not among those Triton sees');
   });
+
+  it.each([
+    ['device=7', 'runners.triton.gpus: device=7: there is no GPU 7 on this host. GPUs: 0, 1, 2, 3.'],
+    ['device=0,GPU-x,9', 'there is no GPU GPU-x, 9 on this host'],
+  ])('%s names a GPU that is not there', (selection, words) => {
+    expect(() => {
+      new GpuVisibility(selection).checkSelection(gpus);
+    }).toThrow(words);
+  });
+
+  it.each([
+    ['all', gpus],
+    ['none', gpus],
+    ['device=3,GPU-1', gpus],
+    ['device=GPU-x', [{ id: 0, uuid: null }]],
+    ['device=7', []],
+  ])('%s names none, as far as can be told', (selection, known) => {
+    expect(() => {
+      new GpuVisibility(selection).checkSelection(known);
+    }).not.toThrow();
+  });
 });
