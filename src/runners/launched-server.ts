@@ -206,16 +206,9 @@ export abstract class LaunchedServer {
     try {
       await check();
     } catch (error) {
-      if (!(await this.isKnownToCome(signal))) throw error;
-    }
-  }
-
-  private async isKnownToCome(signal: AbortSignal): Promise<boolean> {
-    try {
-      return await this.isThereOrComing(signal);
-    } catch {
+      const isComing = await this.isThereOrComing(signal).catch(() => false);
       signal.throwIfAborted();
-      return false;
+      if (!isComing) throw error;
     }
   }
 

@@ -81,14 +81,18 @@ export class GpuVisibility {
       const [gpu = { id: gpuId, uuid: null }] = gpusOfPlacement(deployment, gpuId, gpus);
       const visibleIndex = indexIn(visible, gpu);
       if (visibleIndex >= 0) return { gpuId, visibleIndex };
-      throw this.notVisible(gpu, sight);
+      throw this.notVisible(gpu, gpus, sight);
     });
   }
 
-  private notVisible({ id: gpuId }: GpuRef, sight: Sight | undefined): GpuNotUsableError {
-    const setting = `runners.triton.gpus: ${this.selection}`;
+  private notVisible(gpu: GpuRef, gpus: readonly GpuRef[], sight: Sight | undefined): GpuNotUsableError {
+    const { id: gpuId } = gpu;
+    const { setting } = this;
+    const relaunch = this.chosen(gpus).some(({ id }) => id === gpuId)
+      ? `stop what it serves, so that it is launched anew with ${setting}`
+      : `change ${setting}, which has it not either, restart this service and stop what that server serves`;
     const words = sight?.visible
-      ? `those that ${sight.serverName} was launched with (${String(sight.visible)}): choose another, or stop what it serves, so that it is launched anew with ${setting}`
+      ? `those that ${sight.serverName} was launched with (${String(sight.visible)}): choose another, or ${relaunch}`
       : `those Triton sees (${setting}): choose another, or change that setting`;
     return new GpuNotUsableError(`GPU ${gpuId} is not among ${words}.`, { gpuId });
   }

@@ -1,5 +1,7 @@
 import { foundBy, strictly } from '../../common/examiner.js';
-import type { Deployment } from '../deployment.js';
+import type { DomainError } from '../../common/errors.js';
+import type { Deployment, GpuRef } from '../deployment.js';
+import { refusedOn } from '../unusable-gpus.js';
 import type { PreflightContext } from '../runner-context.js';
 import type { Ensembles } from './ensembles.js';
 import type { GpuVisibility, Sight } from './gpu-visibility.js';
@@ -51,6 +53,18 @@ export class TritonPreflight {
       this.servers.of(modelName),
     );
     await server.check(this.visibility.of(gpus), signal, context.examine);
+  }
+
+  /** `Runner.unusableGpus` */
+  async unusable(
+    { modelName, options }: Pick<Deployment, 'modelName' | 'options'>,
+    gpus: readonly GpuRef[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<number, DomainError>> {
+    const { sight } = await this.lookFor(modelName, signal);
+    return refusedOn(gpus, (id) => {
+      this.places.of({ modelName, gpuIds: [id], options }, gpus, sight);
+    });
   }
 
   /** The server that the model is to be started on, and what it sees; where nobody can tell, what it saw last. */

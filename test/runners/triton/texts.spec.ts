@@ -196,6 +196,18 @@ describe('the GPUs a server sees', () => {
   });
 
   it.each([
+    [
+      'device=2,3',
+      2,
+      /or stop what it serves, so that it is launched anew with runners\.triton\.gpus: device=2,3/,
+    ],
+    ['device=0,1', 2, /or change runners\.triton\.gpus: device=0,1, which has it not either/],
+  ])('%s: the remedy for GPU %d, which the running server lacks, helps', (selection, gpuId, words) => {
+    const sight = { serverName: 'triton_server', visible: ['GPU-0', 'GPU-1'] };
+    expect(() => new GpuVisibility(selection).places(of([gpuId]), gpus, sight)).toThrow(words);
+  });
+
+  it.each([
     ['device=7', 'runners.triton.gpus: device=7: there is no GPU 7 on this host. GPUs: 0, 1, 2, 3.'],
     ['device=0,GPU-x,9', 'there is no GPU GPU-x, 9 on this host'],
   ])('%s names a GPU that is not there', (selection, words) => {
