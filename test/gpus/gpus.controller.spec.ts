@@ -130,7 +130,11 @@ describe('GET /api/v1/gpus', () => {
     // This test's own parent stands for a server: a process whose parent is certain.
     occupants.replace([occupant({ pid: process.ppid })]);
     const config = configWith();
-    const owners = new ProcessOwners(new LauncherRegistry(config, []), new FakeClock(), pino({ enabled: false }));
+    const owners = new ProcessOwners(
+      new LauncherRegistry(config, []),
+      new FakeClock(),
+      pino({ enabled: false }),
+    );
     const controller = new GpusController(
       new GpusService(provider, new FakeClock(), config),
       occupants,
