@@ -5,7 +5,8 @@ import { CommonModule } from './common/common.module.js';
 import { LoggingModule } from './common/logging/logging.module.js';
 import type { Logger } from './common/logging/logger.js';
 import { ConfigModule } from './config/config.module.js';
-import type { FullConfig } from './runners/backends.js';
+import { LaunchersModule } from './launchers/launchers.module.js';
+import { type FullConfig, withheldVariables } from './runners/backends.js';
 import { GpusModule } from './gpus/gpus.module.js';
 import { HealthModule } from './health/health.module.js';
 import { ModelsModule } from './models/models.module.js';
@@ -22,6 +23,7 @@ export class AppModule {
         ConfigModule.forRoot(config),
         LoggingModule.forRoot(logger),
         ScheduleModule.forRoot(),
+        LaunchersModule.forRoot(withheldVariables),
         GpusModule,
         ModelsModule,
         ProcessesModule,

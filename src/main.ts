@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { fileURLToPath } from 'node:url';
 import { commandOf } from './command-line.js';
 import { DomainError, messageOf } from './common/errors.js';
+import { strayVariables } from './config/environment.js';
 import { loadConfig } from './config/load-config.js';
 import { endOnFault } from './end-on-fault.js';
 import { endOnSignals } from './end-on-signals.js';
@@ -20,13 +21,16 @@ async function main(): Promise<void> {
     return;
   }
   const config = loadConfig(DEFAULT_CONFIG, process.env, backends);
+  const stray = strayVariables(process.env);
   if (command.kind === 'check-config') {
+    for (const message of stray) process.stderr.write(`Warning: ${message}\n`);
     process.stdout.write('The configuration is valid.\n');
     return;
   }
   service = await Service.create(config);
   endOnSignals(service);
   endOnFault(service);
+  for (const message of stray) service.logger.warn(message);
   await service.listen();
 }
 

@@ -1,11 +1,10 @@
 import { Module } from '@nestjs/common';
 import { GpusModule } from '../gpus/gpus.module.js';
-import { LaunchersModule } from '../launchers/launchers.module.js';
 import { RunnersModule } from '../runners/runners.module.js';
 import { HostChecks } from './host-checks.service.js';
 
 @Module({
-  imports: [GpusModule, LaunchersModule, RunnersModule],
+  imports: [GpusModule, RunnersModule],
   providers: [HostChecks],
   exports: [HostChecks],
 })

@@ -16,20 +16,29 @@ export interface CheckResult {
 /** Each fault once, with all models that it is about; what has none is one line that says so. */
 export function resultsOf(findings: readonly Finding[]): CheckResult[] {
   const names = [...new Set(findings.map(({ name }) => name))];
-  const said = new Set<string>();
+  const said = new Map<string, ReadonlySet<string>>();
   return names.flatMap((name): CheckResult[] => {
     const own = findings.filter((finding) => finding.name === name);
     const faults = merged(own.flatMap((finding) => finding.faults));
     if (faults.length > 0) {
-      // The same may be found on two ways: a repository that is missing cannot be mounted either.
-      const news = faults.filter(({ message }) => !said.has(message));
-      for (const { message } of news) said.add(message);
+      // The same may be found on two ways of one backend: a repository that is missing cannot be mounted either.
+      const key = ({ message }: Fault): string => `${backendOf(name)} ${message}`;
+      const news = faults.filter((each) => {
+        const models = said.get(key(each));
+        return !models || each.models.some((model) => !models.has(model));
+      });
+      for (const each of news) said.set(key(each), new Set([...(said.get(key(each)) ?? []), ...each.models]));
       return news.map((each): CheckResult => ({ name, status: 'warn', ...each }));
     }
     const unknown = own.find((finding) => finding.unknown !== undefined)?.unknown;
     const status = unknown === undefined ? 'ok' : 'unknown';
     return [{ name, status, message: unknown ?? null, remedy: null, models: [], line: '' }];
   });
+}
+
+/** `triton.image` is of Triton; a subject of the host is its own. */
+function backendOf(name: string): string {
+  return name.split('.')[0] ?? name;
 }
 
 function merged(faults: readonly Fault[]): Fault[] {

@@ -56,7 +56,7 @@ export class HostChecks implements OnApplicationShutdown {
     const own: NamedPorts[] = port === 0 ? [] : [{ path: 'server.port', from: port, to: port }];
     this.checks = [
       engineCheck(launchers),
-      gpuCheck(gpus, health),
+      gpuCheck(gpus, health, config.gpus.policies),
       clockCheck(clock, config.state.dir),
       portCheck([...own, ...claims]),
     ];

@@ -12,6 +12,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
     'Install the NVIDIA Container Toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart Docker.',
   MODEL_CONFIG_FAILED: 'Mend the template of the model, or the permissions of its directory.',
   COMFYUI_FILE_MISSING: 'Create the path, or correct the key that names it.',
+  GPU_NOT_FOUND: 'See `nvidia-smi -L` for the GPUs of this host, and correct the key that names another.',
   GPU_NOT_USABLE: 'Give the backend a GPU of this host.',
   NVML_NOT_INSTALLED:
     "Install NVIDIA's driver, set gpus.nvml_library, or set gpus.source: simulated to try things out.",

@@ -13,3 +13,32 @@ export const strictly: Examiner = async (_subject, check, weight = 'obstacle') =
   if (weight === 'obstacle') await check();
   return true;
 };
+
+/** What a check finds out; `otherwise` where it does not pass, and those after it are made all the same. */
+export async function foundBy<T>(
+  examine: Examiner,
+  subject: string,
+  ask: () => Promise<T>,
+  otherwise: T,
+): Promise<T> {
+  let answer = otherwise;
+  await examine(subject, async () => {
+    answer = await ask();
+  });
+  return answer;
+}
+
+/** A check that may find several obstacles: each is one of its own; the first ends a start. */
+export async function examineAll(
+  examine: Examiner,
+  subject: string,
+  find: () => Promise<readonly Error[]>,
+): Promise<void> {
+  let others: readonly Error[] = [];
+  await examine(subject, async () => {
+    const [first, ...rest] = await find();
+    others = rest;
+    if (first) throw first;
+  });
+  for (const error of others) await examine(subject, () => Promise.reject(error));
+}

@@ -9,13 +9,20 @@ export interface ConfigFault {
   readonly message: string;
 }
 
+/** What is wrong with a value alone; other codes are of rules. */
+const OF_THE_VALUE: ReadonlySet<string> = new Set(['invalid_type', 'invalid_value', 'invalid_union']);
+
 /** Makes faults, in words that name the remedy, of what a schema says. */
 export class FaultWords {
   private known: KnownKeys | undefined;
 
-  /** @param variables the environment variables in use, by the dotted key that each sets */
+  /**
+   * @param given what the schema was asked about
+   * @param variables the environment variables in use, by the dotted key that each sets
+   */
   constructor(
     private readonly schema: z.ZodType,
+    private readonly given: unknown,
     private readonly variables: ReadonlyMap<string, string>,
   ) {}
 
@@ -28,9 +35,17 @@ export class FaultWords {
   private message(issue: z.core.$ZodIssue): string {
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) => this.unknownKey(issue.path, key)).join('; ');
-    if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined'))
-      return `is missing: expected ${issue.expected}`;
-    return issue.message;
+    return this.isMissing(issue) ? missing(issue.message) : issue.message;
+  }
+
+  /** Not there, or nothing after its colon. */
+  private isMissing({ code, path }: z.core.$ZodIssue): boolean {
+    if (!OF_THE_VALUE.has(code)) return false;
+    const value = path.reduce<unknown>(
+      (tree, step) => (tree as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[step],
+      this.given,
+    );
+    return value === undefined || value === null;
   }
 
   private unknownKey(path: readonly PropertyKey[], key: string): string {
@@ -41,6 +56,12 @@ export class FaultWords {
 
 const settings = z.record(z.string(), z.unknown());
 const catalog = z.object({ supported_models: z.array(z.string()) });
+
+/** @param message of the schema: `Invalid input: expected string, received null` */
+function missing(message: string): string {
+  const expected = /expected (.+?)(, received \w+)?$/i.exec(message)?.[1];
+  return expected === undefined ? 'is missing' : `is missing: expected ${expected}`;
+}
 
 /**
  * Settings that a file has for models which no list of their backend has.
@@ -56,12 +77,14 @@ export function strayModelSettings(
     const models = catalog.safeParse(all?.[name]).data?.supported_models;
     if (modelSettings === undefined || models === undefined) return [];
     const section = settings.safeParse(own?.[name]).data ?? {};
-    const entries = Object.keys(settings.safeParse(section[modelSettings.key]).data ?? {});
+    const { key, defaultEntry } = modelSettings;
+    const known = defaultEntry === undefined ? models : [...models, defaultEntry];
+    const entries = Object.keys(settings.safeParse(section[key]).data ?? {});
     return entries
-      .filter((entry) => !models.includes(entry) && entry !== modelSettings.defaultEntry)
+      .filter((entry) => !known.includes(entry))
       .map((entry) => ({
-        path: dotted(['runners', name, modelSettings.key, entry]),
-        message: `${entry} is not among runners.${name}.supported_models${instead(nearest(entry, models))}`,
+        path: dotted(['runners', name, key, entry]),
+        message: `${entry} is not among runners.${name}.supported_models${instead(nearest(entry, known))}`,
       }));
   });
 }

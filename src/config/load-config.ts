@@ -3,6 +3,7 @@ import { parse, YAMLParseError } from 'yaml';
 import { DomainError, messageOf } from '../common/errors.js';
 import type { BackendSection } from './backend-section.js';
 import { type ConfigFault, FaultWords, strayModelSettings } from './config-faults.js';
+import { CONFIG_VARIABLE, ENVIRONMENT } from './environment.js';
 import { type ConfigOf, configSchemaOf } from './schema.js';
 
 export class ConfigInvalidError extends DomainError {
@@ -47,13 +48,6 @@ function readYaml(path: string): Tree {
   return content;
 }
 
-const ENVIRONMENT: readonly { variable: string; section: string; key: string; isNumber?: boolean }[] = [
-  { variable: 'MIC_HOST', section: 'server', key: 'host' },
-  { variable: 'MIC_PORT', section: 'server', key: 'port', isNumber: true },
-  { variable: 'MIC_STATE_DIR', section: 'state', key: 'dir' },
-  { variable: 'MIC_LOG_FILE', section: 'log', key: 'file' },
-];
-
 /** The variables that are set, by the key that each sets. */
 function variablesOf(env: NodeJS.ProcessEnv): ReadonlyMap<string, string> {
   const set = ENVIRONMENT.filter(({ variable }) => env[variable]);
@@ -82,13 +76,14 @@ export function loadConfig<const Backends extends readonly BackendSection[]>(
   backends: Backends,
 ): ConfigOf<Backends> {
   const base = readYaml(defaultFile);
-  const given = env.MIC_CONFIG ? readYaml(env.MIC_CONFIG) : base;
+  const file = env[CONFIG_VARIABLE];
+  const given = file ? readYaml(file) : base;
   const tree = overlay(overlay(base, given), fromEnvironment(env));
   const schema = configSchemaOf(backends);
   const result = schema.safeParse(tree);
   const stray = strayModelSettings(backends, given.runners, tree.runners);
   if (result.success && stray.length === 0) return result.data;
-  const words = new FaultWords(schema, variablesOf(env));
+  const words = new FaultWords(schema, tree, variablesOf(env));
   const faults = (result.error?.issues ?? []).map((issue) => words.of(issue));
   const hasFaults = ({ path }: ConfigFault): boolean =>
     faults.some((fault) => fault.path.startsWith(`${path}.`));

@@ -6,6 +6,8 @@ interface BackendClaim extends PortClaim {
   readonly backend: string;
 }
 
+type Sections = readonly (readonly [BackendSection, section: unknown])[];
+
 /** A key whose ports another key has, too. */
 export interface PortOverlap {
   /** The key, from the name of the backend on. */
@@ -27,29 +29,48 @@ export function claimsOf({ portsOf = rangeOf }: BackendSection, section: unknown
 }
 
 /** Overlaps between the ports of these backends; what is not valid by itself is passed over. */
-export function portOverlaps(
-  sections: readonly (readonly [BackendSection, section: unknown])[],
-): PortOverlap[] {
-  const claims = sections.flatMap(([backend, section]) =>
-    claimsOf(backend, section).map((claim): BackendClaim => ({ ...claim, backend: backend.name })),
-  );
+export function portOverlaps(sections: Sections): PortOverlap[] {
+  const claims = allClaims(sections);
   return claims.flatMap((claim, index) =>
-    claims.slice(0, index).flatMap((earlier) => (overlap(claim, earlier) ? [overlapOf(claim, earlier)] : [])),
+    claims
+      .slice(0, index)
+      .flatMap((earlier) => (overlap(claim, earlier) ? [overlapOf(claim, keyOf(earlier), earlier)] : [])),
+  );
+}
+
+/** Ports of these backends that are a port of the service, too. @param own with its whole key */
+export function portOverlapsWith(own: PortClaim, sections: Sections): PortOverlap[] {
+  return allClaims(sections)
+    .filter((claim) => haveSome(claim, own))
+    .map((claim) => overlapOf(claim, own.key, own));
+}
+
+function allClaims(sections: Sections): BackendClaim[] {
+  return sections.flatMap(([backend, section]) =>
+    claimsOf(backend, section).map((claim): BackendClaim => ({ ...claim, backend: backend.name })),
   );
 }
 
 /** Two single ports of one backend are compared by its own section. */
 function overlap(one: BackendClaim, other: BackendClaim): boolean {
   const isOwnMatter = one.backend === other.backend && isSingle(one) && isSingle(other);
-  return !isOwnMatter && one.from <= other.to && other.from <= one.to;
+  return !isOwnMatter && haveSome(one, other);
+}
+
+function haveSome(one: PortClaim, other: PortClaim): boolean {
+  return one.from <= other.to && other.from <= one.to;
 }
 
 function isSingle({ from, to }: PortClaim): boolean {
   return from === to;
 }
 
-function overlapOf(claim: BackendClaim, earlier: BackendClaim): PortOverlap {
-  const other = `runners.${earlier.backend}.${earlier.key} (${portsInWords(earlier)})`;
+function keyOf({ backend, key }: BackendClaim): string {
+  return `runners.${backend}.${key}`;
+}
+
+function overlapOf(claim: BackendClaim, otherKey: string, otherPorts: PortClaim): PortOverlap {
+  const other = `${otherKey} (${portsInWords(otherPorts)})`;
   return {
     path: [claim.backend, claim.key],
     message: `${portsInWords(claim)} overlaps ${other}: give each its own ports`,

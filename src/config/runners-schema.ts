@@ -30,6 +30,17 @@ function sectionsOf<Backends extends readonly BackendSection[]>(backends: Backen
   return Object.fromEntries(sections) as SectionsOf<Backends>;
 }
 
+/** Those that are offered, and have models. */
+export function sectionsInUse(
+  backends: readonly BackendSection[],
+  sections: unknown,
+): (readonly [BackendSection, section: unknown])[] {
+  const given = anySections.safeParse(sections).data ?? {};
+  return backends
+    .map((backend) => [backend, given[backend.name]] as const)
+    .filter(([, section]) => !switchedOff.safeParse(section).success && modelsOf(section).length > 0);
+}
+
 /** The key `runners`: one section per backend. A model has one backend, and a port has one key. */
 export function runnersSchemaOf<const Backends extends readonly BackendSection[]>(backends: Backends) {
   return z
@@ -52,10 +63,16 @@ export function runnersSchemaOf<const Backends extends readonly BackendSection[]
     }, whenValid(anySections))
     .superRefine((sections, context) => {
       const given = anySections.parse(sections);
-      const inUse = backends
-        .map((backend) => [backend, given[backend.name]] as const)
-        .filter(([, section]) => !switchedOff.safeParse(section).success && modelsOf(section).length > 0);
-      for (const { path, message } of portOverlaps(inUse)) {
+      for (const { name, modelSettings: { key, defaultEntry } = {} } of backends) {
+        for (const { model, path } of modelsOf(given[name])) {
+          if (defaultEntry === undefined || model !== defaultEntry) continue;
+          const message = `${model} is a reserved name: in ${key} it stands for all models`;
+          context.addIssue({ code: 'custom', path: [name, ...path], message });
+        }
+      }
+    }, whenValid(anySections))
+    .superRefine((sections, context) => {
+      for (const { path, message } of portOverlaps(sectionsInUse(backends, sections))) {
         context.addIssue({ code: 'custom', path, message });
       }
     }, whenValid(anySections));

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { BackendSection } from './backend-section.js';
-import { runnersSchemaOf } from './runners-schema.js';
+import { portOverlapsWith } from './port-overlaps.js';
+import { runnersSchemaOf, sectionsInUse } from './runners-schema.js';
+import { tcpPort, whenValid } from './sections/common.js';
 import {
   gpusSection,
   healthSection,
@@ -34,9 +36,20 @@ const serviceKeys = {
 /** The configuration of the service itself, without its backends. */
 export type Config = z.infer<z.ZodObject<typeof serviceKeys>>;
 
+/** Of port 0, the service takes one that is free. */
+const withPort = z.object({ server: z.object({ port: tcpPort }), runners: z.unknown() });
+
 /** The whole configuration of a service with these backends, valid or refused as one. Keys are those of the YAML files. */
 export function configSchemaOf<const Backends extends readonly BackendSection[]>(backends: Backends) {
-  return z.strictObject({ ...serviceKeys, runners: runnersSchemaOf(backends) });
+  return z
+    .strictObject({ ...serviceKeys, runners: runnersSchemaOf(backends) })
+    .superRefine((config, context) => {
+      const { server, runners } = withPort.parse(config);
+      const own = { key: 'server.port', from: server.port, to: server.port };
+      for (const { path, message } of portOverlapsWith(own, sectionsInUse(backends, runners))) {
+        context.addIssue({ code: 'custom', path: ['runners', ...path], message });
+      }
+    }, whenValid(withPort));
 }
 
 /** The whole configuration of a service with these backends. */

@@ -11,7 +11,6 @@ import { GpuHealth } from './health/gpu-health.js';
 import { GpuHealthWatch } from './health/gpu-health-watch.js';
 import { GpuHealthController } from './health/gpu-health.controller.js';
 import { GpusService } from './gpus.service.js';
-import { LaunchersModule } from '../launchers/launchers.module.js';
 import { ProcessOwners } from './process-owners.js';
 import { StateModule } from '../state/state.module.js';
 
@@ -37,7 +36,7 @@ async function createProvider(
 }
 
 @Module({
-  imports: [LaunchersModule, StateModule],
+  imports: [StateModule],
   controllers: [GpusController, GpuHealthController],
   providers: [
     GpuOccupants,

@@ -5,6 +5,9 @@ import { DockerLauncher } from './docker/docker-launcher.js';
 import type { Launcher } from './launcher.js';
 import { ProcessLauncher } from './process/process-launcher.js';
 
+/** Token of the variables that no server inherits from this service. */
+export const WITHHELD = Symbol('WITHHELD');
+
 /** The launchers of this host, each made when it is first asked for. */
 @Injectable()
 export class LauncherRegistry implements OnApplicationShutdown {
@@ -13,7 +16,10 @@ export class LauncherRegistry implements OnApplicationShutdown {
   private docker: DockerLauncher | undefined;
   private process: ProcessLauncher | undefined;
 
-  constructor(@Inject(CONFIG) private readonly config: Config) {}
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(WITHHELD) private readonly withheld: readonly string[],
+  ) {}
 
   /** @throws a system error when the process launcher can't make its directory */
   get(kind: Launcher['kind']): Launcher {
@@ -73,6 +79,7 @@ export class LauncherRegistry implements OnApplicationShutdown {
         return (this.process ??= new ProcessLauncher({
           owner,
           stateDir: state.dir,
+          withheld: this.withheld,
           logMaxBytes: launchers.process.log_max_bytes,
         }));
     }

@@ -1,5 +1,5 @@
 import { DomainError } from '../common/errors.js';
-import type { Examiner } from '../common/examiner.js';
+import { examineAll, type Examiner } from '../common/examiner.js';
 import { isReadable } from '../host/paths.js';
 import { type HostPath, HostPathMissingError } from './host-paths.js';
 
@@ -116,10 +116,11 @@ export abstract class Launcher {
     return paths.filter((_path, index) => found[index] !== true);
   }
 
-  /** @throws HostPathMissingError for the first that is missing */
-  protected async requirePaths(paths: readonly HostPath[], signal: AbortSignal): Promise<void> {
-    const [missing] = await this.missingPaths(paths, signal);
-    if (missing) throw new HostPathMissingError(missing);
+  /** @throws HostPathMissingError for the first that is missing; `examine` gets one for each */
+  protected requirePaths(paths: readonly HostPath[], signal: AbortSignal, examine: Examiner): Promise<void> {
+    return examineAll(examine, 'paths', async () =>
+      (await this.missingPaths(paths, signal)).map((path) => new HostPathMissingError(path)),
+    );
   }
 
   /**

@@ -10,6 +10,8 @@ export interface Backend<
 > extends BackendSection<Name, Section> {
   /** `StartRequest.config` of its models, for the API's document; left out: each model has options of its own. */
   readonly options?: z.ZodObject | undefined;
+  /** Variables that servers of this backend inherit from nowhere; processes of the other backends do not inherit them either. */
+  readonly withheld?: readonly string[] | undefined;
   /** The runner of a backend that the configuration offers, with its own section; `undefined` of another. */
   createRunner(runners: Readonly<Record<Name, z.output<Section>>>, host: RunnerHost): Runner | undefined;
   /** The runner of a backend that is not offered: without models, for what is left of those it had. */
@@ -23,7 +25,7 @@ export function backend<
 >({
   runner: BackendRunner,
   ...row
-}: Pick<Backend<Name, Section>, 'name' | 'section' | 'options' | 'modelSettings' | 'portsOf'> & {
+}: Pick<Backend<Name, Section>, 'name' | 'section' | 'options' | 'modelSettings' | 'portsOf' | 'withheld'> & {
   readonly runner: new (
     config: z.output<Section>,
     host: RunnerHost,

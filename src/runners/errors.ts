@@ -24,6 +24,12 @@ export class BackendTimeoutError extends DomainError {
   readonly kind = 'internal';
 }
 
+/** The configuration names a GPU that this host does not have. */
+export class NamedGpuMissingError extends DomainError {
+  readonly code = 'GPU_NOT_FOUND';
+  readonly kind = 'invalid';
+}
+
 /** The model cannot be served on this GPU under the present configuration. */
 export class GpuNotUsableError extends DomainError {
   readonly code = 'GPU_NOT_USABLE';

@@ -206,7 +206,9 @@ export abstract class LaunchedServer {
     try {
       await check();
     } catch (error) {
-      if (!(await this.isThereOrComing(signal))) throw error;
+      const isComing = await this.isThereOrComing(signal).catch(() => false);
+      signal.throwIfAborted();
+      if (!isComing) throw error;
     }
   }
 

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { DomainError } from '../common/errors.js';
 import type { GpuSight } from '../launchers/launcher.js';
 import type { Adoptable, Deployment, DeploymentOptions, GpuNeeds, GpuRef } from './deployment.js';
 import type { PlacementObservation, Workload } from './observation.js';
@@ -103,6 +104,20 @@ export abstract class Runner {
     _signal: AbortSignal,
   ): Promise<Workload | null> {
     return Promise.resolve(null);
+  }
+
+  /**
+   * The GPUs of the host that a placement with these options cannot be on, whoever is there, each with what `preflight`
+   * would say.
+   * @throws whatever keeps those who know from answering
+   */
+  unusableGpus(
+    _modelName: string,
+    _options: DeploymentOptions,
+    _gpus: readonly GpuRef[],
+    _signal: AbortSignal,
+  ): Promise<ReadonlyMap<number, DomainError>> {
+    return Promise.resolve(new Map());
   }
 
   /**

@@ -3,7 +3,6 @@ import { CONFIG } from '../config/config.module.js';
 import { claimsOf } from '../config/port-overlaps.js';
 import { isPortTaken } from '../host/ports.js';
 import { LauncherRegistry } from '../launchers/launcher-registry.js';
-import { LaunchersModule } from '../launchers/launchers.module.js';
 import { backends, type FullConfig } from './backends.js';
 import { FORMER_RUNNER, type FormerRunner, RUNNER, type Runner } from './runner.js';
 import type { RunnerHost } from './runner-host.js';
@@ -40,7 +39,6 @@ function portClaims({ runners }: FullConfig) {
 }
 
 @Module({
-  imports: [LaunchersModule],
   providers: [
     { provide: RUNNER, useFactory: createRunners, inject: [CONFIG, LauncherRegistry] },
     { provide: FORMER_RUNNER, useFactory: formerRunners, inject: [CONFIG, LauncherRegistry] },

@@ -85,7 +85,7 @@ describe('the GPUs', () => {
       [3, bad],
     ]);
     const health = { of: ({ id }: { id: number }) => known.get(id) ?? well };
-    const faults = await gpuCheck({ list: () => Promise.resolve(samples) }, health).run(signal);
+    const faults = await gpuCheck({ list: () => Promise.resolve(samples) }, health, {}).run(signal);
     expect(faults.map(({ line }) => line)).toEqual([
       'GPU 1 cannot be read: lost. See what `nvidia-smi` says of it.',
       'GPU 2 is cordoned: its fan rattles. Mend it, then POST /api/v1/gpus/2/uncordon.',
@@ -94,7 +94,46 @@ describe('the GPUs', () => {
   });
 });
 
+describe('the policies of GPUs', () => {
+  it.each([
+    [{ default: 'exclusive', '0': 'exclusive', 'GPU-b': 'shared' } as const, []],
+    [{ '7': 'exclusive' } as const, ['gpus.policies.7']],
+    [{ 'GPU-none': 'exclusive', '2': 'shared' } as const, ['gpus.policies.2', 'gpus.policies.GPU-none']],
+  ])('%j: of GPUs that are not there, %j', async (policies, keys) => {
+    const samples = [sample({ id: 0, uuid: 'GPU-a' }), sample({ id: 1, uuid: 'GPU-b' })];
+    const health = { of: () => ({ status: 'ok', reason: null, since: null, by: null }) as const };
+    const faults = await gpuCheck({ list: () => Promise.resolve(samples) }, health, policies).run(signal);
+    expect(faults.map(({ message }) => message.split(' ')[0]).sort()).toEqual(keys);
+    for (const { message } of faults)
+      expect(message).toMatch(/there is no GPU \S+ on this host\. GPUs: 0, 1\.$/);
+  });
+});
+
 describe('the results of checks', () => {
+  it('say the same fault of each backend that has it', () => {
+    const missing = (model: string) => fault('Image nosuch:1 is not there.', 'Pull it.', [model]);
+    const results = resultsOf([
+      { name: 'triton.image', faults: [missing('MAM')] },
+      { name: 'triton.paths', faults: [missing('MAM')] },
+      { name: 'vllm.image', faults: [missing('llama')] },
+    ]);
+    expect(results.map(({ name, models }) => [name, models])).toEqual([
+      ['triton.image', ['MAM']],
+      ['vllm.image', ['llama']],
+    ]);
+  });
+
+  it('say a fault of one backend again where it is of other models', () => {
+    const results = resultsOf([
+      { name: 'a.repository', faults: [fault('No /x.', 'Make it.', ['A'])] },
+      { name: 'a.paths', faults: [fault('No /x.', 'Make it.', ['A', 'B'])] },
+    ]);
+    expect(results.map(({ name, models }) => [name, models])).toEqual([
+      ['a.repository', ['A']],
+      ['a.paths', ['A', 'B']],
+    ]);
+  });
+
   it('say each fault once, with all models, and that the others are well', () => {
     const missing = (model: string) => fault('No image.', 'Pull it.', [model]);
     const results = resultsOf([

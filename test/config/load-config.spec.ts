@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ConfigInvalidError, loadConfig } from '../../src/config/load-config.js';
+import { strayVariables } from '../../src/config/environment.js';
 import { backends } from '../../src/runners/backends.js';
 import { parse, stringify } from 'yaml';
 import { DEFAULT_YAML } from '../fakes/house.js';
@@ -90,6 +91,22 @@ describe('the ports of all backends', () => {
       'runners: { triton: { http_port: 18100, model_gpu_configs: { MAM: { use_dedicated_server: true } } } }',
       'runners.triton.dedicated_ports: 18000-18299 overlaps runners.triton.http_port (18100): give each its own ports',
     ],
+    [
+      'server: { port: 18450 }',
+      'runners.comfyui.ports: 18400-18499 overlaps server.port (18450): give each its own ports',
+    ],
+    [
+      'server: { port: 8001 }',
+      'runners.triton.grpc_port: 8001 overlaps server.port (8001): give each its own ports',
+    ],
+    [
+      'runners: { http: { ports: { from: 6000, to: 6010 }, models: { a: { launcher: process, command: [a], health_path: / } } } }',
+      'runners.http.ports: 6000-6010 overlaps server.port (6004): give each its own ports',
+    ],
+    [
+      'runners: { triton: { dedicated_ports: { from: 6000, to: 6010 }, model_gpu_configs: { MAM: { use_dedicated_server: true } } } }',
+      'runners.triton.dedicated_ports: 6000-6010 overlaps server.port (6004): give each its own ports',
+    ],
   ])('are refused where they overlap: %s', (yaml, fault) => {
     expect(faultsOf(() => over(yaml))).toEqual([fault]);
   });
@@ -107,6 +124,7 @@ describe('the ports of all backends', () => {
   it.each([
     ['no model', 'runners: { vllm: { ports: { from: 18400, to: 18410 } } }'],
     ['no dedicated server', 'runners: { triton: { dedicated_ports: { from: 18400, to: 18499 } } }'],
+    ['the service takes any', 'server: { port: 0 }'],
     ['not offered', 'runners: { comfyui: { enabled: false, ports: { from: 8000, to: 8002 } } }'],
   ])('do not matter where they are not used: %s', (_why, yaml) => {
     expect(faultsOf(() => over(yaml))).toEqual([]);
@@ -179,6 +197,27 @@ describe('the environment', () => {
   it.each(['six', '-1', '1e3', '70000', '80.5', ' 80'])('is refused with the port %j', (port) => {
     expect(faultsOf(() => loadConfig(DEFAULT_YAML, { MIC_PORT: port }, backends))).toEqual([
       expect.stringMatching(/^server\.port: MIC_PORT: /),
+    ]);
+  });
+});
+
+describe('variables of the environment that no one reads', () => {
+  it('are told, with the known one that is most like each', () => {
+    const env = {
+      MIC_PROT: '1',
+      MIC_STATEDIR: '/x',
+      mic_port: '1',
+      MIC_QUITE_OTHER: '',
+      MIC_PORT: '6004',
+      MIC_CONFIG: '/x',
+      MIC_LAUNCH_NAME: 'x',
+      PATH: '/bin',
+    };
+    expect(strayVariables(env)).toEqual([
+      'MIC_PROT is no variable of this service, and is not read: is MIC_PORT meant?',
+      'MIC_STATEDIR is no variable of this service, and is not read: is MIC_STATE_DIR meant?',
+      'mic_port is no variable of this service, and is not read: is MIC_PORT meant?',
+      'MIC_QUITE_OTHER is no variable of this service, and is not read',
     ]);
   });
 });
@@ -256,6 +295,30 @@ describe('a wrong configuration', () => {
     [
       'runners: { comfyui: { model_configs: { elsewhere: { drain_seconds: 2 } } } }',
       /^runners\.comfyui\.model_configs\.elsewhere: elsewhere is not among runners\.comfyui\.supported_models$/,
+    ],
+    [
+      'runners: { http: { models: { a: { launcher: process, command: [a], health_path: /, options: { ctx: { default: 1 } } } } } }',
+      /^runners\.http\.models\.a\.options\.ctx\.type: is missing: expected 'integer' \| /,
+    ],
+    [
+      'runners: { http: { models: { a: { launcher: process, command: [a], health_path: /, options: { ctx: { type: int, default: 1 } } } } } }',
+      /^runners\.http\.models\.a\.options\.ctx\.type: .*expected 'integer' \| /i,
+    ],
+    [
+      'runners: { vllm: { models: { llama: { model: } } } }',
+      /^runners\.vllm\.models\.llama\.model: is missing: expected string$/,
+    ],
+    ['restart:', /^restart: is missing: expected object$/],
+    ['log: { level: }', /^log\.level: is missing: expected one of "/],
+    ['runners: { triton: { shm_size: } }', /^runners\.triton\.shm_size: is missing/],
+    ['runners: { triton: { HTTP_PORT: 1 } }', /^runners\.triton: HTTP_PORT is no key: is http_port meant\?$/],
+    [
+      'runners: { triton: { model_gpu_configs: { defualt: {} } } }',
+      /^runners\.triton\.model_gpu_configs\.defualt: .*: is default meant\?$/,
+    ],
+    [
+      'runners: { triton: { supported_models: [MAM, FastFitAll, default] } }',
+      /^runners\.triton\.supported_models\.2: default is a reserved name: .*model_gpu_configs/,
     ],
   ])('is refused: %s', (yaml, message) => {
     expect(faultsOf(() => over(yaml))).toEqual([expect.stringMatching(message)]);

@@ -15,10 +15,14 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true }));
 
 /** Runs the program until it ends by itself; one that serves never does, and is killed. */
-async function run(args: string[], config = ''): Promise<{ code: number; stdout: string; stderr: string }> {
+async function run(
+  args: string[],
+  config = '',
+  more: Readonly<Record<string, string>> = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
   const file = join(directory, 'config.yaml');
   await writeFile(file, config);
-  const env = { ...process.env, MIC_CONFIG: file, MIC_STATE_DIR: join(directory, 'state') };
+  const env = { ...process.env, MIC_CONFIG: file, MIC_STATE_DIR: join(directory, 'state'), ...more };
   const options = { env, timeout: 10_000, killSignal: 'SIGKILL' } as const;
   try {
     return {
@@ -47,6 +51,14 @@ describe('the program', () => {
     expect(end).toMatchObject({ code: 1, stdout: '' });
     expect(end.stderr).toBe('The configuration has 1 fault:\n  server: prot is no key: is port meant?\n');
     expect(await readdir(directory)).toEqual(['config.yaml']);
+  });
+
+  it('warns with --check-config of a variable that nobody reads', async () => {
+    expect(await run(['--check-config'], '', { MIC_PROT: '1' })).toMatchObject({
+      code: 0,
+      stdout: 'The configuration is valid.\n',
+      stderr: 'Warning: MIC_PROT is no variable of this service, and is not read: is MIC_PORT meant?\n',
+    });
   });
 
   it.each([['--chekc-config'], ['serve'], ['--version=1']])(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { DomainError } from '../../src/common/errors.js';
 import { orAborted } from '../../src/common/deadline.js';
 import { type GpuSight, StopFailedError } from '../../src/launchers/launcher.js';
 import type { Needed, RemovalManner, Unneeded } from '../../src/runners/unneeded.js';
@@ -31,9 +32,15 @@ export class FakeRunner extends RunnerScript {
     return this.optionsSchema.parse(options).instances;
   }
 
-  async preflight(_deployment?: Deployment): Promise<void> {
+  async preflight(deployment?: Deployment): Promise<void> {
     if (this.preflightHangs) await new Promise(() => undefined);
     if (this.preflightError) throw this.preflightError;
+    const refusal = deployment?.gpuIds.map((id) => this.unusable.get(id)).find((each) => each);
+    if (refusal) throw refusal;
+  }
+
+  override unusableGpus(): Promise<ReadonlyMap<number, DomainError>> {
+    return Promise.resolve(this.unusable);
   }
 
   async start(deployment: Deployment, context: RunnerContext): Promise<void> {

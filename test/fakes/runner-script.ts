@@ -1,3 +1,4 @@
+import type { DomainError } from '../../src/common/errors.js';
 import { orAborted } from '../../src/common/deadline.js';
 import type { GpuSight } from '../../src/launchers/launcher.js';
 import type { Deployment, DeploymentOptions } from '../../src/runners/deployment.js';
@@ -28,6 +29,8 @@ export abstract class RunnerScript extends Runner {
   readonly held: HeldCall[] = [];
   preflightError: Error | undefined;
   preflightHangs = false;
+  /** GPUs that it cannot use. */
+  readonly unusable = new Map<number, DomainError>();
   /** Phase of every GPU, whatever the world is. */
   phase: PlacementPhase | undefined;
   readonly recycleErrors: Error[] = [];

@@ -73,6 +73,18 @@ describe('F25: the configuration changes while a server runs', () => {
       const { status, body } = await service.start(model, 3);
       expect([status, body.code]).toEqual([400, 'GPU_NOT_USABLE']);
       expect(body.detail).toContain('was launched with');
+      // The plan says the same of every GPU.
+      const wish = { model_name: model, gpu_id: 1 };
+      const plan = await service.call('POST', '/api/v1/models/plan', wish);
+      const rooms = (plan.body as { gpus: { gpu_id: number; fits: boolean; reason?: { code: string } }[] })
+        .gpus;
+      const fits = rooms.map((room) => [room.gpu_id, room.fits, room.reason?.code]);
+      expect(fits).toEqual([
+        [0, false, 'GPU_NOT_USABLE'],
+        [1, true, undefined],
+        [2, true, undefined],
+        [3, false, 'GPU_NOT_USABLE'],
+      ]);
     }
     expect(await groupsOf('MAM')).toEqual(['gpu_2: 1']);
     expect(await service.placements()).toEqual(['MAM@2:RUNNING']);

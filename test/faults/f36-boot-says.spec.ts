@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
 import { DockerTestService } from '../support/docker-service.js';
 import { type ServiceSettings, TestService } from '../support/service.js';
 
@@ -130,13 +131,19 @@ describe('F36: what will not work is said at boot', () => {
     const { service, gate, engine } = docker;
     await service.end('SIGTERM');
     await gate.shut();
+    const runtime = join(service.stateDir, 'no-runtime');
+    const config = parse(await readFile(service.configFile, 'utf8')) as { runners: { triton: object } };
+    Object.assign(config.runners.triton, { runtime_host_path: runtime });
+    await writeFile(service.configFile, stringify(config));
     await service.boot();
     await expectWarning(
       service,
       'engine',
       /^Cannot connect to the Docker daemon at .*systemctl start docker/,
     );
-    expect(await warned(service)).toHaveLength(1);
+    await expectWarning(service, 'triton.paths', /correct runners\.triton\.runtime_host_path/);
+    expect(await warned(service)).toHaveLength(2);
+    await mkdir(runtime);
     await gate.open();
     engine.images.clear();
     await service.until(async () => (await checks(service)).some(({ name }) => name === 'triton.image'));

@@ -130,7 +130,11 @@ describe('GET /api/v1/gpus', () => {
     // This test's own parent stands for a server: a process whose parent is certain.
     occupants.replace([occupant({ pid: process.ppid })]);
     const config = configWith();
-    const owners = new ProcessOwners(new LauncherRegistry(config), new FakeClock(), pino({ enabled: false }));
+    const owners = new ProcessOwners(
+      new LauncherRegistry(config, []),
+      new FakeClock(),
+      pino({ enabled: false }),
+    );
     const controller = new GpusController(
       new GpusService(provider, new FakeClock(), config),
       occupants,
@@ -147,7 +151,7 @@ describe('GET /api/v1/gpus', () => {
   it('claims nothing of a process while nobody can tell whose it is', async () => {
     const provider = new ManualProvider();
     const config = configWith();
-    const launchers = new AwayRegistry(config);
+    const launchers = new AwayRegistry(config, []);
     const clock = new FakeClock();
     const owners = new ProcessOwners(launchers, clock, pino({ enabled: false }));
     const gpus = new GpusService(provider, clock, config);

@@ -1,10 +1,10 @@
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Examiner } from '../../src/common/examiner.js';
 import { HostView } from '../../src/launchers/docker/host-view.js';
 import { HostPathMissingError } from '../../src/launchers/host-paths.js';
-import { EngineTooOldError } from '../../src/launchers/launcher.js';
+import { EngineTooOldError, EngineUnavailableError } from '../../src/launchers/launcher.js';
 import { json } from '../fakes/launcher-engine.js';
 import { engine, launcher, never, rejection, spec, useFakeEngine } from './docker-launcher-rig.js';
 
@@ -55,6 +55,27 @@ describe('what the docker launcher sees of the host', () => {
     expect(error.message).toContain('correct d.');
   });
 
+  it.each(['there', 'away'])('every path that is not there is told, the Engine being %s', async (where) => {
+    engineSays({});
+    if (where === 'away') await engine.stop();
+    const hostPaths = ['a', 'b', 'c'].map((name) => ({ path: join(directory, name), setting: name }));
+    await mkdir(join(directory, 'b'));
+    const told: string[] = [];
+    const examine: Examiner = async (subject, check) => {
+      try {
+        await check();
+        return true;
+      } catch (error) {
+        if (subject === 'paths') told.push(String(error));
+        return false;
+      }
+    };
+    await launcher.check({ ...spec, hostPaths }, never, examine);
+    expect(told).toEqual([expect.stringContaining('correct a.'), expect.stringContaining('correct c.')]);
+    const error = await rejection(launcher.check({ ...spec, hostPaths }, never));
+    expect(error).toBeInstanceOf(where === 'away' ? EngineUnavailableError : HostPathMissingError);
+  });
+
   it('in a container of its own, it sees nothing of the host: where its socket was mounted', async () => {
     const containers = { findById: () => Promise.resolve(undefined) };
     const isShared = (path: string): Promise<boolean> =>
@@ -70,7 +91,13 @@ describe('what the docker launcher sees of the host', () => {
     ['no word of it', undefined, 'ok'],
   ])('the NVIDIA Container Toolkit shows by %s', async (_sign, info, expected) => {
     engineSays({ info });
-    expect(await examined()).toEqual({ image: 'ok', paths: 'ok', toolkit: expected, ports: 'ok' });
+    expect(await examined()).toEqual({
+      name: 'ok',
+      image: 'ok',
+      paths: 'ok',
+      toolkit: expected,
+      ports: 'ok',
+    });
   });
 
   it('and its want is a hint, which refuses no start', async () => {

@@ -134,6 +134,19 @@ describe('the process launcher', () => {
         for (const name of Object.keys(own)) Reflect.deleteProperty(process.env, name);
       }
     });
+
+    it('nothing that another backend decides, but what the spec says', async () => {
+      const own = { TEST_OF_ANOTHER: 'x', TEST_OF_ANOTHER_SAID: 'inherited' };
+      Object.assign(process.env, own);
+      launcher = rig.another(Object.keys(own));
+      try {
+        const environment = await environmentWith({ env: { TEST_OF_ANOTHER_SAID: 'said' } });
+        expect(environment).toMatchObject({ TEST_OF_ANOTHER_SAID: 'said' });
+        expect(environment).not.toHaveProperty('TEST_OF_ANOTHER');
+      } finally {
+        for (const name of Object.keys(own)) Reflect.deleteProperty(process.env, name);
+      }
+    });
   });
 
   it.each([['no-such-program-anywhere'], ['/no/such/program'], ['/dev/null'], ['/tmp']])(
@@ -179,7 +192,7 @@ describe('the process launcher', () => {
   it('knows the exit code also when it is asked with a record read before the end', async () => {
     const locks = new NameLocks();
     const servers = new ProcessServers(
-      { stateDir, owner: 'test', logMaxBytes: 65_536 },
+      { stateDir, owner: 'test', logMaxBytes: 65_536, withheld: [] },
       locks,
       new ExitListeners(),
     );

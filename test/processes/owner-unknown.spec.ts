@@ -13,7 +13,7 @@ describe('a process, while the Engine does not say whose it is', () => {
 
   beforeEach(() => {
     sent = [];
-    launchers = new AwayRegistry(loadConfig('config/default.yaml', {}, backends));
+    launchers = new AwayRegistry(loadConfig('config/default.yaml', {}, backends), []);
   });
 
   afterEach(() => {

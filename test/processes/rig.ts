@@ -159,7 +159,7 @@ export function rig(
   const clock = new SystemClock();
   const occupants = new GpuOccupants();
   const gpus = new GpusService(new FixedGpus(samples), clock, config);
-  const owners = new ToldOwners(new LauncherRegistry(config), clock, logger);
+  const owners = new ToldOwners(new LauncherRegistry(config, []), clock, logger);
   const asked = launchers ? new ProcessOwners(launchers, clock, logger) : owners;
   const servers = new ToldServers(occupants);
   const host = new HostProcesses(system);

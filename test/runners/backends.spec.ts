@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { describeStartOptions } from '../../src/openapi.js';
 import type { Backend } from '../../src/runners/backend.js';
-import { backends } from '../../src/runners/backends.js';
+import { backends, withheldVariables } from '../../src/runners/backends.js';
 import { testConfig } from '../fakes/house.js';
 import { RunnerRig } from '../support/runner-rig.js';
 
@@ -52,6 +52,19 @@ describe('the rows of the backends', () => {
     ]);
     await rig.dispose();
   });
+});
+
+it('what a backend decides, the servers of none inherit', () => {
+  const ofEach = [
+    'AIP_MODE',
+    'COMFYUI_WORKFLOW_DIR',
+    'PORT',
+    'VLLM_PORT',
+    'VLLM_API_KEY',
+    'MASTER_ADDR',
+    'WORLD_SIZE',
+  ];
+  expect(withheldVariables).toEqual(expect.arrayContaining(ofEach));
 });
 
 describe('the options of a start in the document of the API', () => {

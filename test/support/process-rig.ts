@@ -40,8 +40,10 @@ export class ProcessRig {
     await rm(this.stateDir, { recursive: true, force: true });
   }
 
-  another(): ProcessLauncher {
-    const created = new ProcessLauncher({ stateDir: this.stateDir, owner: 'test', logMaxBytes: 65_536 });
+  /** @param withheld variables that its servers do not inherit */
+  another(withheld: readonly string[] = []): ProcessLauncher {
+    const { stateDir } = this;
+    const created = new ProcessLauncher({ stateDir, owner: 'test', logMaxBytes: 65_536, withheld });
     this.launchers.push(created);
     return created;
   }

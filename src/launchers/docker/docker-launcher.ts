@@ -1,4 +1,4 @@
-import { strictly } from '../../common/examiner.js';
+import { foundBy, strictly } from '../../common/examiner.js';
 import { containerIdOf } from '../../host/container-id.js';
 import { isBehindLink, isMissing } from '../../host/paths.js';
 import { ExitListeners } from '../exit-listeners.js';
@@ -64,10 +64,18 @@ export class DockerLauncher extends Launcher {
   async check(spec: LaunchSpec, signal: AbortSignal, examine = strictly): Promise<void> {
     signal.throwIfAborted();
     requireServerName(spec.name);
-    const { live } = await this.containers.occupantOf(spec, signal);
-    if (live) return;
+    const paths = (): Promise<void> => this.requirePaths(spec.hostPaths ?? [], signal, examine);
+    const occupant = await foundBy(
+      examine,
+      'name',
+      () => this.containers.occupantOf(spec, signal),
+      undefined,
+    );
+    // Without the Engine, paths are all that can be told.
+    if (!occupant) return paths();
+    if (occupant.live) return;
     await examine('image', () => findImage(this.engine, spec, signal));
-    await examine('paths', () => this.requirePaths(spec.hostPaths ?? [], signal));
+    await paths();
     if (spec.gpus.kind !== 'none') {
       await examine('toolkit', () => requireGpuToolkit(this.engine, this.hostView, signal), 'hint');
     }

@@ -29,13 +29,14 @@ function gpuVariables(gpus: GpuAccess): Record<string, string> {
   }
 }
 
-/** The environment of a server: what it inherits of this service's own, the GPUs', then the spec's, then the marker. */
+/** The environment of a server: what it inherits of this service's own (without `withheld`), the GPUs', then the spec's, then the marker. */
 export function serverEnvironment(
   spec: LaunchSpec,
   marker: { readonly owner: string; readonly id: string; readonly labels: Readonly<Record<string, string>> },
+  withheld: readonly string[],
 ): Record<string, string> {
   return {
-    ...inheritedEnvironment(process.env, spec.withheld),
+    ...inheritedEnvironment(process.env, [...withheld, ...(spec.withheld ?? [])]),
     ...gpuVariables(spec.gpus),
     ...spec.env,
     [MARKER.owner]: marker.owner,

@@ -27,6 +27,8 @@ export interface ProcessLauncherOptions {
   readonly owner: string;
   /** A server's log starts anew at a launch when it is larger. */
   readonly logMaxBytes: number;
+  /** Variables of this service that no server inherits, besides those of its launch. */
+  readonly withheld?: readonly string[];
   /** From SIGKILL to a StopFailedError. */
   readonly killTimeoutMs?: number;
 }
@@ -48,11 +50,11 @@ export class ProcessLauncher extends Launcher {
   /** @throws a system error when the state directory can't be made */
   constructor(options: ProcessLauncherOptions) {
     super();
-    const { owner, logMaxBytes, killTimeoutMs = KILL_TIMEOUT_MS } = options;
+    const { owner, logMaxBytes, withheld = [], killTimeoutMs = KILL_TIMEOUT_MS } = options;
     mkdirSync(options.stateDir, { recursive: true, mode: 0o750 });
     const stateDir = realpathSync(options.stateDir);
     this.killTimeoutMs = killTimeoutMs;
-    this.servers = new ProcessServers({ stateDir, owner, logMaxBytes }, this.locks, this.listeners);
+    this.servers = new ProcessServers({ stateDir, owner, logMaxBytes, withheld }, this.locks, this.listeners);
   }
 
   async check(spec: LaunchSpec, signal: AbortSignal, examine = strictly): Promise<void> {
@@ -61,7 +63,7 @@ export class ProcessLauncher extends Launcher {
     if (await this.liveServer(spec)) return;
     await examine('program', () => this.requireProgram(spec));
     signal.throwIfAborted();
-    await examine('paths', () => this.requirePaths(unmountedPaths(spec), signal));
+    await this.requirePaths(unmountedPaths(spec), signal, examine);
     await examine('ports', () => this.requirePorts(spec));
   }
 

@@ -20,6 +20,7 @@ interface Options {
   readonly stateDir: string;
   readonly owner: string;
   readonly logMaxBytes: number;
+  readonly withheld: readonly string[];
 }
 
 /** The servers of one state directory: their records, their logs, and the watch over the living. */
@@ -141,7 +142,8 @@ export class ProcessServers {
 
   private async spawn(spec: LaunchSpec, intent: ProcessRecord, log: FileHandle): Promise<ProcessRecord> {
     const { launchId: id, labels } = intent;
-    const environment = serverEnvironment(spec, { owner: this.options.stateDir, id, labels });
+    const { stateDir: owner, withheld } = this.options;
+    const environment = serverEnvironment(spec, { owner, id, labels }, withheld);
     try {
       const { child, identity } = await spawnServer(spec.name, spec.command, environment, log);
       const record = { ...intent, ...identity };

@@ -60,7 +60,7 @@ export class GpuRoomInfo {
 
   @ApiProperty({
     description:
-      'It fits there, as far as memory and policies go. What nobody knows is in nobody’s way. 是否容纳得下',
+      'It fits there, as far as memory, policies and what the backend can use go. What nobody knows is in nobody’s way. 是否容纳得下',
   })
   fits!: boolean;
 

@@ -27,7 +27,7 @@ export interface RoomRequest {
 
 export interface GpuSituation {
   /** Why nothing is started on it, whoever is there. */
-  readonly cordoned?: DomainError | undefined;
+  readonly refused?: DomainError | undefined;
   readonly policy: GpuPolicy;
   /** `undefined`: it cannot be read. */
   readonly holdings: GpuHoldings | undefined;
@@ -47,14 +47,14 @@ export interface Assessment {
   readonly processes: readonly ForeignProcess[];
 }
 
-/** A cordon first, then what fits nowhere on it, then the policy, then memory. What cannot be read or is not known refuses nobody. */
+/** A cordon or the backend's word first, then what fits nowhere on it, then the policy, then memory. What cannot be read or is not known refuses nobody. */
 export function assess(request: RoomRequest, situation: GpuSituation): Assessment {
   const { holdings } = situation;
   const needMiB = request.need.memoryMiB;
   const balance = holdings && balanceOf(holdings, situation.occupants, request.modelName, needMiB ?? 0);
   const leftMiB = balance ? Math.round(balance.leftMiB) : null;
   if (request.offGpu) return { refusal: undefined, leftMiB, placements: [], processes: [] };
-  if (situation.cordoned) return { refusal: situation.cordoned, leftMiB, placements: [], processes: [] };
+  if (situation.refused) return { refusal: situation.refused, leftMiB, placements: [], processes: [] };
   if (balance && needMiB !== null && needMiB > balance.totalMiB) {
     const refusal = tooBigError(request, needMiB, balance.totalMiB, situation.totals);
     return { refusal, leftMiB, placements: [], processes: [] };

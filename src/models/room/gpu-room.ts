@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { within } from '../../common/deadline.js';
+import type { DomainError } from '../../common/errors.js';
 import { LOGGER, type Logger } from '../../common/logging/logger.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/schema.js';
@@ -83,17 +84,24 @@ export class GpuRoom {
     return { need, policy, ...(offGpu && { offGpu }) };
   }
 
-  /** Whether a model has room on each GPU; nothing is reserved. */
+  /**
+   * Whether a model has room on each GPU; nothing is reserved.
+   * @param unusable GPUs that it cannot be on by the word of its backend
+   */
   async survey(
     request: Omit<RoomRequest, 'gpuId'>,
     gpus: readonly GpuRef[],
     occupants: Occupants,
+    unusable: ReadonlyMap<number, DomainError> = new Map(),
   ): Promise<Map<number, Assessment>> {
     const before = occupants();
     const holdings = await this.read(occupants);
     const now = this.since(before, occupants());
     return new Map(
-      gpus.map((gpu) => [gpu.id, this.assess({ ...request, gpuId: gpu.id }, gpu, holdings, now)]),
+      gpus.map((gpu) => [
+        gpu.id,
+        this.assess({ ...request, gpuId: gpu.id }, gpu, holdings, now, unusable.get(gpu.id)),
+      ]),
     );
   }
 
@@ -102,9 +110,10 @@ export class GpuRoom {
     gpu: GpuRef,
     holdings: ReadonlyMap<number, GpuHoldings> | undefined,
     occupants: readonly Occupant[],
+    unusable?: DomainError,
   ): Assessment {
     return assess(request, {
-      cordoned: this.cordons.refusal([gpu]),
+      refused: this.cordons.refusal([gpu]) ?? unusable,
       policy: this.policyOf(gpu),
       holdings: holdings?.get(gpu.id),
       occupants: occupants.filter((each) => each.gpuId === gpu.id && !each.offGpu),

@@ -24,6 +24,9 @@ import {
 /** Deadline of the checks of a start, ms: an Engine that hangs must not hold the caller. */
 const PREFLIGHT_TIMEOUT_MS = 5000;
 
+/** Time, ms, of a backend to say which GPUs it can use: what it says is for information. */
+const UNUSABLE_TIMEOUT_MS = 1000;
+
 /** A start, as it was asked for. */
 interface StartWish {
   readonly runner: Runner;
@@ -124,6 +127,20 @@ export class StartChecks {
     });
   }
 
+  /** The GPUs that the model cannot be on; none where nobody can tell soon. */
+  async unusableGpus(
+    { runner, modelName, gpus }: StartAsked,
+    options: DeploymentOptions,
+  ): Promise<ReadonlyMap<number, DomainError>> {
+    try {
+      return await within({ ms: UNUSABLE_TIMEOUT_MS }, (signal) =>
+        runner.unusableGpus(modelName, options, gpus, signal),
+      );
+    } catch {
+      return new Map();
+    }
+  }
+
   /** A check that others may share. */
   private begin(
     key: string,
@@ -201,6 +218,6 @@ export interface StartForecast {
   /** What a start would be refused with. */
   readonly refusal: DomainError | undefined;
   readonly need: MemoryNeed;
-  /** GPU → whether the model has room there, as far as memory and policies go. */
+  /** GPU → whether the model has room there, as far as memory, policies and what the backend can use go. */
   readonly gpus: ReadonlyMap<number, Assessment>;
 }

@@ -171,7 +171,12 @@ export class StartCommands {
       refusal = error;
     }
     const claim = this.room.claimOf(runner.gpuNeeds(modelName, options), modelName, options);
-    const rooms = await this.room.survey({ modelName, ...claim }, gpus, () => this.onGpus.occupants());
+    const rooms = await this.room.survey(
+      { modelName, ...claim },
+      gpus,
+      () => this.onGpus.occupants(),
+      await this.checks.unusableGpus(asked, options),
+    );
     refusal ??= isThere ? undefined : gpuIds.map((id) => rooms.get(id)?.refusal).find((each) => each);
     return {
       modelName,

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
 import type { InstalledFlags } from '../argparse-help.js';
-import { strictly } from '../../common/examiner.js';
+import { examineAll, strictly } from '../../common/examiner.js';
 import { livenessIn } from '../../config/sections/common.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type {
@@ -83,7 +83,7 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   override async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {
     const { signal, examine = strictly } = context;
     assertConfigured(this.config);
-    await examine('paths', () => this.assertFiles(deployment.modelName, signal));
+    await examineAll(examine, 'paths', () => this.missingFiles(deployment.modelName, signal));
     // Asked of ComfyUI itself, which runs for it: for a start, not for a look at the host.
     if (!context.examine) await this.assertFlags(deployment, signal);
     await super.preflight(deployment, context);
@@ -181,15 +181,15 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
     }
   }
 
-  private async assertFiles(modelName: string, signal: AbortSignal): Promise<void> {
+  private async missingFiles(modelName: string, signal: AbortSignal): Promise<readonly Error[]> {
     const launcher = this.host.launchers.get(this.config.launcher);
     const looks = launcher.missingPaths(neededFiles(this.config, modelName), signal);
-    const [missing] = await orAborted(looks, signal);
-    if (!missing) return;
-    const { path, setting } = missing;
-    throw new ComfyuiFileMissingError(
-      `${path} is not there, or not to be read: create it, or correct ${setting}.`,
-      { path, setting },
+    return (await orAborted(looks, signal)).map(
+      ({ path, setting }) =>
+        new ComfyuiFileMissingError(
+          `${path} is not there, or not to be read: create it, or correct ${setting}.`,
+          { path, setting },
+        ),
     );
   }
 }

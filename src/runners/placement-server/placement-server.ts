@@ -1,4 +1,4 @@
-import { strictly } from '../../common/examiner.js';
+import { foundBy, strictly } from '../../common/examiner.js';
 import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { absentAfter } from '../ending.js';
@@ -20,6 +20,9 @@ const READY_POLL_MS = 200;
 const LAST_LOOK_MS = 2000;
 /** What `beforeStop` may take over the drain. */
 export const BEFORE_STOP_MS = 5000;
+
+/** Of a check while nobody can tell which are free: each is 0. */
+const NO_PORTS: PortLease = { ports: [], release: () => undefined };
 
 interface Work {
   readonly signal: AbortSignal;
@@ -70,9 +73,10 @@ export class PlacementServer extends LaunchedServer {
    * @throws what `Launcher.check` throws; PortInUseError when no port is left
    */
   async check(wanted: Wanted, signal: AbortSignal, examine = strictly): Promise<void> {
-    if (await this.isThereOrComing(signal)) return;
+    if (await foundBy(examine, 'start', () => this.isThereOrComing(signal), false)) return;
     await this.unlessComing(signal, async () => {
-      const lease = await this.ports.lease(this.identity.portCount, signal);
+      const { portCount } = this.identity;
+      const lease = await foundBy(examine, 'ports', () => this.ports.lease(portCount, signal), NO_PORTS);
       try {
         const spec = this.identity.spec(this.identity.planned(wanted, lease.ports));
         await this.whereabouts.home.launcher.check(spec, signal, (subject, check, weight) =>

@@ -1,5 +1,5 @@
 import type { GpuAccess } from '../../launchers/launcher.js';
-import { GpuNotUsableError } from '../errors.js';
+import { GpuNotUsableError, NamedGpuMissingError } from '../errors.js';
 import type { Deployment, GpuRef } from '../deployment.js';
 import { deviceId, gpusOfPlacement, indexIn, type VisibleGpus } from '../visible-gpus.js';
 import type { InstancePlace } from './instance-groups.js';
@@ -36,6 +36,29 @@ export class GpuVisibility {
     return (visible ?? this.selection) === 'none';
   }
 
+  /** @throws NamedGpuMissingError when the host lacks one that the setting names */
+  checkSelection(gpus: readonly GpuRef[]): void {
+    const absent = this.absentFrom(gpus);
+    if (absent.length === 0) return;
+    const ids = gpus.map(({ id }) => id).join(', ');
+    throw new NamedGpuMissingError(
+      `${this.setting}: there is no GPU ${absent.join(', ')} on this host. GPUs: ${ids}. Correct runners.triton.gpus.`,
+    );
+  }
+
+  private get setting(): string {
+    return `runners.triton.gpus: ${this.selection}`;
+  }
+
+  /** None where that cannot be told: a host whose GPUs cannot be read, a UUID where one of theirs is not known. */
+  private absentFrom(gpus: readonly GpuRef[]): readonly string[] {
+    if (gpus.length === 0) return [];
+    const areKnown = gpus.every(({ uuid }) => uuid !== null);
+    return (this.selected ?? []).filter(
+      (each) => (areKnown || /^\d+$/.test(each)) && !gpus.some((gpu) => isNamed(gpu, [each])),
+    );
+  }
+
   /** GPUs to hand to a new server, pinned by UUID where it is known. */
   private access(gpus: readonly GpuRef[]): GpuAccess {
     if (this.selection === 'none') return { kind: 'none' };
@@ -58,25 +81,29 @@ export class GpuVisibility {
       const [gpu = { id: gpuId, uuid: null }] = gpusOfPlacement(deployment, gpuId, gpus);
       const visibleIndex = indexIn(visible, gpu);
       if (visibleIndex >= 0) return { gpuId, visibleIndex };
-      throw this.notVisible(gpu, sight);
+      throw this.notVisible(gpu, gpus, sight);
     });
   }
 
-  private notVisible({ id: gpuId }: GpuRef, sight: Sight | undefined): GpuNotUsableError {
-    const setting = `runners.triton.gpus: ${this.selection}`;
+  private notVisible(gpu: GpuRef, gpus: readonly GpuRef[], sight: Sight | undefined): GpuNotUsableError {
+    const { id: gpuId } = gpu;
+    const { setting } = this;
+    const relaunch = this.chosen(gpus).some(({ id }) => id === gpuId)
+      ? `stop what it serves, so that it is launched anew with ${setting}`
+      : `change ${setting}, which has it not either, restart this service and stop what that server serves`;
     const words = sight?.visible
-      ? `those that ${sight.serverName} was launched with (${String(sight.visible)}): choose another, or stop what it serves, so that it is launched anew with ${setting}`
+      ? `those that ${sight.serverName} was launched with (${String(sight.visible)}): choose another, or ${relaunch}`
       : `those Triton sees (${setting}): choose another, or change that setting`;
     return new GpuNotUsableError(`GPU ${gpuId} is not among ${words}.`, { gpuId });
   }
 
   private chosen(gpus: readonly GpuRef[]): GpuRef[] {
     const { selected } = this;
-    const chosen = selected
-      ? gpus.filter(
-          (gpu) => selected.includes(String(gpu.id)) || (gpu.uuid !== null && selected.includes(gpu.uuid)),
-        )
-      : [...gpus];
+    const chosen = selected ? gpus.filter((gpu) => isNamed(gpu, selected)) : [...gpus];
     return chosen.sort((a, b) => a.id - b.id);
   }
+}
+
+function isNamed(gpu: GpuRef, names: readonly string[]): boolean {
+  return indexIn(names, gpu) >= 0;
 }

@@ -1,5 +1,7 @@
-import { strictly } from '../../common/examiner.js';
-import type { Deployment } from '../deployment.js';
+import { foundBy, strictly } from '../../common/examiner.js';
+import type { DomainError } from '../../common/errors.js';
+import type { Deployment, GpuRef } from '../deployment.js';
+import { refusedOn } from '../unusable-gpus.js';
 import type { PreflightContext } from '../runner-context.js';
 import type { Ensembles } from './ensembles.js';
 import type { GpuVisibility, Sight } from './gpu-visibility.js';
@@ -30,16 +32,39 @@ export class TritonPreflight {
       });
       await examine('repository', () => this.repository.checkWritable(modelName), 'hint');
     }
-    await examine('gpus', () => {
-      this.places.of(deployment, gpus, sight);
+    const selection = (): Promise<void> => {
+      this.visibility.checkSelection(gpus);
       return Promise.resolve();
-    });
+    };
+    if (await examine('gpus', selection, 'hint')) {
+      await examine('gpus', () => {
+        this.places.of(deployment, gpus, sight);
+        return Promise.resolve();
+      });
+    }
     // What runs by now is no matter of the host.
     if (!context.examine && this.ensembles.has(modelName))
       await this.ensembles.check(modelName, context.wanted, signal);
     if (running) return;
-    const server = await this.servers.locateForStart(modelName, signal);
+    const server = await foundBy(
+      examine,
+      'start',
+      () => this.servers.locateForStart(modelName, signal),
+      this.servers.of(modelName),
+    );
     await server.check(this.visibility.of(gpus), signal, context.examine);
+  }
+
+  /** `Runner.unusableGpus` */
+  async unusable(
+    { modelName, options }: Pick<Deployment, 'modelName' | 'options'>,
+    gpus: readonly GpuRef[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<number, DomainError>> {
+    const { sight } = await this.lookFor(modelName, signal);
+    return refusedOn(gpus, (id) => {
+      this.places.of({ modelName, gpuIds: [id], options }, gpus, sight);
+    });
   }
 
   /** The server that the model is to be started on, and what it sees; where nobody can tell, what it saw last. */

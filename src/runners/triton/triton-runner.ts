@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { DomainError } from '../../common/errors.js';
 import { livenessIn } from '../../config/sections/common.js';
 import { NameLocks } from '../../launchers/name-locks.js';
 import type { RunnerHost } from '../runner-host.js';
@@ -173,6 +174,15 @@ export class TritonRunner extends Runner {
     if (kind === 'cpu' || this.ensembles.has(modelName))
       return { memoryMiB: 0, policy: 'shared', offGpu: true };
     return { memoryMiB, policy };
+  }
+
+  override unusableGpus(
+    modelName: string,
+    options: DeploymentOptions,
+    gpus: readonly GpuRef[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<number, DomainError>> {
+    return this.checks.unusable({ modelName, options }, gpus, signal);
   }
 
   preflight(deployment: Deployment, context: PreflightContext): Promise<void> {

@@ -1,6 +1,6 @@
 import { canonicalJson } from '../../common/canonical-json.js';
 import { within } from '../../common/deadline.js';
-import { type Examiner, strictly } from '../../common/examiner.js';
+import { type Examiner, foundBy, strictly } from '../../common/examiner.js';
 import { SharedWork } from '../../common/shared-work.js';
 import type { LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { LaunchedServer } from '../launched-server.js';
@@ -26,6 +26,9 @@ import { TritonMetrics } from './triton-metrics.js';
 
 const LIVE_POLL_MS = 50;
 const LIVE_PROBE_TIMEOUT_MS = 2000;
+
+/** Of a check while nobody can tell which are free. */
+const NO_PORTS: TritonPorts = { http: 0, grpc: 0, metrics: 0 };
 
 /** A server that runs, as it was found. */
 export interface RunningTriton {
@@ -112,11 +115,11 @@ export class TritonServer extends LaunchedServer {
   }
 
   private async checkAlone(gpus: TritonGpus, signal: AbortSignal, examine: Examiner): Promise<void> {
-    if (await this.isThereOrComing(signal)) return;
+    if (await foundBy(examine, 'start', () => this.isThereOrComing(signal), false)) return;
     await this.unlessComing(signal, async () => {
       const { launcher } = this.whereabouts.home;
-      const spec = this.spec(await this.role.choosePorts(signal), gpus);
-      await launcher.check(spec, signal, (subject, check, weight) =>
+      const ports = await foundBy(examine, 'ports', () => this.role.choosePorts(signal), NO_PORTS);
+      await launcher.check(this.spec(ports, gpus), signal, (subject, check, weight) =>
         examine(subject, () => this.unlessComing(signal, check), weight),
       );
     });

@@ -1,9 +1,11 @@
+import type { DomainError } from '../../common/errors.js';
 import { UnusableAnswerError } from '../../common/http/http-client.js';
 import { livenessIn } from '../../config/sections/common.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import { GpuNotUsableError } from '../errors.js';
-import type { Deployment, DeploymentOptions, GpuNeeds } from '../deployment.js';
+import type { Deployment, DeploymentOptions, GpuNeeds, GpuRef } from '../deployment.js';
+import { refusedOn } from '../unusable-gpus.js';
 import type { Workload } from '../observation.js';
 import type { PreflightContext, RunnerContext } from '../runner-context.js';
 import type { Canary, ModelLiveness, ProgressReading } from '../progress.js';
@@ -57,6 +59,18 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   /** The free memory of its GPUs, of which it takes a share of the total. Source: vLLM, `gpu_memory_utilization`. */
   override measuresFreeMemory(modelName: string): boolean {
     return this.deviceOf(modelName) === 'gpu';
+  }
+
+  override unusableGpus(
+    modelName: string,
+    options: DeploymentOptions,
+    gpus: readonly GpuRef[],
+  ): Promise<ReadonlyMap<number, DomainError>> {
+    return Promise.resolve(
+      refusedOn(gpus, (id) => {
+        checkGpus({ modelName, gpuIds: [id], options });
+      }),
+    );
   }
 
   override async preflight(deployment: Deployment, context: PreflightContext): Promise<void> {

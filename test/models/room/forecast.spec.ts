@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals';
+import { GpuNotUsableError } from '../../../src/runners/errors.js';
 import { ImageMissingError } from '../../../src/launchers/launcher.js';
 import { House } from '../../fakes/house.js';
 import { NeedyRunner } from '../../fakes/needy-runner.js';
@@ -53,6 +54,20 @@ describe('what a start would come to', () => {
       would: 'refuse',
       refusal: { code: 'IMAGE_MISSING' },
     });
+  });
+
+  it('is no room on a GPU that the backend cannot use, whichever the question is about', async () => {
+    for (const id of [2, 3]) runner.unusable.set(id, new GpuNotUsableError(`GPU ${id} is not among those`));
+    for (const asked of [0, 2]) {
+      const { would, gpus } = await house.supervisor.foresee('A', asked, {});
+      expect(would).toBe(asked === 0 ? 'start' : 'refuse');
+      expect([...gpus].map(([id, { refusal }]) => [id, refusal?.code])).toEqual([
+        [0, undefined],
+        [1, undefined],
+        [2, 'GPU_NOT_USABLE'],
+        [3, 'GPU_NOT_USABLE'],
+      ]);
+    }
   });
 
   it('is nothing where it runs already, and a conflict with other options elsewhere', async () => {

@@ -194,4 +194,37 @@ describe('the GPUs a server sees', () => {
     expect(() => placesOf('device=0,1', 0, 2)).toThrow(GpuNotUsableError);
     expect(() => placesOf('all', 7)).toThrow('GPU 7 is not among those Triton sees');
   });
+
+  it.each([
+    [
+      'device=2,3',
+      2,
+      /or stop what it serves, so that it is launched anew with runners\.triton\.gpus: device=2,3/,
+    ],
+    ['device=0,1', 2, /or change runners\.triton\.gpus: device=0,1, which has it not either/],
+  ])('%s: the remedy for GPU %d, which the running server lacks, helps', (selection, gpuId, words) => {
+    const sight = { serverName: 'triton_server', visible: ['GPU-0', 'GPU-1'] };
+    expect(() => new GpuVisibility(selection).places(of([gpuId]), gpus, sight)).toThrow(words);
+  });
+
+  it.each([
+    ['device=7', 'runners.triton.gpus: device=7: there is no GPU 7 on this host. GPUs: 0, 1, 2, 3.'],
+    ['device=0,GPU-x,9', 'there is no GPU GPU-x, 9 on this host'],
+  ])('%s names a GPU that is not there', (selection, words) => {
+    expect(() => {
+      new GpuVisibility(selection).checkSelection(gpus);
+    }).toThrow(words);
+  });
+
+  it.each([
+    ['all', gpus],
+    ['none', gpus],
+    ['device=3,GPU-1', gpus],
+    ['device=GPU-x', [{ id: 0, uuid: null }]],
+    ['device=7', []],
+  ])('%s names none, as far as can be told', (selection, known) => {
+    expect(() => {
+      new GpuVisibility(selection).checkSelection(known);
+    }).not.toThrow();
+  });
 });
