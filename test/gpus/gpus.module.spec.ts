@@ -9,6 +9,7 @@ import { GpuProvider } from '../../src/gpus/gpu-provider.js';
 import { GpusController } from '../../src/gpus/gpus.controller.js';
 import { GpusModule } from '../../src/gpus/gpus.module.js';
 import { NvmlGpuProvider } from '../../src/gpus/nvml/nvml-gpu-provider.js';
+import { LaunchersModule } from '../../src/launchers/launchers.module.js';
 import { configWith } from './rig.js';
 
 async function moduleWith(gpus: Partial<Config['gpus']>) {
@@ -16,6 +17,7 @@ async function moduleWith(gpus: Partial<Config['gpus']>) {
     ConfigModule.forRoot(configWith(gpus)),
     LoggingModule.forRoot(pino({ enabled: false })),
     CommonModule,
+    LaunchersModule.forRoot([]),
     GpusModule,
   ];
   return (await Test.createTestingModule({ imports }).compile()).createNestApplication({ logger: false });

@@ -135,17 +135,8 @@ export class TritonRunner extends Runner {
     return { ...counted, run, note: server.memoryNote(run) };
   }
 
-  override async gpuSight(
-    { modelName }: Deployment,
-    maxAgeMs: number,
-    signal: AbortSignal,
-  ): Promise<GpuSight> {
-    if (this.config.gpus === 'none') return 'unknown';
-    const server = this.servers.of(modelName);
-    const { lastSeen } = server;
-    if (!lastSeen) return 'unknown';
-    const sight = await server.gpuSight(maxAgeMs, signal);
-    return typeof sight === 'string' ? sight : { ...sight, run: lastSeen.info.id };
+  override gpuSight({ modelName }: Deployment, maxAgeMs: number, signal: AbortSignal): Promise<GpuSight> {
+    return this.status.gpuSight(modelName, maxAgeMs, signal);
   }
 
   /** The model, unless Triton does not come to the end of what executes. Models that share the server may be ended at once. */

@@ -1,5 +1,6 @@
 import { within } from '../../common/deadline.js';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
+import type { GpuSight } from '../../launchers/launcher.js';
 import type { Deployment, GpuRef } from '../deployment.js';
 import type { PlacementObservation, PlacementPhase } from '../observation.js';
 import { absentAfter } from '../ending.js';
@@ -69,6 +70,15 @@ export class TritonStatus {
     } catch (error) {
       return this.observations(observed, running, () => ({ phase: [unseenAs(error), messageOf(error)] }));
     }
+  }
+
+  /** `Runner.gpuSight` */
+  async gpuSight(model: string, maxAgeMs: number, signal: AbortSignal): Promise<GpuSight> {
+    const server = this.servers.of(model);
+    const { lastSeen } = server;
+    if (!lastSeen || this.visibility.isNone(lastSeen.sight)) return 'unknown';
+    const sight = await server.gpuSight(maxAgeMs, signal);
+    return typeof sight === 'string' ? sight : { ...sight, run: lastSeen.info.id };
   }
 
   /** Where the launcher does not answer, for whatever reason: Triton's own word is as good. */
