@@ -144,14 +144,18 @@ describe('a shared server that holds more than it may after a stop', () => {
     expect(runner.calls).toEqual([]);
   });
 
-  it('goes on where nobody knows what a model that remains needs there, and says so', async () => {
-    runner.needs = {};
-    await stopHolding(1001);
-    await watch(20);
-    expect(runner.calls).toEqual([]);
-    const told = house.lines.filter(({ held_mb: held }) => held === B_NEEDS + 1001);
-    expect(told).toEqual([expect.objectContaining({ server: 'server', needed_mb: null })]);
-  });
+  it.each([
+    ['is started anew', 1001, true],
+    ['goes on', 1000, false],
+  ])(
+    '%s where nobody knows what a model that remains needs, and holds %s MiB in all',
+    async (_what, heldMiB, isRenewed) => {
+      runner.needs = {};
+      await stopHolding(heldMiB - B_NEEDS);
+      await watch(20);
+      expect(runner.calls.includes('renew')).toBe(isRenewed);
+    },
+  );
 
   it('takes for needed what was learned, where that is more than the configuration says', async () => {
     house.learned.learn('B', { instances: 2 }, B_NEEDS + 1);

@@ -4,13 +4,13 @@ import type { WorkerServices } from './worker-services.js';
 
 /**
  * What the placements that remain on a server take at their peak, MiB, of the GPUs that `left` has given back: the larger
- * of what the configuration says and what was learned. `null`: of one of them nobody knows.
+ * of what the configuration says and what was learned. One of which nobody knows counts for nothing.
  */
 export function neededBesideMiB(
   left: Placement,
   server: string,
   { states, learned }: Pick<WorkerServices, 'states' | 'learned'>,
-): number | null {
+): number {
   const needs = states.placed().flatMap((state) =>
     left.gpuIds.flatMap((gpuId) => {
       const there = state.placements().filter((each) => remains(each) && each.holds(gpuId));
@@ -18,7 +18,7 @@ export function neededBesideMiB(
       return own.map(() => needOf(state, learned));
     }),
   );
-  return needs.reduce<number | null>((sum, need) => (sum === null || need === null ? null : sum + need), 0);
+  return needs.reduce<number>((sum, need) => sum + (need ?? 0), 0);
 }
 
 /** It has memory of its GPU, or is about to. */

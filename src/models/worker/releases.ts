@@ -219,12 +219,7 @@ export class Releases {
         ...{ server, pid, model_name: modelName, limit_mb: limitMiB },
         ...{ held_mb: Math.round(heldMiB), needed_mb: neededMiB },
       };
-      if (neededMiB === null) {
-        const words =
-          'What a server holds after a stop may be what its other models need, which is not known';
-        this.services.logger.info(facts, words);
-      }
-      if (neededMiB === null || heldMiB - neededMiB <= limitMiB) continue;
+      if (heldMiB - neededMiB <= limitMiB) continue;
       this.services.renewals.wish({ name: server, pid });
       this.services.logger.info(
         facts,
