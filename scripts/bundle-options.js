@@ -1,4 +1,7 @@
-/** What is loaded only on some hosts (the Docker client, NVIDIA's library, the pretty log), and packages that ask for their own path. */
+/**
+ * What is loaded only on some hosts (the Docker client, NVIDIA's library, the pretty log); pino and write-file-atomic, which
+ * ask for their own path; a native addon, which is found beside its package.
+ */
 const OUTSIDE = [
   'dockerode',
   'fs-native-extensions',
