@@ -39,6 +39,7 @@ import { FakeRunner } from './fake-runner.js';
 import { MemoryCordonsStore } from './memory-cordons-store.js';
 import { MemoryStore } from './memory-store.js';
 import { settled } from './timers.js';
+import { NO_READINGS } from '../../src/gpus/no-readings.js';
 
 export const DEFAULT_YAML = resolve(import.meta.dirname, '../../config/default.yaml');
 
@@ -84,12 +85,7 @@ export class FakeGpuProvider extends GpuProvider {
         id,
         uuid: this.uuids ? (this.uuids[id] ?? null) : `GPU-${id}`,
         name: null,
-        memoryTotalMiB: null,
-        memoryUsedMiB: null,
-        utilization: null,
-        temperature: null,
-        powerDraw: null,
-        powerLimit: null,
+        ...NO_READINGS,
         processes: this.processes.get(id) ?? [],
         simulated: true,
         ...this.faults.get(id),

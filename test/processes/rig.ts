@@ -15,6 +15,7 @@ import { HostProcesses, type SystemCalls } from '../../src/host/host-processes.j
 import { ProcessesService, type ServerEnds } from '../../src/processes/processes.service.js';
 import type { ProcessFacts } from '../../src/host/process-facts.js';
 import { readFacts } from '../../src/host/process-facts.js';
+import { NO_READINGS } from '../../src/gpus/no-readings.js';
 
 export interface SentSignal {
   readonly pid: number;
@@ -46,13 +47,7 @@ export function gpu(over: Partial<GpuSample> = {}): GpuSample {
     id: 0,
     uuid: null,
     name: null,
-    memoryTotalMiB: null,
-    memoryUsedMiB: null,
-    utilization: null,
-    temperature: null,
-    powerDraw: null,
-    powerLimit: null,
-    processes: [],
+    ...NO_READINGS,
     simulated: false,
     ...over,
   };

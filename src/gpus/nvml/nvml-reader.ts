@@ -1,6 +1,7 @@
 import type { GpuProcess, GpuSample } from '../gpu-provider.js';
 import { faultsIn, type GpuFault, LOST, RESET_REQUIRED } from '../health/faults.js';
 import { NvmlCode, type Nvml, type NvmlDevice, type NvmlProcessKind, type NvmlResult } from './nvml.js';
+import { NO_READINGS } from '../no-readings.js';
 
 const MIB = 2 ** 20;
 const PROCESS_KINDS: readonly NvmlProcessKind[] = ['Compute', 'Graphics', 'MPSCompute'];
@@ -136,13 +137,7 @@ function unreadable(id: number): GpuSample {
     id,
     uuid: null,
     name: null,
-    memoryTotalMiB: null,
-    memoryUsedMiB: null,
-    utilization: null,
-    temperature: null,
-    powerDraw: null,
-    powerLimit: null,
-    processes: [],
+    ...NO_READINGS,
     simulated: false,
   };
 }

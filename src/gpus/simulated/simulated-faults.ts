@@ -4,6 +4,7 @@ import { messageOf, systemCodeOf } from '../../common/errors.js';
 import { GpuReadError, type GpuSample } from '../gpu-provider.js';
 import { faultsIn, type GpuFault, LOST, RESET_REQUIRED, THROTTLE_BITS } from '../health/faults.js';
 import type { ToldXids } from './told-xids.js';
+import { NO_READINGS } from '../no-readings.js';
 
 const THROTTLES = Object.keys(THROTTLE_BITS) as (keyof typeof THROTTLE_BITS)[];
 
@@ -84,13 +85,7 @@ function withFaults(sample: GpuSample, faults: Faults, xids: readonly number[]):
 function broken(sample: GpuSample, fault: GpuFault, words: string): GpuSample {
   return {
     ...sample,
-    memoryTotalMiB: null,
-    memoryUsedMiB: null,
-    utilization: null,
-    temperature: null,
-    powerDraw: null,
-    powerLimit: null,
-    processes: [],
+    ...NO_READINGS,
     error: `GPU ${sample.id} cannot be read: ${words}`,
     faults: [fault],
   };

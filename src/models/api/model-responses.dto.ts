@@ -1,6 +1,14 @@
-import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, type ApiPropertyOptions, IntersectionType } from '@nestjs/swagger';
 import { type Aspect, ASPECTS } from '../../runners/aspects.js';
 import { PLACEMENT_STATUSES, type PlacementStatus } from '../deployment/placement-state.js';
+
+const PORTS: ApiPropertyOptions = {
+  description:
+    'Where the server has several ports (`ports` of a model of the backend http): all of them by name; `http` is `port`. 各端口（按名称）',
+  type: 'object',
+  additionalProperties: { type: 'integer' },
+  example: { http: 18500, grpc: 18501, metrics: 18502 },
+};
 
 /** Why a placement is in ERROR. */
 export class PlacementErrorInfo {
@@ -118,13 +126,7 @@ export class PlacementItem {
   })
   port!: number | null;
 
-  @ApiPropertyOptional({
-    description:
-      'Where the server has several ports (`ports` of a model of the backend http): all of them by name; `http` is `port`. 各端口（按名称）',
-    type: 'object',
-    additionalProperties: { type: 'integer' },
-    example: { http: 18500, grpc: 18501, metrics: 18502 },
-  })
+  @ApiPropertyOptional(PORTS)
   ports?: Record<string, number>;
 
   @ApiProperty({
@@ -243,13 +245,7 @@ export class ModelInstanceInfo extends ModelIdentity {
   })
   port!: number | null;
 
-  @ApiPropertyOptional({
-    description:
-      'Where the server has several ports (`ports` of a model of the backend http): all of them by name; `http` is `port`. 各端口（按名称）',
-    type: 'object',
-    additionalProperties: { type: 'integer' },
-    example: { http: 18500, grpc: 18501, metrics: 18502 },
-  })
+  @ApiPropertyOptional(PORTS)
   ports?: Record<string, number>;
 
   @ApiProperty({ description: 'UTC. 创建时间', example: '2024-01-01T00:00:00.000Z', format: 'date-time' })
