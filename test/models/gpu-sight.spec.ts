@@ -1,4 +1,8 @@
 import { StopFailedError } from '../../src/launchers/launcher.js';
+import type { Deployment } from '../../src/runners/deployment.js';
+import type { GpuSight } from '../../src/launchers/launcher.js';
+import type { EndedPart, Trouble } from '../../src/runners/progress.js';
+import { FakeRunner } from '../fakes/fake-runner.js';
 import { pass } from '../fakes/timers.js';
 import { house, moveHouse, useHouse } from './house-rig.js';
 
@@ -92,5 +96,61 @@ describe('a server that reaches its GPUs no more', () => {
     await seconds(200);
     expect(house.runner.sightCalls).toBe(sightCalls);
     expect(house.runner.calls).not.toContain('force A [0,1]');
+  });
+});
+
+/** Models on one server: its end takes both away, and one that was replaced meanwhile is left alone. */
+class SharedServer extends FakeRunner {
+  override readonly isShared = true;
+  private runs = 1;
+
+  override gpuSight(): Promise<GpuSight> {
+    this.sightCalls += 1;
+    return Promise.resolve({ ...LOST, run: `run ${this.runs}` });
+  }
+
+  override endStuck(deployment: Deployment, { run }: Trouble): Promise<EndedPart> {
+    const isOver = run !== `run ${this.runs}`;
+    this.calls.push(`end ${deployment.modelName}${isOver ? ' in vain' : ''}`);
+    if (isOver) return Promise.resolve('nothing');
+    this.runs += 1;
+    this.crash('A', 'B');
+    return Promise.resolve('server');
+  }
+}
+
+describe('a server of several models that reaches its GPUs no more for good', () => {
+  beforeEach(async () => {
+    await moveHouse({
+      runner: new SharedServer(['A', 'B']),
+      restart: { max_attempts: 2, stable_after_seconds: 600 },
+    });
+    await house.running('A', 0);
+    await house.running('B', 1);
+  });
+
+  it('is left degraded by all of them after their tries, none of which is charged to another', async () => {
+    await seconds(1200);
+    expect(house.status().toSorted()).toEqual(['A 0 RUNNING', 'B 1 RUNNING']);
+    for (const [model, gpuId] of [
+      ['A', 0],
+      ['B', 1],
+    ] as const) {
+      expect(house.placement(model, gpuId)?.degraded).toMatch(
+        /started anew 2 times in vain, and left as it is/,
+      );
+    }
+    expect(house.runner.calls.filter((call) => /^end .$/.test(call))).toHaveLength(2);
+  });
+
+  it('is a crash of the one whose server was ended, and the others say for whom', async () => {
+    await seconds(70);
+    const lost = house.transitions.filter(({ event }) => event === 'lost');
+    expect(lost.map(({ reason }) => reason)).toContain(
+      `its server was ended, and is started anew, for A: ${WORDS}`,
+    );
+    const placements = house.supervisor.deployments().flatMap((state) => state.active());
+    const crashes = placements.map(({ history }) => history.lastCrash?.message);
+    expect(crashes).toEqual([`${WORDS}: it is started anew`, undefined]);
   });
 });

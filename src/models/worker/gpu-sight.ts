@@ -23,7 +23,7 @@ export class GpuSightWatch {
   private lookNotBefore = 0;
   private healNotBefore = 0;
   private isLooking = false;
-  /** Times it was ended for this since it was found to reach them. */
+  /** Times it was ended, or replaced when it was to be, for this since it was found to reach them. */
   tries = 0;
 
   constructor(
@@ -65,6 +65,7 @@ export class GpuSightWatch {
       });
   }
 
+  /** It was ended, for this unit or for another that it serves: a new one makes no difference to both. */
   healed(): void {
     this.tries += 1;
   }

@@ -95,7 +95,8 @@ export class Progress {
   }
 
   /** Its server was replaced before it could be ended: what is known is of none that is there. */
-  begunAnew(): void {
+  begunAnew(kind: TroubleKind): void {
+    if (kind === 'blind') this.sight.healed();
     this.forget();
   }
 

@@ -48,14 +48,17 @@ export class Recycles {
   /** Ends what does not get on; it is started anew then. Says what was ended; `undefined`: it could not be. */
   async heal(trouble: Trouble): Promise<EndedPart | undefined> {
     const { words: fault } = trouble;
+    const { modelName } = this.unit;
     let ended: EndedPart | undefined;
+    const end = this.restarts.beginEnd(
+      `its server was ended, and is started anew, for ${modelName}: ${fault}`,
+    );
     const wanted = this.unit.wanted();
     await this.steps.run('heal', {
       limitMs: this.runner.startTimeoutMs,
       call: async (signal) => {
         const context = await this.steps.runnerContext(signal, 'release');
         ended = await this.runner.endStuck(wanted, trouble, context);
-        const { modelName } = this.unit;
         const facts = { event: 'healing', model_name: modelName, gpu_ids: wanted.gpuIds, fault, ended };
         if (ended === 'nothing')
           this.services.logger.info(facts, `${modelName}: its server has ended since, and nothing more is`);
@@ -65,21 +68,18 @@ export class Recycles {
         if (ended !== 'nothing') this.recycled(fault);
       },
       onFailure: (error) => {
-        this.services.logger.error(
-          { err: error, model_name: this.unit.modelName },
-          'What does not get on could not be ended',
-        );
+        const facts = { err: error, model_name: modelName };
+        this.services.logger.error(facts, 'What does not get on could not be ended');
       },
     });
+    end(ended === 'server');
     return ended;
   }
 
   /** Ends the server politely, so that it is started anew with all that it served; the end is charged to nobody. */
   async renew({ isQuiet, onEnded }: Renewal): Promise<void> {
     const wanted = this.unit.wanted();
-    const [gpuId = 0] = wanted.gpuIds;
-    const server = this.runner.serverNameOf(this.unit.modelName, gpuId) ?? this.unit.name;
-    const ended = this.services.loads.beginEnd(server, RENEWED);
+    const ended = this.restarts.beginEnd(RENEWED);
     const end = { isDone: false };
     await this.steps.run('renew', {
       limitMs: this.runner.stopTimeoutMs,
@@ -89,7 +89,8 @@ export class Recycles {
       },
       onSuccess: () => undefined,
       onFailure: (error) => {
-        this.services.logger.error({ err: error, server }, 'A server that holds memory could not be ended');
+        const facts = { err: error, model_name: this.unit.modelName };
+        this.services.logger.error(facts, 'A server that holds memory could not be ended');
       },
     });
     ended(end.isDone);

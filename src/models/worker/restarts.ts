@@ -134,6 +134,11 @@ export class Restarts {
     return new ServerLostError(`The server died ${this.backoff.count} times in a row: ${this.lastFault}`);
   }
 
+  /** This unit is about to end its server, for `reason`. To be told afterwards whether it has ended. */
+  beginEnd(reason: string): (hasEnded: boolean) => void {
+    return this.services.loads.beginEnd({ server: this.serverName, unit: this.unit.name }, reason);
+  }
+
   /** Why this service has ended the server; to be asked before `lost`, which notes that the unit knows of it. */
   get purposeOfEnd(): string | undefined {
     const wish = { server: this.serverName, unit: this.unit.name };

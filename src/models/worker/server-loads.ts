@@ -28,8 +28,9 @@ interface Waiting extends Wish {
   readonly grant: (load: Load) => void;
 }
 
-/** An end that this service has brought about, and the units that have been told of it. */
+/** An end that this service has brought about, and the units that have been told of it, or know. */
 interface PurposefulEnd {
+  readonly server: string;
   /** Why, in words. */
   readonly reason: string;
   /** Monotonic ms; infinite while it is under way. */
@@ -50,8 +51,8 @@ export class ServerLoads {
   private records: readonly LoadRecord[] = [];
   private waiting: readonly Waiting[] = [];
   private readonly deaths = new Map<string, readonly number[]>();
-  /** The last end on purpose of each server. */
-  private readonly ends = new Map<string, PurposefulEnd>();
+  /** The ends on purpose that are under way, and the last one of each server. */
+  private ends: readonly PurposefulEnd[] = [];
 
   constructor(private readonly clock: Pick<Clock, 'monotonicMs'>) {}
 
@@ -104,13 +105,19 @@ export class ServerLoads {
     });
   }
 
-  /** A server is about to be ended on purpose, which is charged to nobody. To be told afterwards whether it has ended. */
-  beginEnd(server: string, reason: string): (hasEnded: boolean) => void {
-    const end: PurposefulEnd = { reason, untilMs: Infinity, told: new Set() };
-    this.ends.set(server, end);
+  /**
+   * A server is about to be ended on purpose by a unit, which is charged to none of the others. To be told afterwards whether
+   * it has ended.
+   */
+  beginEnd({ server, unit }: Wish, reason: string): (hasEnded: boolean) => void {
+    const end: PurposefulEnd = { server, reason, untilMs: Infinity, told: new Set([unit]) };
+    this.ends = [...this.ends, end];
     return (hasEnded) => {
-      if (hasEnded) end.untilMs = this.clock.monotonicMs();
-      else this.ends.delete(server);
+      const isOver = (each: PurposefulEnd): boolean => each.server === server && each.untilMs < Infinity;
+      this.ends = this.ends.filter((each) => each !== end && !(hasEnded && isOver(each)));
+      if (!hasEnded) return;
+      end.untilMs = this.clock.monotonicMs();
+      this.ends = [...this.ends, end];
     };
   }
 
@@ -118,9 +125,8 @@ export class ServerLoads {
    * Why the server was ended on purpose after `readyMs`, when it was last seen to serve a unit; `undefined`: it was not, or
    * the unit was told already (`diedOfAnother`).
    */
-  purposeOf({ server, unit }: Wish, readyMs: number): string | undefined {
-    const end = this.ends.get(server);
-    return end && readyMs <= end.untilMs && !end.told.has(unit) ? end.reason : undefined;
+  purposeOf(wish: Wish, readyMs: number): string | undefined {
+    return this.untold(wish, readyMs)?.reason;
   }
 
   /**
@@ -128,8 +134,9 @@ export class ServerLoads {
    * flight at that death, which its first witness has noted; or the server was ended on purpose.
    */
   diedOfAnother({ server, unit }: Wish, readyMs: number): boolean {
-    if (this.purposeOf({ server, unit }, readyMs) !== undefined) {
-      this.ends.get(server)?.told.add(unit);
+    const onPurpose = this.untold({ server, unit }, readyMs);
+    if (onPurpose) {
+      onPurpose.told.add(unit);
       return true;
     }
     const now = this.clock.monotonicMs();
@@ -141,6 +148,10 @@ export class ServerLoads {
       .some(
         ({ outcome, endedMs = now }) => outcome === undefined || (outcome === 'broken' && endedMs >= readyMs),
       );
+  }
+
+  private untold({ server, unit }: Wish, readyMs: number): PurposefulEnd | undefined {
+    return this.ends.find((end) => end.server === server && readyMs <= end.untilMs && !end.told.has(unit));
   }
 
   private noteDeath(server: string, atMs: number): void {

@@ -235,7 +235,7 @@ export class UnitWorker {
     const { stuck } = this.progress;
     if (!stuck) return;
     const ended = await this.recycles.heal(stuck);
-    if (ended === 'nothing') this.progress.begunAnew();
+    if (ended === 'nothing') this.progress.begunAnew(stuck.kind);
     else if (ended) this.progress.healed(stuck.kind);
     else this.progress.notHealed(stuck.kind);
   }
