@@ -1,6 +1,6 @@
 // Each entry is a regular expression for the beginning of a path.
 
-/** Suites that assert times, or need much of a machine: after all others, no more of them at once than it has cores. */
+/** Suites that assert times, or need much of a machine: after all others, few at once. */
 const ALONE = [
   'test/faults/f04-',
   'test/faults/f12-',

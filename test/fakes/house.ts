@@ -43,10 +43,12 @@ import { NO_READINGS } from '../../src/gpus/no-readings.js';
 
 export const DEFAULT_YAML = resolve(import.meta.dirname, '../../config/default.yaml');
 
+let defaults: FullConfig | undefined;
+
 export function testConfig(): FullConfig {
-  const config = loadConfig(DEFAULT_YAML, {}, backends);
+  defaults ??= loadConfig(DEFAULT_YAML, {}, backends);
   return {
-    ...config,
+    ...defaults,
     restart: {
       max_attempts: 3,
       initial_delay_ms: 1000,
