@@ -31,6 +31,16 @@ const OPTIONAL_PEERS = [
   'typeorm',
 ];
 
+/** Of these a bundle has what the service imports, and no more: Nest is given it, and never imports them itself. */
+const SHAKEN = {
+  name: 'shaken',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^class-(validator|transformer)$/ }, ({ path, kind, resolveDir }) =>
+      kind === 'dynamic-import' ? { external: true } : resolve(`${path}/esm5/index.js`, { kind, resolveDir }),
+    );
+  },
+};
+
 /** Of every bundle of the service. */
 export const OPTIONS = {
   outdir: 'dist',
@@ -41,5 +51,6 @@ export const OPTIONS = {
   keepNames: true,
   minifyWhitespace: true,
   external: [...OUTSIDE, ...OPTIONAL_PEERS],
+  plugins: [SHAKEN],
   logLevel: 'warning',
 };

@@ -1,4 +1,6 @@
 import { ValidationPipe, type ValidationError } from '@nestjs/common';
+import { instanceToPlain, plainToInstance } from 'class-transformer';
+import { validate } from 'class-validator';
 import { DomainError } from '../errors.js';
 
 export class ValidationFailedError extends DomainError {
@@ -21,6 +23,9 @@ export function validationPipe(): ValidationPipe {
   return new ValidationPipe({
     transform: true,
     whitelist: true,
+    // Given, since Nest would load both packages a second time, whole.
+    validatorPackage: { validate },
+    transformerPackage: { plainToInstance, classToPlain: instanceToPlain },
     exceptionFactory: (errors) =>
       new ValidationFailedError(
         `Invalid request: ${sentences(errors).join('; ') || 'a JSON object is expected'}.`,

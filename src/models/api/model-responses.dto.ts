@@ -1,4 +1,4 @@
-import { ApiProperty, ApiPropertyOptional, type ApiPropertyOptions, IntersectionType } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, type ApiPropertyOptions } from '@nestjs/swagger';
 import { type Aspect, ASPECTS } from '../../runners/aspects.js';
 import { PLACEMENT_STATUSES, type PlacementStatus } from '../deployment/placement-state.js';
 
@@ -162,25 +162,28 @@ export class PlacementItem {
   last_crash?: CrashInfo;
 }
 
-/** Which model it is about. */
-class ModelIdentity {
-  @ApiProperty({ description: 'Model. 模型名称', example: 'MAM' })
-  model_name!: string;
+const MODEL_NAME: ApiPropertyOptions = { description: 'Model. 模型名称', example: 'MAM' };
 
-  @ApiProperty({ description: 'Backend. 模型类型', example: 'triton' })
-  model_type!: string;
+const MODEL_TYPE: ApiPropertyOptions = { description: 'Backend. 模型类型', example: 'triton' };
 
-  @ApiPropertyOptional({
-    description:
-      'false: the configuration does not have this model in this backend any more. What serves goes on until it is stopped, and is not brought back if it dies. Left out of models that the configuration has. 配置中已不再包含该模型',
-    enum: [false],
-    type: 'boolean',
-  })
-  in_catalog?: false;
-}
+const IN_CATALOG: ApiPropertyOptions = {
+  description:
+    'false: the configuration does not have this model in this backend any more. What serves goes on until it is stopped, and is not brought back if it dies. Left out of models that the configuration has. 配置中已不再包含该模型',
+  enum: [false],
+  type: 'boolean',
+};
 
 /** The seed's `ModelStatusItem`: one placement on one of its GPUs. */
-export class ModelStatusItem extends IntersectionType(PlacementItem, ModelIdentity) {}
+export class ModelStatusItem extends PlacementItem {
+  @ApiProperty(MODEL_NAME)
+  model_name!: string;
+
+  @ApiProperty(MODEL_TYPE)
+  model_type!: string;
+
+  @ApiPropertyOptional(IN_CATALOG)
+  in_catalog?: false;
+}
 
 /** One GPU's share of a `ModelInstanceInfo`. */
 export class PlacementInfo extends PlacementItem {}
@@ -205,7 +208,16 @@ export class ReleasedMemoryInfo {
 }
 
 /** The seed's `ModelInstanceInfo`: all of one model. */
-export class ModelInstanceInfo extends ModelIdentity {
+export class ModelInstanceInfo {
+  @ApiProperty(MODEL_NAME)
+  model_name!: string;
+
+  @ApiProperty(MODEL_TYPE)
+  model_type!: string;
+
+  @ApiPropertyOptional(IN_CATALOG)
+  in_catalog?: false;
+
   @ApiProperty({
     description: 'GPUs on which it runs or starts. 活跃的GPU设备ID',
     example: [0],
