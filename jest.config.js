@@ -40,7 +40,6 @@ const project = (displayName, paths, { except = [], mayStartProcesses = true } =
   testPathIgnorePatterns: except.map((path) => `<rootDir>/${path}`),
   testEnvironment: '<rootDir>/test/support/suite-environment.mjs',
   testEnvironmentOptions: { mayStartProcesses },
-  setupFilesAfterEnv: mayStartProcesses ? ['<rootDir>/test/support/end-hosts.ts'] : [],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [

@@ -46,7 +46,7 @@ try {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   for (const command of [
-    { kind: 'boot', configFile },
+    { kind: 'boot', configFile, directory },
     { kind: 'close', endOfOutput: '' },
   ]) {
     host.send(command);

@@ -15,7 +15,9 @@ const DEFAULT_CONFIG = fileURLToPath(new URL('../config/default.yaml', import.me
 
 let running;
 
-async function boot({ configFile }) {
+async function boot({ configFile, directory }) {
+  // What the service launches is told by it from that of other suites.
+  process.env.TMPDIR = directory;
   const service = await Service.create(
     loadConfig(DEFAULT_CONFIG, { ...process.env, MIC_CONFIG: configFile }, backends),
   );

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Tests and benchmarks run from the top of the repository. */
@@ -16,13 +18,13 @@ const CLOSE_LIMIT_MS = 5000;
 const END_OF_OUTPUT = '\u0004\n';
 
 /** To a service host. */
-type HostCommand = { kind: 'boot'; configFile: string } | { kind: 'close'; endOfOutput: string };
+type HostCommand =
+  { kind: 'boot'; configFile: string; directory: string } | { kind: 'close'; endOfOutput: string };
 /** From a service host: one for each command. */
 type HostAnswer = { ok: true } | { ok: false; message: string };
 
-/** Hosts that have loaded the service and run none. */
-const idle: ServiceProcess[] = [];
-let isSuiteOver = false;
+/** Hosts that have loaded the service and run none: of all suites of this worker of Jest (see suite-environment.mjs). */
+const idle = (globalThis as { idleServiceHosts?: ChildProcess[] }).idleServiceHosts ?? [];
 
 export interface ProcessSettings {
   readonly configFile: string;
@@ -64,20 +66,25 @@ export class ServiceProcess {
 
   /** The service in a process that has loaded it already. Resolves when it listens. */
   static async host(settings: ProcessSettings): Promise<ServiceProcess> {
-    const host = idle.pop() ?? ServiceProcess.spawnHost();
+    const host = new ServiceProcess(ServiceProcess.idleHost() ?? ServiceProcess.spawnHost(), true);
     host.onOutput = settings.onOutput;
-    const answer = await host.ask({ kind: 'boot', configFile: settings.configFile });
+    const { configFile } = settings;
+    const answer = await host.ask({ kind: 'boot', configFile, directory: tmpdir() });
     if (answer.ok) return host;
     await host.kill('SIGKILL');
     throw new Error(`the service did not start: ${answer.message}`);
   }
 
-  private static spawnHost(): ServiceProcess {
+  private static idleHost(): ChildProcess | undefined {
+    const child = idle.pop();
+    if (child?.exitCode !== null || child.signalCode !== null) return undefined;
+    for (const handle of handlesOf(child)) handle.ref();
+    return child;
+  }
+
+  private static spawnHost(): ChildProcess {
     if (!existsSync(HOST)) throw new Error(`${HOST} is missing: npm run build:suites`);
-    const child = spawn(process.execPath, [...FLAGS, LOADER], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    });
-    return new ServiceProcess(child, true);
+    return spawn(process.execPath, [...FLAGS, LOADER], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   }
 
   get hasEnded(): boolean {
@@ -96,8 +103,15 @@ export class ServiceProcess {
 
   /** Ends the service. A host stays for the next test where the service ended in order. */
   async dispose(): Promise<void> {
-    if (this.isHost && !isSuiteOver && !this.hasEnded && (await this.closes())) idle.push(this);
-    else await this.kill('SIGKILL');
+    if (!this.isHost || this.hasEnded || !(await this.closes())) {
+      await this.kill('SIGKILL');
+      return;
+    }
+    const { child } = this;
+    for (const stream of [child.stdout, child.stderr]) stream?.removeAllListeners('data');
+    // It ends when the worker does.
+    for (const handle of handlesOf(child)) handle.unref();
+    idle.push(child);
   }
 
   private async closes(): Promise<boolean> {
@@ -143,8 +157,9 @@ export class ServiceProcess {
   }
 }
 
-/** Ends the hosts of this suite; later services end with their host. */
-export async function endServiceHosts(): Promise<void> {
-  isSuiteOver = true;
-  await Promise.all(idle.splice(0).map((host) => host.kill('SIGKILL')));
+/** What keeps a worker of Jest alive of a host. */
+function handlesOf(child: ChildProcess): readonly { ref(): void; unref(): void }[] {
+  return [child, child.channel, child.stdout as Socket | null, child.stderr as Socket | null].filter(
+    (handle) => handle !== null && handle !== undefined,
+  );
 }

@@ -25,6 +25,9 @@ const HANDLES = [
 
 const { spawn } = ChildProcess.prototype;
 
+/** For service-process.ts: of all suites of this worker. */
+const idleServiceHosts = [];
+
 export default class SuiteEnvironment extends NodeEnvironment {
   constructor(config, context) {
     super(config, context);
@@ -43,6 +46,7 @@ export default class SuiteEnvironment extends NodeEnvironment {
     // os.tmpdir() reads the worker's environment, child processes get the suite's.
     process.env.TMPDIR = this.directory;
     this.global.process.env.TMPDIR = this.directory;
+    this.global.idleServiceHosts = idleServiceHosts;
     this.handlesBefore = openHandles();
   }
 
@@ -65,10 +69,9 @@ export default class SuiteEnvironment extends NodeEnvironment {
   }
 
   async leftovers() {
-    const processes = (await processesWith(this.directory)).map(({ pid, command }) => ({
-      pid,
-      what: `process ${pid} (${command})`,
-    }));
+    const processes = (await processesWith(this.directory))
+      .filter(({ pid }) => !idleServiceHosts.some((host) => host.pid === pid))
+      .map(({ pid, command }) => ({ pid, what: `process ${pid} (${command})` }));
     const now = openHandles();
     const handles = HANDLES.filter((type) => now[type] > this.handlesBefore[type]);
     return [

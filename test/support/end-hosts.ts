@@ -1,4 +1,0 @@
-import { afterAll } from '@jest/globals';
-import { endServiceHosts } from './service-process.js';
-
-afterAll(endServiceHosts);
