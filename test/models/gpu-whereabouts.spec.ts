@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { toStatusItem } from '../../src/models/api/views.js';
-import { z } from 'zod';
-import type { Deployment, DeploymentOptions } from '../../src/runners/deployment.js';
+import type { Deployment } from '../../src/runners/deployment.js';
 import type { RunnerContext } from '../../src/runners/runner-context.js';
 import type { DesiredDeployment } from '../../src/state/desired-state.js';
 import { FakeRunner } from '../fakes/fake-runner.js';
@@ -206,80 +205,6 @@ describe('GPUs that move while the service runs', () => {
     await read();
     expect(house.status().sort()).toEqual(['A 1 ERROR', 'A 1 RUNNING']);
     expect(house.runner.world.get('A')).toEqual(new Set([2]));
-  });
-});
-
-/** A backend whose options name the GPUs of a placement. */
-class NamingRunner extends FakeRunner {
-  override optionsSchemaOf(): z.ZodType<DeploymentOptions> {
-    const gpuIds = z.array(z.int()).transform((ids) => ids.toSorted());
-    return this.optionsSchema.extend({ gpu_ids: gpuIds.nullable() });
-  }
-  override defaultOptions(): DeploymentOptions {
-    return { instances: 2, gpu_ids: null };
-  }
-  override instancesPerGpu(): number {
-    return 1;
-  }
-  override gpusOf(gpuId: number, options?: DeploymentOptions): readonly number[] {
-    return [gpuId, ...((options?.gpu_ids ?? []) as number[]).filter((id) => id !== gpuId)];
-  }
-  override optionsOn(options: DeploymentOptions, gpuIds: readonly number[]): DeploymentOptions {
-    return options.gpu_ids === null ? options : { ...options, gpu_ids: gpuIds.toSorted() };
-  }
-}
-
-describe('options that name GPUs by index, of GPUs that have moved', () => {
-  const shown = () => items().map(({ gpu_id: gpuId, options }) => [gpuId, options.gpu_ids]);
-  const started = async (gpuId: number, gpuIds: readonly number[]) => {
-    const view = await house.supervisor.start('A', gpuId, { gpu_ids: gpuIds });
-    return view.placement?.status;
-  };
-
-  it('are shown as they are now, and a start that says them so is the one that serves', async () => {
-    await boot(HOST, [], new NamingRunner());
-    await house.supervisor.start('A', 0, { gpu_ids: [2, 0] });
-    await settled();
-    expect(shown()).toEqual([
-      [0, [0, 2]],
-      [2, [0, 2]],
-    ]);
-    expect(await started(0, [2, 0])).toBe('RUNNING');
-    show(SHRUNK);
-    await read();
-    expect(shown()).toEqual([
-      [0, [0, 1]],
-      [1, [0, 1]],
-    ]);
-    expect(await started(0, [0, 1])).toBe('RUNNING');
-    expect(await started(1, [1, 0])).toBe('RUNNING');
-    await expect(started(0, [0, 2])).rejects.toThrow(/runs on GPU 0, 1 with .*"gpu_ids":\[0,1\]/);
-    expect((await house.supervisor.foresee('A', 0, { gpu_ids: [0, 1] })).would).toBe('nothing');
-    expect((await house.supervisor.foresee('A', 0, { gpu_ids: [0, 2] })).would).toBe('refuse');
-    expect(house.runner.calls).toEqual(['start A [0]']);
-  });
-
-  it('after a restart, too, and nothing is launched anew for them', async () => {
-    const gpus = [0, 2].map((id) => ({ gpu_id: id, gpu_uuid: `GPU-${id}` }));
-    const state = { ...desired('A', [{ gpu_id: 0, gpus, wanted: 'serve' }]), options: { gpu_ids: [0, 2] } };
-    await boot(SHRUNK, [state], new NamingRunner());
-    expect(shown()).toEqual([
-      [0, [0, 1]],
-      [1, [0, 1]],
-    ]);
-    expect(await started(0, [0, 1])).toBe('RUNNING');
-    await expect(started(0, [0, 2])).rejects.toThrow(/gpu_ids/);
-    expect(house.runner.calls).toEqual([]);
-  });
-
-  it('a further GPU that says nothing gets none of those that the model once named', async () => {
-    await boot(HOST, [], new NamingRunner());
-    await house.supervisor.start('A', 2, { gpu_ids: [2, 3] });
-    await settled();
-    show(['GPU-2', 'GPU-3', 'GPU-4', 'GPU-5']);
-    await read();
-    await expect(house.supervisor.start('A', 2, {})).rejects.toThrow(/runs on GPU 0, 1 already/);
-    expect(house.status()).toEqual(['A 0 RUNNING', 'A 1 RUNNING']);
   });
 });
 

@@ -24,11 +24,11 @@ export class RestartElsewhere {
   async begin(state: DeploymentState, placement: Placement, assertOpen: () => void): Promise<void> {
     if (!this.config.gpus.health.restart_elsewhere || !state.inCatalog || placement.gpus.length > 1) return;
     const { modelName } = state;
-    const config = { ...state.options };
     const facts = { event: 'gpu', model_name: modelName, gpu_id: placement.index };
     let fault = 'no other GPU has room for it';
-    for (const gpuId of await this.roomFor(state, placement, config)) {
+    for (const gpuId of await this.roomFor(state, placement)) {
       try {
+        const config = { ...state.runner.optionsOn(state.options, [gpuId]) };
         await this.starts.start(modelName, gpuId, config, { assertOpen, request: undefined });
         this.logger.warn(
           { ...facts, to: gpuId },
@@ -43,12 +43,9 @@ export class RestartElsewhere {
   }
 
   /** GPUs that have room for it, those with the most memory left first; none that has the model already. */
-  private async roomFor(
-    state: DeploymentState,
-    { index }: Placement,
-    config: Record<string, unknown>,
-  ): Promise<number[]> {
-    const { gpus } = await this.starts.foresee(state.modelName, index, config);
+  private async roomFor(state: DeploymentState, placement: Placement): Promise<number[]> {
+    const config = { ...state.optionsOf(placement) };
+    const { gpus } = await this.starts.foresee(state.modelName, placement.index, config);
     return [...gpus]
       .filter(([id, { refusal }]) => !refusal && !state.servingOn(id) && !state.releasingOn(id))
       .sort(([, a], [, b]) => (b.leftMiB ?? -1) - (a.leftMiB ?? -1))
