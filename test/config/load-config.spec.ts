@@ -1,42 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { ConfigInvalidError, loadConfig } from '../../src/config/load-config.js';
+import { resolve } from 'node:path';
+import { loadConfig } from '../../src/config/load-config.js';
 import { strayVariables } from '../../src/config/environment.js';
 import { backends } from '../../src/runners/backends.js';
-import { parse, stringify } from 'yaml';
 import { DEFAULT_YAML } from '../fakes/house.js';
+import { faultsOf, over } from './config-rig.js';
 
 const DEMO_YAML = resolve(import.meta.dirname, '../../config/demo.yaml');
-let directory: string;
-
-beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), 'mic-config-'));
-});
-afterAll(() => {
-  rmSync(directory, { recursive: true });
-});
-
-function file(text: string): string {
-  const path = join(directory, 'over.yaml');
-  writeFileSync(path, text);
-  return path;
-}
-
-const over = (yaml: string, env: NodeJS.ProcessEnv = {}) =>
-  loadConfig(DEFAULT_YAML, { ...env, MIC_CONFIG: file(yaml) }, backends);
-
-/** `["path: message", …]` of everything that is wrong. */
-function faultsOf(load: () => unknown): string[] {
-  try {
-    load();
-  } catch (error) {
-    if (error instanceof ConfigInvalidError)
-      return error.faults.map(({ path, message }) => `${path}: ${message}`);
-    throw error;
-  }
-  return [];
-}
 
 describe('the configuration files of the repository', () => {
   it('default.yaml is valid, and opens nothing to the network', () => {
@@ -57,78 +26,6 @@ describe('the configuration files of the repository', () => {
 
 it('settings of models that the file leaves out are no fault where the defaults have them', () => {
   expect(faultsOf(() => over('runners: { triton: { supported_models: [Other] } }'))).toEqual([]);
-});
-
-/** The file with a use for every range of ports. */
-function allPortsInUse(path: string): string {
-  const tree = parse(readFileSync(path, 'utf8')) as { runners: { triton: object } };
-  const triton = { ...tree.runners.triton, model_gpu_configs: { default: { use_dedicated_server: true } } };
-  const any = { launcher: 'process', command: ['any'], health_path: '/health' };
-  const more = { http: { models: { any } }, vllm: { models: { llama: { model: 'meta/llama' } } } };
-  return stringify({ ...tree, runners: { triton, ...more } });
-}
-
-describe('the ports of all backends', () => {
-  it.each(['default.yaml', 'demo.yaml'])('are distinct in %s, also where all are used', (name) => {
-    const path = resolve(import.meta.dirname, '../../config', name);
-    expect(faultsOf(() => over(allPortsInUse(path)))).toEqual([]);
-  });
-
-  it.each([
-    [
-      'runners: { comfyui: { ports: { from: 8002, to: 8010 } } }',
-      'runners.comfyui.ports: 8002-8010 overlaps runners.triton.metrics_port (8002): give each its own ports',
-    ],
-    [
-      'runners: { vllm: { ports: { from: 18499, to: 18510 }, models: { llama: { model: meta/llama } } } }',
-      'runners.vllm.ports: 18499-18510 overlaps runners.comfyui.ports (18400-18499): give each its own ports',
-    ],
-    [
-      'runners: { triton: { http_port: 18450 } }',
-      'runners.comfyui.ports: 18400-18499 overlaps runners.triton.http_port (18450): give each its own ports',
-    ],
-    [
-      'runners: { triton: { http_port: 18100, model_gpu_configs: { MAM: { use_dedicated_server: true } } } }',
-      'runners.triton.dedicated_ports: 18000-18299 overlaps runners.triton.http_port (18100): give each its own ports',
-    ],
-    [
-      'server: { port: 18450 }',
-      'runners.comfyui.ports: 18400-18499 overlaps server.port (18450): give each its own ports',
-    ],
-    [
-      'server: { port: 8001 }',
-      'runners.triton.grpc_port: 8001 overlaps server.port (8001): give each its own ports',
-    ],
-    [
-      'runners: { http: { ports: { from: 6000, to: 6010 }, models: { a: { launcher: process, command: [a], health_path: / } } } }',
-      'runners.http.ports: 6000-6010 overlaps server.port (6004): give each its own ports',
-    ],
-    [
-      'runners: { triton: { dedicated_ports: { from: 6000, to: 6010 }, model_gpu_configs: { MAM: { use_dedicated_server: true } } } }',
-      'runners.triton.dedicated_ports: 6000-6010 overlaps server.port (6004): give each its own ports',
-    ],
-  ])('are refused where they overlap: %s', (yaml, fault) => {
-    expect(faultsOf(() => over(yaml))).toEqual([fault]);
-  });
-
-  it('are told with all other faults', () => {
-    const yaml =
-      'runners: { comfyui: { python: 1, ports: { from: 8000, to: 8000 } }, triton: { shm_size: lots } }';
-    expect(
-      faultsOf(() => over(yaml))
-        .map((fault) => fault.split(':')[0])
-        .sort(),
-    ).toEqual([...['runners.comfyui.ports', 'runners.comfyui.python', 'runners.triton.shm_size']]);
-  });
-
-  it.each([
-    ['no model', 'runners: { vllm: { ports: { from: 18400, to: 18410 } } }'],
-    ['no dedicated server', 'runners: { triton: { dedicated_ports: { from: 18400, to: 18499 } } }'],
-    ['the service takes any', 'server: { port: 0 }'],
-    ['not offered', 'runners: { comfyui: { enabled: false, ports: { from: 8000, to: 8002 } } }'],
-  ])('do not matter where they are not used: %s', (_why, yaml) => {
-    expect(faultsOf(() => over(yaml))).toEqual([]);
-  });
 });
 
 describe('a file that is laid over the default', () => {
