@@ -32,7 +32,13 @@ const PROCESSES = [
 const REAL = ['test/real/'];
 
 /** Of these, suites that stop the Docker Engine of the machine, or assert times. */
-const REAL_ALONE = ['test/real/engine-faults', 'test/real/service-faults', 'test/real/triton-faults'];
+const REAL_ALONE = [
+  'test/real/engine-faults',
+  'test/real/nvml',
+  'test/real/service-faults',
+  'test/real/triton(?=\\.)',
+  'test/real/triton-faults',
+];
 
 const project = (displayName, paths, { except = [], mayStartProcesses = true } = {}) => ({
   displayName,
