@@ -75,6 +75,19 @@ describe('a vLLM model that sleeps', () => {
     expect(await completion(port, 'llama')).toBe('a b c');
   });
 
+  it('is shown asleep where the configuration does not have it any more', async () => {
+    await boot({ llama: LLAMA, other: LLAMA });
+    await started('llama');
+    await sleep('llama', 0);
+    await service.end('SIGTERM');
+    await service.edit(({ runners }) => {
+      delete (runners.vllm?.models as Record<string, unknown>).llama;
+    });
+    await service.boot();
+    await service.until(async () => (await statusOf('llama'))?.sleeping === true);
+    expect(await statusOf('llama')).toMatchObject({ status: 'RUNNING', in_catalog: false });
+  });
+
   it('comes back awake when its server dies', async () => {
     await boot({ llama: LLAMA });
     const { pid } = await started('llama');

@@ -108,7 +108,9 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   ): Promise<ProbeResult> {
     const model = this.find(modelName);
     const readiness = vllmReadiness(baseUrl, model && servedName(modelName, model), signal);
-    const sleeping = model?.sleep_mode ? await sleepingSoonAfter(readiness, baseUrl, signal) : undefined;
+    // How a model that the configuration has no more was launched, its server tells.
+    const maySleep = model === undefined || model.sleep_mode;
+    const sleeping = maySleep ? await sleepingSoonAfter(readiness, baseUrl, signal) : undefined;
     const result = await readiness;
     return result.state === 'ready' ? { ...result, sleeping } : result;
   }
