@@ -265,7 +265,7 @@ export class TestService extends ServiceClient {
     return { status: response.status, output: answer.outputs?.[0]?.data ?? [] };
   }
 
-  /** Rows of the stand-in's repository index; empty when it does not run. */
+  /** Rows of Triton's repository index; empty when it does not run, or is not up yet. */
   async tritonIndex(): Promise<{ name: string; state?: string; reason?: string }[]> {
     try {
       const response = await fetch(`http://127.0.0.1:${this.tritonPorts.http}/v2/repository/index`, {
@@ -273,6 +273,7 @@ export class TestService extends ServiceClient {
         headers: { Connection: 'close' },
         signal: AbortSignal.timeout(5000),
       });
+      if (!response.ok) return [];
       return (await response.json()) as { name: string; state?: string; reason?: string }[];
     } catch {
       return [];
