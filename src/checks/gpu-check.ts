@@ -23,9 +23,7 @@ export function gpuCheck(
         const { id, error } = gpu;
         const { status, reason } = health.of(gpu);
         return [
-          ...(error === undefined
-            ? []
-            : [fault(`GPU ${id} cannot be read: ${error}.`, 'See what `nvidia-smi` says of it.')]),
+          ...(error === undefined ? [] : [fault(`${error}.`, 'See what `nvidia-smi` says of it.')]),
           ...(status === 'ok'
             ? []
             : [fault(`GPU ${id} is ${status}: ${String(reason)}.`, remedyFor(id, status))]),

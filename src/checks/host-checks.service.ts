@@ -19,6 +19,7 @@ import { type CheckResult, resultsOf } from './findings.js';
 import { gpuCheck } from './gpu-check.js';
 import { type NamedPorts, portCheck } from './port-check.js';
 import { remedyOf } from './remedies.js';
+import { requestCheck } from './request-check.js';
 import { startFindings } from './start-check.js';
 
 /** Time of each check, ms; and of all of them. */
@@ -59,6 +60,7 @@ export class HostChecks implements OnApplicationShutdown {
       gpuCheck(gpus, health, config.gpus.policies),
       clockCheck(clock, config.state.dir),
       portCheck([...own, ...claims]),
+      requestCheck(runners, config.liveness),
     ];
   }
 

@@ -14,7 +14,6 @@ import { MemoryLearner } from './watch/memory-learner.js';
 import { RenewalWatch } from './watch/renewal-watch.js';
 import { Acceptance } from './supervisor/acceptance.js';
 import { Adoption } from './supervisor/adoption.js';
-import { DrainCheck } from './supervisor/drain-check.js';
 import { BadGpus } from './supervisor/bad-gpus.js';
 import { Deployments } from './supervisor/deployments.js';
 import { GpuWhereabouts } from './supervisor/gpu-whereabouts.js';
@@ -43,7 +42,6 @@ import { WorkerServices } from './worker/worker-services.js';
     RestartElsewhere,
     StartChecks,
     Acceptance,
-    DrainCheck,
     ServerEnd,
     Adoption,
     OnGpus,

@@ -93,6 +93,11 @@ export abstract class Runner {
     return undefined;
   }
 
+  /** The same of whether a model that serves gets its requests done. */
+  cannotFollow(_modelName: string): string | undefined {
+    return undefined;
+  }
+
   /**
    * What the backend has still to do that a stop of `gpuIds` would interrupt. `deployment.gpuIds` are those that serve on.
    * `null`: nothing, or it cannot tell; nobody waits then.

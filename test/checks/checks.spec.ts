@@ -71,7 +71,12 @@ describe('the clock', () => {
 
 describe('the GPUs', () => {
   it('that cannot be read, or must not be used, are told one by one', async () => {
-    const samples = [sample(), sample({ id: 1, error: 'lost' }), sample({ id: 2 }), sample({ id: 3 })];
+    const samples = [
+      sample(),
+      sample({ id: 1, error: 'GPU 1 cannot be read: GPU is lost' }),
+      sample({ id: 2 }),
+      sample({ id: 3 }),
+    ];
     const cordoned = { status: 'cordoned', reason: 'its fan rattles', since: null, by: 'operator' } as const;
     const well = { status: 'ok', reason: null, since: null, by: null } as const;
     const bad = {
@@ -87,7 +92,7 @@ describe('the GPUs', () => {
     const health = { of: ({ id }: { id: number }) => known.get(id) ?? well };
     const faults = await gpuCheck({ list: () => Promise.resolve(samples) }, health, {}).run(signal);
     expect(faults.map(({ line }) => line)).toEqual([
-      'GPU 1 cannot be read: lost. See what `nvidia-smi` says of it.',
+      'GPU 1 cannot be read: GPU is lost. See what `nvidia-smi` says of it.',
       'GPU 2 is cordoned: its fan rattles. Mend it, then POST /api/v1/gpus/2/uncordon.',
       'GPU 3 is unhealthy: a row could not be remapped. Mend it; POST /api/v1/gpus/3/cordon keeps models off it until then, and /uncordon says that you know of it.',
     ]);

@@ -81,6 +81,29 @@ describe('F28: a model of Triton is taken out of the configuration while it serv
     expect((await service.get('/api/v1/models/status/MAM')).status).toBe(404);
   });
 
+  it.each(['cpu', 'model', 'auto'])('of kind %s, too, with all that was set for it', async (kind) => {
+    const service = await TestService.create({
+      models: { MAM: { load_seconds: 0.1 }, Other: { load_seconds: 0.1 } },
+      triton: { model_gpu_configs: { MAM: { kind } } },
+      config: { ...ORPHANS, health: { fast_interval_ms: 50, slow_interval_ms: 100 } },
+    });
+    cleanUp.push(() => service.dispose());
+    await service.boot();
+    await service.start('MAM', 0);
+    if (kind !== 'auto') await service.start('MAM', 1);
+    const placements = kind === 'auto' ? ['MAM@0'] : ['MAM@0', 'MAM@1'];
+    await service.untilRunning(...placements);
+    await service.end('SIGKILL');
+    await service.configure({ runners: { triton: { supported_models: ['Other'], model_gpu_configs: {} } } });
+    await service.boot();
+    await servesOutOfCatalog(service, 'MAM');
+    expect(await service.loadsOf('MAM')).toBe(placements.length);
+    expect((await service.stop('MAM', 0)).status).toBe(200);
+    if (kind === 'auto') return;
+    await service.untilRunning('MAM@1');
+    expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+  });
+
   it('when its server dies, that is said; its neighbour is brought back', async () => {
     const service = await withoutMam();
     await service.untilRunning('MAM@0', 'Other@1');

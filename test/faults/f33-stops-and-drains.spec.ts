@@ -71,6 +71,7 @@ describe('F34: a drain that cannot work', () => {
         drain: { path: '/metrics', metrics },
       },
     });
+    await service.until(() => Promise.resolve(service.log.includes('has no effect')));
     expect(service.log).toMatch(
       /"level":"warn"[^\n]*drain_seconds of without has no effect\. Nothing says how many requests are open: give runners\.http\.models\.without a drain/,
     );

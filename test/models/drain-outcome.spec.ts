@@ -1,7 +1,5 @@
 import type { DeploymentView } from '../../src/models/supervisor/supervisor.js';
 import { toInstanceInfo } from '../../src/models/api/views.js';
-import { DrainCheck } from '../../src/models/supervisor/drain-check.js';
-import { recordingLogger } from '../fakes/house.js';
 import { pass, settled } from '../fakes/timers.js';
 import { AT_WORK, useServingHouse } from './drain-rig.js';
 import { house } from './house-rig.js';
@@ -142,21 +140,5 @@ describe('the answer to a stop', () => {
     const stop = stopped({ drainSeconds: 30 });
     await settled();
     expect(stop.told).toEqual([true, undefined]);
-  });
-});
-
-describe('at boot', () => {
-  it('a configured drain that cannot work is a warning with its remedy', () => {
-    const { logger, lines } = recordingLogger();
-    const check = new DrainCheck(house.catalog, logger);
-    check.onApplicationBootstrap();
-    house.runner.vain = 'Say where.';
-    check.onApplicationBootstrap();
-    expect(lines).toEqual([]);
-    house.runner.drain = 10;
-    check.onApplicationBootstrap();
-    expect(lines).toContainEqual(
-      expect.objectContaining({ level: 40, msg: 'drain_seconds of A has no effect. Say where.' }),
-    );
   });
 });

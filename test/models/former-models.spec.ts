@@ -63,6 +63,28 @@ describe('a model that the configuration does not have any more', () => {
     });
   });
 
+  it('that fails its requests for good, or whose server has lost its GPUs, is degraded, and never ended for it', async () => {
+    for (const trouble of ['failing', 'blind'] as const) {
+      const house = await withoutA();
+      const counted = { open: 0, done: 0, succeeded: 0, failed: 0 };
+      if (trouble === 'blind') house.runner.sight = { lost: 'no NVML' };
+      for (let second = 0; second < 600; second += 1) {
+        if (trouble === 'failing') {
+          counted.failed += 1;
+          counted.done += 1;
+          house.runner.counted = { ...counted };
+        }
+        await pass(1000);
+        await house.probe();
+      }
+      expect(house.status()).toEqual(['A 0 RUNNING']);
+      expect(house.placement('A', 0)?.degraded).toMatch(
+        /; left as it is, as the configuration does not have the model any more$/,
+      );
+      expect(house.runner.calls).toEqual([]);
+    }
+  });
+
   it('can be ended by its server, which says so', async () => {
     const house = await withoutA();
     expect(house.supervisor.placementsOn('server-A')).toEqual(['A@0']);

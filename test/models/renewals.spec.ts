@@ -2,10 +2,11 @@ import { toInstanceInfo } from '../../src/models/api/views.js';
 import type { Deployment } from '../../src/runners/deployment.js';
 import type { Workload } from '../../src/runners/observation.js';
 import type { RunnerContext } from '../../src/runners/runner-context.js';
+import { desired } from '../fakes/memory-store.js';
 import { NeedyRunner } from '../fakes/needy-runner.js';
 import { FAKE_PID } from '../fakes/runner-script.js';
 import { pass, settled } from '../fakes/timers.js';
-import { house, useHouse } from './house-rig.js';
+import { house, moveHouse, useHouse } from './house-rig.js';
 
 /** Models on one server, which may hold 1000 MiB that nobody needs after a stop. */
 class Holder extends NeedyRunner {
@@ -188,6 +189,19 @@ describe('a shared server that holds more than it may after a stop', () => {
       await watch(1);
     }
     expect(runner.calls).toEqual([]);
+  });
+
+  it('goes on while a model that the configuration has no more serves in it, until that is stopped', async () => {
+    runner = new Holder(['A', 'B', 'C']);
+    runner.needs = { B: { memoryMiB: B_NEEDS, policy: 'shared' } };
+    runner.world.set('D', new Set([2]));
+    await moveHouse({ runner, state: [desired('D', [{ gpu_id: 2, wanted: 'serve' }])] });
+    await stopHolding(1001);
+    await watch(20);
+    expect(runner.calls).toEqual([]);
+    await house.supervisor.stop('D', 2);
+    await watch(20);
+    expect(runner.calls).toContain('renew');
   });
 
   it('goes on while a model is being loaded into it or taken out', async () => {

@@ -27,6 +27,9 @@ describe('a server that does not answer', () => {
     expect(house.status()).toEqual(['A 0 RUNNING', 'A 1 RUNNING']);
     expect(house.runner.calls).toEqual([]);
     await pass(1);
+    expect(house.lines).toContainEqual(
+      expect.objectContaining({ level: 40, event: 'recycle', model_name: 'A' }),
+    );
     expect(house.runner.calls).toEqual(['recycle A', 'start A [0,1]']);
     expect(house.history()).toEqual([
       '0 RUNNING→STARTING',

@@ -23,7 +23,7 @@ interface Quiet {
 
 /**
  * Has servers started anew that hold on to memory (`recycle_held_mb`), when nothing is loaded into them or taken out, all
- * that they serve is RUNNING, and no request has waited or been finished for a while.
+ * that they serve is RUNNING and in the configuration, and no request has waited or been finished for a while.
  */
 @Injectable()
 export class RenewalWatch implements BeforeApplicationShutdown {
@@ -91,8 +91,9 @@ export class RenewalWatch implements BeforeApplicationShutdown {
     return placements.some((placement) => placement.pid !== null && placement.pid !== pid);
   }
 
+  /** A model that the configuration has no more would not come back. */
   private isSettled(server: string): boolean {
-    return this.workersOn(server).every((worker) => worker.isSettled);
+    return this.workersOn(server).every(({ isSettled, unit }) => isSettled && unit.deployment.inCatalog);
   }
 
   private workersOn(server: string): UnitWorker[] {

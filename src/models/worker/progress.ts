@@ -52,9 +52,9 @@ export class Progress {
     });
   }
 
-  /** What is to be healed now, if anything is. */
+  /** What is to be healed now, if anything is. What could not be brought back is not ended for it. */
   get stuck(): Trouble | undefined {
-    if (!this.trouble || !this.isCalm) return undefined;
+    if (!this.trouble || !this.isCalm || !this.unit.deployment.inCatalog) return undefined;
     if (this.trouble.kind === 'blind') return this.sight.isDue ? this.trouble : undefined;
     if (this.hasGivenUp) return undefined;
     if (this.trouble.kind === 'stalled' && this.isPatient) return undefined;
@@ -188,6 +188,8 @@ export class Progress {
   }
 
   private inWords({ kind, words }: Trouble): string {
+    if (!this.unit.deployment.inCatalog)
+      return `${words}; left as it is, as the configuration does not have the model any more`;
     const isBlind = kind === 'blind';
     const tries = isBlind ? this.sight.tries : this.tries;
     const hasGivenUp = isBlind ? this.sight.hasGivenUp : this.hasGivenUp;

@@ -1,4 +1,5 @@
 import type { TritonModelConfig } from './triton-client.js';
+import type { InstanceKind } from './triton-section.js';
 
 export type InstanceGroups = Pick<TritonModelConfig, 'instance_group'>;
 
@@ -101,4 +102,12 @@ export function serves(
 /** The placement has instances, however many. */
 export function hasGroup(config: InstanceGroups, gpuId: number): boolean {
   return config.instance_group.some((group) => group.name === groupName(gpuId));
+}
+
+/** Of which kind a model is that is placed by its own configuration; without a group of ours its instances are Triton's choice. */
+export function kindIn({ instance_group: groups }: InstanceGroups): InstanceKind {
+  const ours = groups.find(({ name }) => /^gpu_\d+$/.test(name));
+  if (!ours) return 'auto';
+  const kinds: Partial<Record<string, InstanceKind>> = { KIND_CPU: 'cpu', KIND_MODEL: 'model' };
+  return kinds[ours.kind] ?? 'gpu';
 }

@@ -1,12 +1,15 @@
 import type { Deployment, GpuRef } from '../deployment.js';
 import type { Ensembles } from './ensembles.js';
 import type { GpuVisibility, Sight } from './gpu-visibility.js';
-import type { GroupKind, InstancePlace } from './instance-groups.js';
+import { type GroupKind, type InstanceGroups, type InstancePlace, kindIn } from './instance-groups.js';
 import { modelGpuConfig } from './triton-options.js';
 import type { InstanceKind, TritonConfig } from './triton-section.js';
 
 /** Where the instances of each model run, and of which kind they are. */
 export class ModelPlaces {
+  /** Of models that the configuration has no more: as they serve. */
+  private readonly formerKinds = new Map<string, InstanceKind>();
+
   constructor(
     private readonly config: TritonConfig,
     private readonly visibility: GpuVisibility,
@@ -14,7 +17,13 @@ export class ModelPlaces {
   ) {}
 
   kindOf(model: string): InstanceKind {
-    return modelGpuConfig(this.config, model).kind;
+    const { kind } = modelGpuConfig(this.config, model);
+    return this.isFormer(model) ? (this.formerKinds.get(model) ?? kind) : kind;
+  }
+
+  /** What Triton says of a model that it serves: of one that the configuration has no more, nothing else tells its kind. */
+  note(model: string, config: InstanceGroups): void {
+    if (this.isFormer(model)) this.formerKinds.set(model, kindIn(config));
   }
 
   /** Of the instances that a model has on a server that sees this; `undefined`: they are Triton's choice. */
@@ -35,5 +44,9 @@ export class ModelPlaces {
     if (this.kindOf(modelName) === 'gpu' && !this.ensembles.has(modelName))
       return this.visibility.places(deployment, gpus, sight);
     return gpuIds.map((gpuId) => ({ gpuId, visibleIndex: null }));
+  }
+
+  private isFormer(model: string): boolean {
+    return !this.config.supported_models.includes(model);
   }
 }

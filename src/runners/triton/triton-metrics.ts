@@ -81,8 +81,9 @@ function samplesOf(text: string, model: string, names: readonly string[]): Metri
   return metricSamples(text, names).filter(({ labels }) => labels.split(',').includes(own));
 }
 
-/** Whether flags of `tritonserver` turn its metrics off: the last word counts. */
-export function turnsMetricsOff(args: readonly string[]): boolean {
+/** Why nothing says how many requests wait: flags of `tritonserver` turn its metrics off; the last word counts. */
+export function whyUncounted(args: readonly string[]): string | undefined {
   const words = args.join(' ').matchAll(/(?:^| )--allow-metrics(?:[= ](\S+))?/g);
-  return /^(false|off|0)$/i.test([...words].at(-1)?.[1] ?? '');
+  if (!/^(false|off|0)$/i.test([...words].at(-1)?.[1] ?? '')) return undefined;
+  return "Triton's metrics, which say how many requests wait, are turned off: take --allow-metrics out of runners.triton.extra_args.";
 }

@@ -13,7 +13,7 @@ import type { Needed, RemovalManner, Unneeded } from '../unneeded.js';
 import { Ensembles } from './ensembles.js';
 import { GpuVisibility } from './gpu-visibility.js';
 import { stopGraceSeconds, TRITON } from './launch-spec.js';
-import { turnsMetricsOff } from './triton-metrics.js';
+import { whyUncounted } from './triton-metrics.js';
 import { ModelPlaces } from './model-places.js';
 import { ModelRepository } from './model-repository.js';
 import { TritonAdoption } from './triton-adoption.js';
@@ -43,7 +43,7 @@ export class TritonRunner extends Runner {
   private readonly checks: TritonPreflight;
   private readonly loader: TritonLoader;
   private readonly status: TritonStatus;
-  /** A load, or the unload of a model that nobody needs, one after another per model. */
+  /** Loads, and unloads of what nobody needs, one after another per model. */
   private readonly turns = new NameLocks();
   constructor(
     private readonly config: TritonConfig,
@@ -105,9 +105,11 @@ export class TritonRunner extends Runner {
   }
 
   override cannotDrain(): string | undefined {
-    const { command, extra_args: args } = this.config;
-    if (!turnsMetricsOff([...command, ...args])) return undefined;
-    return "Triton's metrics, which say how many requests wait, are turned off: take --allow-metrics out of runners.triton.extra_args.";
+    return whyUncounted([...this.config.command, ...this.config.extra_args]);
+  }
+
+  override cannotFollow(): string | undefined {
+    return this.cannotDrain();
   }
 
   /** Where the model serves on elsewhere, its other instances take what waits, and those at work finish. */
@@ -150,9 +152,8 @@ export class TritonRunner extends Runner {
     const server = this.servers.of(modelName);
     return this.turns.run(modelName, signal, async () => {
       const running = await server.find(signal);
-      if (!running) return 'nothing';
+      if (!running || (run !== undefined && run !== running.info.id)) return 'nothing';
       const { id } = running.info;
-      if (run !== undefined && run !== id) return 'nothing';
       const serverGoesOn =
         kind !== 'blind' && (await this.loader.unstick(server, running, deployment, kind, context));
       if (serverGoesOn) return 'model';
@@ -238,8 +239,7 @@ export class TritonRunner extends Runner {
 
   /** A server of one model ends with it. */
   override heldLimitMiB(modelName: string): number | null {
-    const isShared = !modelGpuConfig(this.config, modelName).use_dedicated_server;
-    return isShared ? this.config.recycle_held_mb : null;
+    return modelGpuConfig(this.config, modelName).use_dedicated_server ? null : this.config.recycle_held_mb;
   }
 
   override renew(deployment: Deployment, isQuiet: () => boolean, context: RunnerContext): Promise<boolean> {

@@ -112,6 +112,7 @@ export class TritonStatus {
     if (config) {
       const isEnsemble = config.platform === 'ensemble' || config.ensemble_scheduling.step.length > 0;
       this.ensembles.note(deployment.modelName, isEnsemble);
+      this.places.note(deployment.modelName, config);
       const kind = this.places.groupKindOf(deployment.modelName, sight);
       if (isEnsemble || kind === undefined) return () => ({ phase: ['ready'] });
       const count = optionsOf(deployment.options).instances_per_gpu;
