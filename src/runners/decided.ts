@@ -31,18 +31,37 @@ function variableDecision(name: string, decided: Decided): string | undefined {
   return Object.hasOwn(decided, key) ? takeOut(name, decided[key] ?? '') : undefined;
 }
 
-/** `NAME=value`, as `env` takes it, an option such as `--env=NAME=value`, or a shell in a text of its own. */
-const ASSIGNMENT = /(?:^|[\s;&|("'`=])([A-Za-z_][A-Za-z0-9_]*)=/g;
+/**
+ * `NAME=value` or `-u NAME`, as `env` takes them, an option such as `--env=NAME=value`, or a shell in a text of its own. What
+ * only reads it, `$NAME`, is none.
+ */
+const VARIABLE = /(?:^|[\s;&|("'`=]|-u)([A-Za-z_][A-Za-z0-9_]*)(?==|$|[\s;&|)"'`])/g;
 
-/** The items of a command line that set a variable of this service: `[env, CUDA_VISIBLE_DEVICES=0, program]`. */
+/** `env -i`, alone or in a text for a shell: it takes away what this service sets. */
+const WIPE = /(?:^|[\s;&|("'`/])env\s+(?:\S+\s+)*?(?:-[a-z]*i[a-z]*|-|--ignore-environment)(?=\s|$)/;
+
+/**
+ * The items of a command line that set or take away a variable of this service: `[env, CUDA_VISIBLE_DEVICES=0, program]`.
+ */
 export function assignmentFaults(items: readonly string[], own: Decided = {}): DecidedFault[] {
   const decided = { ...DECIDED_VARIABLES, ...own };
-  return items.flatMap((item, key) =>
-    [...item.matchAll(ASSIGNMENT)].flatMap(([, name = '']) => {
+  const named = items.flatMap((item, key) =>
+    [...item.matchAll(VARIABLE)].flatMap(([, name = '']) => {
       const message = variableDecision(name, decided);
       return message === undefined ? [] : [{ key, message }];
     }),
   );
+  return [...named, ...wipeFaults(items)];
+}
+
+function wipeFaults(items: readonly string[]): DecidedFault[] {
+  const message = 'env -i takes away what this service sets: name with -u what is not to be inherited';
+  return items.flatMap((item, key) => {
+    const isEnv = /(?:^|\/)env$/.test(item);
+    const end = items.findIndex((each, at) => at > key && !/^-|=/.test(each));
+    const command = isEnv ? items.slice(key, end < 0 ? undefined : end).join(' ') : item;
+    return WIPE.test(command) ? [{ key, message }] : [];
+  });
 }
 
 /** An item as a flag: `--http_port=1` is `--http-port`. `undefined` where it is none. */
@@ -86,15 +105,18 @@ export function flagDecision(item: string, decided: Decided, free?: ReadonlySet<
   return found && takeOut(found.subject, decided[found.flag] ?? '');
 }
 
-/** The items that give a flag of this service. */
+/** The items that give a flag of this service, those of a text for a shell included: `[sh, -c, 'program --flag']`. */
 export function flagFaultsIn(
   items: readonly string[],
   decided: Decided,
   free?: ReadonlySet<string>,
 ): DecidedFault[] {
   return items.flatMap((item, key) => {
-    const message = flagDecision(item, decided, free);
-    return message === undefined ? [] : [{ key, message }];
+    const isShellText = /^-[a-z]*c$/.test(items[key - 1] ?? '');
+    return (isShellText ? item.split(/[\s;&|()"'`]+/) : [item]).flatMap((word) => {
+      const message = flagDecision(word, decided, free);
+      return message === undefined ? [] : [{ key, message }];
+    });
   });
 }
 

@@ -102,6 +102,29 @@ describe('what this service decides cannot be set in a file', () => {
     ).toEqual({});
   });
 
+  it.each([
+    [['env', '-u', 'CUDA_VISIBLE_DEVICES', 'tritonserver'], 2],
+    [['env', '--unset=CUDA_VISIBLE_DEVICES', 'tritonserver'], 1],
+    [['env', '-uCUDA_VISIBLE_DEVICES', 'tritonserver'], 1],
+    [['/usr/bin/env', '-i', 'tritonserver'], 0],
+    [['env', '-', 'tritonserver'], 0],
+    [['env', 'A=1', '--ignore-environment', 'tritonserver'], 0],
+    [['sh', '-c', 'unset CUDA_VISIBLE_DEVICES; exec tritonserver "$@"', '--'], 2],
+    [['bash', '-lc', 'exec env -i tritonserver "$@"', '--'], 2],
+    [['sh', '-c', 'exec tritonserver "$@" --http-port=9', '--'], 2],
+  ])('triton: taken away, or given in a text for a shell: %j', (command, item) => {
+    expect(Object.keys(faults({ triton: { command } }))).toEqual([`triton.command.${item}`]);
+  });
+
+  it.each([
+    [['sh', '-c', 'echo "$CUDA_VISIBLE_DEVICES ${NVIDIA_VISIBLE_DEVICES}"; exec tritonserver "$@"', '--']],
+    [['env', '-u', 'LD_PRELOAD', 'A=1', 'tritonserver', '-i']],
+    [['my-env', '-i', 'tritonserver']],
+    [['sh', '-c', 'ulimit -l unlimited; exec tritonserver --log-verbose=1 "$@"', '--']],
+  ])('triton: %j decides nothing', (command) => {
+    expect(faults({ triton: { command } })).toEqual({});
+  });
+
   it('http: a variable in command and args', () => {
     const found = faults({
       http: http({
