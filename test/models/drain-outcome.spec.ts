@@ -113,6 +113,20 @@ describe('the answer to a stop', () => {
     expect(third.told).toEqual([false, 'A further stop ended the drain.']);
   });
 
+  it('says that it came after a stop without one', async () => {
+    house.runner.work = AT_WORK;
+    house.runner.hold('stop');
+    const first = stopped({});
+    const call = await house.runner.nextCall('stop');
+    const second = stopped({ drainSeconds: 30 });
+    await settled();
+    call.succeed();
+    house.runner.letGo('stop');
+    await settled();
+    expect(second.told).toEqual([false, 'An earlier stop, without a drain, was under way.']);
+    expect(first.told).toEqual(second.told);
+  });
+
   it('says that the backend did not finish what it was told to finish', async () => {
     house.runner.work = { open: 0, finished: 1 };
     house.runner.hold('stop');

@@ -71,10 +71,18 @@ export class Drains {
     this.startWatch();
   }
 
-  /** A further stop can shorten a drain, never lengthen it: who waits for the first one counts on its deadline. */
+  /**
+   * A further stop can shorten a drain, never lengthen it: who waits for the first one counts on its deadline. Where there was
+   * none, it comes too late.
+   */
   shorten(gpuId: number, limitMs: number): void {
     const before = this.deadlines.get(gpuId);
-    if (before === undefined) return;
+    const placement = this.unit.releasing.get(gpuId);
+    if (before === undefined) {
+      if (limitMs > 0 && placement && !placement.drainOutcome)
+        placement.drainedAs(notDrained('An earlier stop, without a drain, was under way.'));
+      return;
+    }
     this.deadlines.set(gpuId, Math.min(before, this.now + limitMs));
     if (limitMs <= 0) this.end([gpuId], notDrained('A further stop ended the drain.'));
     else if (this.watch) this.startWatch();
