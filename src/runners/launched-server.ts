@@ -196,22 +196,6 @@ export abstract class LaunchedServer {
     return false;
   }
 
-  /** It runs, or a launch or a stop is under way. @throws EngineUnavailableError */
-  protected isThereOrComing(_signal: AbortSignal): Promise<boolean> {
-    return Promise.resolve(this.isBusy);
-  }
-
-  /** What a check finds in the way may be this very server, which somebody else has launched meanwhile. */
-  protected async unlessComing(signal: AbortSignal, check: () => Promise<unknown>): Promise<void> {
-    try {
-      await check();
-    } catch (error) {
-      const isComing = await this.isThereOrComing(signal).catch(() => false);
-      signal.throwIfAborted();
-      if (!isComing) throw error;
-    }
-  }
-
   /** A launch or a stop is under way. */
   protected get isBusy(): boolean {
     return this.lock.isLocked();

@@ -8,6 +8,26 @@ export interface PortLease {
   release(): void;
 }
 
+/** The ports of one server. */
+export interface PortSource {
+  /**
+   * Those that a launch would get now. Nobody is kept from them.
+   * @param rows how many rows the server needs, wherever in the range each is; 1 unless given
+   * @throws PortInUseError when the range is exhausted
+   */
+  look(signal: AbortSignal, rows?: number): Promise<readonly number[]>;
+  /** Those for a launch, to be released when that is over: the server's labels tell them then. @throws like `look` */
+  lease(signal: AbortSignal, rows?: number): Promise<PortLease>;
+}
+
+/** Ports that a server has by the configuration, and shares with nobody. */
+export function fixedPorts(ports: readonly number[]): PortSource {
+  return {
+    look: () => Promise.resolve(ports),
+    lease: () => Promise.resolve({ ports, release: () => undefined }),
+  };
+}
+
 export interface PortRangeOptions {
   readonly from: number;
   readonly to: number;
@@ -45,12 +65,23 @@ export class PortRange {
 
   constructor(private readonly options: PortRangeOptions) {}
 
-  /**
-   * The server's own ports and leases count as free.
-   * @param rows how many rows the server needs, wherever in the range each is
-   * @throws PortInUseError when the range is exhausted
-   */
-  async lease(serverName: string, others: OtherServers, signal: AbortSignal, rows = 1): Promise<PortLease> {
+  /** For one server, whose own ports and leases count as free. */
+  of(serverName: string, others: OtherServers): PortSource {
+    return {
+      look: (signal, rows = 1) => this.find(serverName, rows, others, signal, (ports) => ports),
+      lease: (signal, rows = 1) =>
+        this.find(serverName, rows, others, signal, (ports) => this.leased(serverName, ports)),
+    };
+  }
+
+  /** @param take what to do with free ports, before anybody else looks */
+  private async find<T>(
+    serverName: string,
+    rows: number,
+    others: OtherServers,
+    signal: AbortSignal,
+    take: (ports: readonly number[]) => T,
+  ): Promise<T> {
     const { from, to, inARow } = this.options;
     const sinceMs = performance.now();
     const infos = await others(signal);
@@ -61,7 +92,7 @@ export class PortRange {
         signal.throwIfAborted();
         const row = Array.from({ length: inARow }, (_, index) => first + index);
         if (await this.areFree(row, taken)) found.push(...row);
-        if (found.length === rows * inARow) return this.leased(serverName, found);
+        if (found.length === rows * inARow) return take(found);
       }
       throw new PortInUseError(this.exhausted(serverName, rows * inARow, found.length));
     });

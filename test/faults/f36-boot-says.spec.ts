@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { DockerTestService } from '../support/docker-service.js';
+import { freePorts } from '../support/ports.js';
 import { type ServiceSettings, TestService } from '../support/service.js';
 
 interface Check {
@@ -26,6 +27,12 @@ async function boot(settings: ServiceSettings = {}): Promise<TestService> {
   const service = await TestService.create(settings);
   cleanUp.push(() => service.dispose());
   return service;
+}
+
+async function bootOnDocker(settings: ServiceSettings): Promise<TestService> {
+  const docker = await DockerTestService.boot(settings);
+  cleanUp.push(() => docker.dispose());
+  return docker.service;
 }
 
 async function checks(service: TestService): Promise<readonly Check[]> {
@@ -67,6 +74,33 @@ describe('F36: what will not work is said at boot', () => {
     await service.untilRunning('MAM@0');
     expect((await checks(service)).filter(({ status }) => status !== 'ok')).toEqual([]);
   });
+
+  it.each(['process', 'docker'])(
+    'ports for one server alone, and several models that may have it (%s): no warning, and any of them can be started',
+    async (launcher) => {
+      const [first = 0] = await freePorts(1);
+      const own = { use_dedicated_server: true };
+      const dedicated = { from: first, to: first + 2 };
+      const settings = {
+        triton: { dedicated_ports: dedicated, model_gpu_configs: { MAM: own, FastFitAll: own } },
+      };
+      const service = launcher === 'docker' ? await bootOnDocker(settings) : await boot(settings);
+      if (launcher === 'process') await service.boot();
+      expect(await warned(service)).toEqual([]);
+      const plans = (): Promise<unknown>[] =>
+        ['MAM', 'FastFitAll'].map(async (model) => {
+          const plan = { model_name: model, gpu_id: 0 };
+          return (await service.call('POST', '/api/v1/models/plan', plan)).body.would;
+        });
+      expect(await Promise.all(plans())).toEqual(['start', 'start']);
+      for (const model of ['FastFitAll', 'MAM', 'FastFitAll']) {
+        expect((await service.start(model, 0)).status).toBe(202);
+        await service.untilRunning(`${model}@0`);
+        expect((await service.stop(model, 0)).status).toBe(200);
+      }
+      expect(await Promise.all(plans())).toEqual(['start', 'start']);
+    },
+  );
 
   it('templates, a program and a port: each with its remedy, and the models that need it', async () => {
     const service = await boot({ models: { MAM: {}, FastFitAll: {} }, triton: { command: ['no-triton'] } });

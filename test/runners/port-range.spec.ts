@@ -31,8 +31,9 @@ beforeEach(() => {
   });
 });
 
-const lease = (name: string, others: OtherServers = () => Promise.resolve([])): Promise<PortLease> =>
-  range.lease(name, others, never());
+const noOthers: OtherServers = () => Promise.resolve([]);
+
+const lease = (name: string, others = noOthers): Promise<PortLease> => range.of(name, others).lease(never());
 
 /** A list of servers that the test answers. */
 function slowList(): { list: OtherServers; answer: (...servers: ServerInfo[]) => void } {
@@ -72,9 +73,9 @@ describe('a port of the range', () => {
       portsOf: () => [],
       isPortTaken: (_address, port) => Promise.resolve(port === 9001),
     });
-    const { ports } = await rows.lease('a', () => Promise.resolve([]), never());
+    const { ports } = await rows.of('a', noOthers).lease(never());
     expect(ports).toEqual([9003, 9004, 9005]);
-    await expect(rows.lease('b', () => Promise.resolve([]), never())).rejects.toThrow(
+    await expect(rows.of('b', noOthers).lease(never())).rejects.toThrow(
       'Port 9000 already in use, and so is every other of x.ports (9000–9005)',
     );
   });
@@ -82,7 +83,7 @@ describe('a port of the range', () => {
   it('is one of several, wherever they are, where a server wants several by themselves', async () => {
     busy.add(9001);
     const some = (name: string, rows: number): Promise<PortLease> =>
-      range.lease(name, () => Promise.resolve([]), never(), rows);
+      range.of(name, noOthers).lease(never(), rows);
     expect((await some('a', 2)).ports).toEqual([9000, 9002]);
     await expect(some('b', 2)).rejects.toThrow(
       /^Ports of x\.ports \(9000–9003\) already in use: b needs 2, and no more than 1 can be had/,
@@ -96,6 +97,28 @@ describe('a port of the range', () => {
     first.release();
     await settled();
     expect((await lease('b')).ports).toEqual([9000]);
+  });
+});
+
+describe('a look at the ports of a range', () => {
+  const look = (name: string, rows = 1): Promise<readonly number[]> =>
+    range.of(name, noOthers).look(never(), rows);
+
+  it('keeps nobody from them, neither another look nor a lease', async () => {
+    expect(await Promise.all(['a', 'b', 'c'].map((name) => look(name, 3)))).toEqual(
+      Array.from({ length: 3 }, () => [9000, 9001, 9002]),
+    );
+    expect((await lease('d')).ports).toEqual([9000]);
+  });
+
+  it('passes over what others have or lease, and sees what is its own', async () => {
+    busy.add(9001);
+    await lease('a');
+    expect(await look('b', 2)).toEqual([9002, 9003]);
+    expect(await look('a', 2)).toEqual([9000, 9002]);
+    const beside = range.of('b', () => Promise.resolve([server('other', 9002)]));
+    expect(await beside.look(never())).toEqual([9003]);
+    await expect(beside.look(never(), 2)).rejects.toThrow('b needs 2, and no more than 1 can be had');
   });
 });
 
@@ -120,7 +143,7 @@ describe('a list of servers that hangs', () => {
           reject(limit.reason as Error);
         });
       });
-    const leased = expect(range.lease('a', list, signal)).rejects.toThrow('given up');
+    const leased = expect(range.of('a', list).lease(signal)).rejects.toThrow('given up');
     abort();
     await leased;
     expect((await lease('b')).ports).toEqual([9000]);
@@ -190,7 +213,7 @@ it('many leases at once get a port each, whatever their lists do', async () => {
     isPortTaken: () => Promise.resolve(false),
   });
   const lists = Array.from({ length: 16 }, slowList);
-  const leases = lists.map(({ list }, index) => wide.lease(`server-${index}`, list, never()));
+  const leases = lists.map(({ list }, index) => wide.of(`server-${index}`, list).lease(never()));
   for (const { answer } of lists.toReversed()) answer();
   const ports = (await Promise.all(leases)).flatMap((each) => each.ports);
   expect(new Set(ports).size).toBe(32);

@@ -1,3 +1,4 @@
+import type { Examiner } from '../../src/common/examiner.js';
 import {
   EngineUnavailableError,
   Launcher,
@@ -18,8 +19,8 @@ export class GatedLauncher extends Launcher {
     return this.inner.kind;
   }
 
-  async check(spec: LaunchSpec, signal: AbortSignal): Promise<void> {
-    await this.there().check(spec, signal);
+  async check(spec: LaunchSpec, signal: AbortSignal, examine?: Examiner): Promise<void> {
+    await this.there().check(spec, signal, examine);
   }
 
   async launch(spec: LaunchSpec, signal: AbortSignal): Promise<ServerInfo> {

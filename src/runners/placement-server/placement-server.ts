@@ -1,9 +1,10 @@
-import { foundBy, strictly } from '../../common/examiner.js';
+import { strictly } from '../../common/examiner.js';
 import { orAborted, within } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { absentAfter } from '../ending.js';
+import { checkLaunch } from '../launch-check.js';
 import { LaunchedServer } from '../launched-server.js';
-import type { PortLease } from '../port-range.js';
+import type { PortSource } from '../port-range.js';
 import type { PlacementObservation } from '../observation.js';
 import { unseenAs } from '../unseen.js';
 import type { Whereabouts } from '../whereabouts.js';
@@ -21,9 +22,6 @@ const LAST_LOOK_MS = 2000;
 /** What `beforeStop` may take over the drain. */
 export const BEFORE_STOP_MS = 5000;
 
-/** Of a check while nobody can tell which are free: each is 0. */
-const NO_PORTS: PortLease = { ports: [], release: () => undefined };
-
 interface Work {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: string) => void;
@@ -40,7 +38,7 @@ export class PlacementServer extends LaunchedServer {
     whereabouts: Whereabouts,
     config: PlacementServerConfig,
     private readonly backend: PlacementBackend,
-    private readonly ports: { lease(count: number, signal: AbortSignal): Promise<PortLease> },
+    private readonly ports: PortSource,
   ) {
     super(whereabouts);
     this.identity = new PlacementIdentity(role, whereabouts.home.launcher.kind, config, backend);
@@ -72,20 +70,14 @@ export class PlacementServer extends LaunchedServer {
    * The checks of a launch, unless it runs already. They take no turn, since a launch may take minutes.
    * @throws what `Launcher.check` throws; PortInUseError when no port is left
    */
-  async check(wanted: Wanted, signal: AbortSignal, examine = strictly): Promise<void> {
-    if (await foundBy(examine, 'start', () => this.isThereOrComing(signal), false)) return;
-    await this.unlessComing(signal, async () => {
-      const { portCount } = this.identity;
-      const lease = await foundBy(examine, 'ports', () => this.ports.lease(portCount, signal), NO_PORTS);
-      try {
-        const spec = this.identity.spec(this.identity.planned(wanted, lease.ports));
-        await this.whereabouts.home.launcher.check(spec, signal, (subject, check, weight) =>
-          examine(subject, () => this.unlessComing(signal, check), weight),
-        );
-      } finally {
-        lease.release();
-      }
-    });
+  check(wanted: Wanted, signal: AbortSignal, examine = strictly): Promise<void> {
+    const launch = {
+      launcher: this.whereabouts.home.launcher,
+      look: (limit: AbortSignal) => this.ports.look(limit, this.identity.portCount),
+      specOn: (ports: readonly number[]) => this.identity.spec(this.identity.planned(wanted, ports)),
+      isThereOrComing: (limit: AbortSignal) => this.isThereOrComing(limit),
+    };
+    return checkLaunch(launch, signal, examine);
   }
 
   /**
@@ -222,7 +214,7 @@ export class PlacementServer extends LaunchedServer {
   private async launch(wanted: Wanted, work: Work): Promise<RunningServer> {
     await this.whereabouts.moveHome(work.signal);
     work.onProgress(`launching ${this.name}`);
-    const lease = await this.ports.lease(this.identity.portCount, work.signal);
+    const lease = await this.ports.lease(work.signal, this.identity.portCount);
     try {
       const placement = this.identity.planned(wanted, lease.ports);
       const info = await this.launcher.launch(this.identity.spec(placement), work.signal, work.onProgress);
@@ -261,7 +253,8 @@ export class PlacementServer extends LaunchedServer {
     }
   }
 
-  protected override async isThereOrComing(signal: AbortSignal): Promise<boolean> {
+  /** It runs, or a launch or a stop is under way. @throws EngineUnavailableError */
+  private async isThereOrComing(signal: AbortSignal): Promise<boolean> {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }
 

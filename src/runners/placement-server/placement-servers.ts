@@ -137,9 +137,8 @@ export class PlacementServers {
     const { name } = role;
     const { kind } = whereabouts.home.launcher;
     const others: OtherServers = (signal) => this.runningBeside(kind, signal);
-    return new PlacementServer(role, whereabouts, this.config, this.backend, {
-      lease: (count, signal) => this.ports.lease(name, others, signal, count),
-    });
+    const ports = this.ports.of(name, others);
+    return new PlacementServer(role, whereabouts, this.config, this.backend, ports);
   }
 
   /** The server of its placement, if this is it, and not another one beside that. @throws EngineUnavailableError */

@@ -1,12 +1,11 @@
 import { BACKEND_LABEL, type Launcher } from '../../launchers/launcher.js';
-import { type OtherServers, type PortLease, PortRange } from '../port-range.js';
+import { type OtherServers, PortRange, type PortSource } from '../port-range.js';
 import type { TritonConfig } from './triton-section.js';
-import { portsOf, TRITON, type TritonPorts } from './launch-spec.js';
+import { portsOf, TRITON } from './launch-spec.js';
 
-/** Ports for dedicated servers, three in a row from `dedicated_ports`, each server's until it is given others. */
+/** Ports for dedicated servers, three in a row from `dedicated_ports`: of a server that runs, its labels tell them. */
 export class DedicatedPorts {
   private readonly range: PortRange;
-  private readonly leases = new Map<string, PortLease>();
 
   constructor(
     config: TritonConfig,
@@ -26,13 +25,12 @@ export class DedicatedPorts {
     });
   }
 
-  /** @throws PortInUseError when the range is exhausted */
-  async choose(serverName: string, signal: AbortSignal): Promise<TritonPorts> {
-    const others: OtherServers = (limit) => this.launcher.list({ [BACKEND_LABEL]: TRITON }, limit);
-    const lease = await this.range.lease(serverName, others, signal);
-    this.leases.get(serverName)?.release();
-    this.leases.set(serverName, lease);
-    const [http = 0, grpc = 0, metrics = 0] = lease.ports;
-    return { http, grpc, metrics };
+  of(serverName: string): PortSource {
+    const others: OtherServers = async (signal) => {
+      const infos = await this.launcher.list({ [BACKEND_LABEL]: TRITON }, signal);
+      // The ports of the dead are free, or seen to be taken.
+      return infos.filter(({ running }) => running);
+    };
+    return this.range.of(serverName, others);
   }
 }

@@ -1,12 +1,14 @@
 import { canonicalJson } from '../../common/canonical-json.js';
 import { within } from '../../common/deadline.js';
-import { type Examiner, foundBy, strictly } from '../../common/examiner.js';
+import { type Examiner, strictly } from '../../common/examiner.js';
 import { SharedWork } from '../../common/shared-work.js';
 import type { LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
+import { checkLaunch } from '../launch-check.js';
 import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
 import type { Aspect } from '../aspects.js';
 import { outdatedAspects } from '../launch-aspects.js';
+import type { PortSource } from '../port-range.js';
 import type { RunnerContext } from '../runner-context.js';
 import { serverUrl } from '../server-url.js';
 import { visibleIn } from '../visible-gpus.js';
@@ -27,9 +29,6 @@ import { TritonMetrics } from './triton-metrics.js';
 const LIVE_POLL_MS = 50;
 const LIVE_PROBE_TIMEOUT_MS = 2000;
 
-/** Of a check while nobody can tell which are free. */
-const NO_PORTS: TritonPorts = { http: 0, grpc: 0, metrics: 0 };
-
 /** A server that runs, as it was found. */
 export interface RunningTriton {
   readonly info: ServerInfo;
@@ -44,8 +43,8 @@ export interface TritonServerRole {
   readonly name: string;
   /** The one model of a dedicated server. */
   readonly model?: string;
-  /** Ports for a launch; called under the server's lock. */
-  readonly choosePorts: (signal: AbortSignal) => Promise<TritonPorts>;
+  /** HTTP, gRPC and metrics, in a row of three. */
+  readonly ports: PortSource;
 }
 
 /** One Triton server: launched when first needed, found again after a restart of this service, stopped when idle. */
@@ -114,15 +113,14 @@ export class TritonServer extends LaunchedServer {
     return this.checks.run(canonicalJson(gpus), signal, (limit) => this.checkAlone(gpus, limit, strictly));
   }
 
-  private async checkAlone(gpus: TritonGpus, signal: AbortSignal, examine: Examiner): Promise<void> {
-    if (await foundBy(examine, 'start', () => this.isThereOrComing(signal), false)) return;
-    await this.unlessComing(signal, async () => {
-      const { launcher } = this.whereabouts.home;
-      const ports = await foundBy(examine, 'ports', () => this.role.choosePorts(signal), NO_PORTS);
-      await launcher.check(this.spec(ports, gpus), signal, (subject, check, weight) =>
-        examine(subject, () => this.unlessComing(signal, check), weight),
-      );
-    });
+  private checkAlone(gpus: TritonGpus, signal: AbortSignal, examine: Examiner): Promise<void> {
+    const launch = {
+      launcher: this.whereabouts.home.launcher,
+      look: (limit: AbortSignal) => this.role.ports.look(limit),
+      specOn: (ports: readonly number[]) => this.spec(tritonPorts(ports), gpus),
+      isThereOrComing: (limit: AbortSignal) => this.isThereOrComing(limit),
+    };
+    return checkLaunch(launch, signal, examine);
   }
 
   /**
@@ -188,16 +186,22 @@ export class TritonServer extends LaunchedServer {
     }
   }
 
-  protected override async isThereOrComing(signal: AbortSignal): Promise<boolean> {
+  /** It runs, or a launch or a stop is under way. @throws EngineUnavailableError */
+  private async isThereOrComing(signal: AbortSignal): Promise<boolean> {
     return this.isBusy || (await this.find(signal)) !== undefined;
   }
 
   private async launch(gpus: TritonGpus, context: RunnerContext): Promise<RunningTriton> {
     await this.whereabouts.moveHome(context.signal);
     context.onProgress(`launching ${this.name}`);
-    const ports = await this.role.choosePorts(context.signal);
-    const info = await this.launcher.launch(this.spec(ports, gpus), context.signal, context.onProgress);
-    return this.running(info, ports);
+    const lease = await this.role.ports.lease(context.signal);
+    try {
+      const ports = tritonPorts(lease.ports);
+      const info = await this.launcher.launch(this.spec(ports, gpus), context.signal, context.onProgress);
+      return this.running(info, ports);
+    } finally {
+      lease.release();
+    }
   }
 
   private untilLive({ client }: RunningTriton, { signal }: RunnerContext): Promise<void> {
@@ -230,6 +234,11 @@ export class TritonServer extends LaunchedServer {
       sight: { serverName: this.name, visible: visibleIn(info.labels) },
     };
   }
+}
+
+/** Of a row; each is 0 while nobody can tell which are free. */
+function tritonPorts([http = 0, grpc = 0, metrics = 0]: readonly number[]): TritonPorts {
+  return { http, grpc, metrics };
 }
 
 function isLive(client: TritonClient, signal: AbortSignal): Promise<boolean> {

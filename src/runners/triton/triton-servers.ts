@@ -1,6 +1,7 @@
 import { within } from '../../common/deadline.js';
 import { BACKEND_LABEL, type Launcher, type ServerInfo } from '../../launchers/launcher.js';
 import { FormerServers } from '../former-servers.js';
+import { fixedPorts } from '../port-range.js';
 import type { RunnerHost } from '../runner-host.js';
 import { Whereabouts } from '../whereabouts.js';
 import type { TritonConfig } from './triton-section.js';
@@ -47,8 +48,7 @@ export class TritonServers {
     this.ports = new DedicatedPorts(config, this.launcher, host.isPortTaken);
     this.shared = this.create({
       name: config.container_name,
-      choosePorts: () =>
-        Promise.resolve({ http: config.http_port, grpc: config.grpc_port, metrics: config.metrics_port }),
+      ports: fixedPorts([config.http_port, config.grpc_port, config.metrics_port]),
     });
   }
 
@@ -118,7 +118,7 @@ export class TritonServers {
     const existing = this.dedicated.get(model);
     if (existing) return existing;
     const name = `${this.config.container_name}_${model}`;
-    const server = this.create({ name, model, choosePorts: (signal) => this.ports.choose(name, signal) });
+    const server = this.create({ name, model, ports: this.ports.of(name) });
     this.dedicated.set(model, server);
     return server;
   }
@@ -157,6 +157,6 @@ export class TritonServers {
   private former(name: string, launcher: Launcher): TritonServer {
     const refuse = (): Promise<never> => Promise.reject(new Error(`${name} is not launched any more`));
     const whereabouts = new Whereabouts({ name, launcher }, () => true);
-    return new TritonServer({ name, choosePorts: refuse }, whereabouts, this.config);
+    return new TritonServer({ name, ports: { look: refuse, lease: refuse } }, whereabouts, this.config);
   }
 }

@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -114,6 +115,49 @@ describe('a server per placement', () => {
     const runner = runnerWith({ ports: { from: rig.firstPort, to: rig.firstPort } });
     for (const gpuId of [0, 1, 2]) await runner.preflight(deployment('quick', [gpuId]), context());
     await runner.start(deployment('quick', [3]), context());
+  });
+
+  it('checks see the same free port, and keep it from nobody', async () => {
+    const runner = runnerWith({ ports: { from: rig.firstPort, to: rig.firstPort } });
+    const checks = (): Promise<void>[] =>
+      [0, 1, 2].map((gpuId) => runner.preflight(deployment('quick', [gpuId]), context()));
+    await Promise.all(checks());
+    const more = Promise.allSettled(checks());
+    await runner.start(deployment('quick', [3]), context());
+    await more;
+    expect((await runner.getStatus(deployment('quick', [3]), never))[0]?.port).toBe(rig.firstPort);
+    await expect(runner.preflight(deployment('quick', [0]), context())).rejects.toBeInstanceOf(
+      PortInUseError,
+    );
+  });
+
+  it.each([
+    { left: 2, refusal: undefined },
+    { left: 1, refusal: /^Port \d+ already in use, and so is every other of runners\.tiny\.ports/ },
+  ])(
+    'a check whose port another start gets meanwhile goes by those that are left ($left in all)',
+    async ({ left, refusal }) => {
+      const runner = runnerWith({ ports: { from: rig.firstPort, to: rig.firstPort + left - 1 } });
+      const [launcher] = rig.launchers;
+      if (!launcher) throw new Error('no launcher');
+      const check = jest.spyOn(launcher, 'check').mockImplementationOnce(async (...asked) => {
+        check.mockRestore();
+        await runner.start(deployment('quick', [0]), context());
+        return launcher.check(...asked);
+      });
+      const found = runner.preflight(deployment('quick', [1]), context());
+      if (refusal) await expect(found).rejects.toThrow(refusal);
+      else await found;
+    },
+  );
+
+  it('a check is told who has its port where no other start has got it', async () => {
+    const runner = runnerWith();
+    const [launcher] = rig.launchers;
+    if (!launcher) throw new Error('no launcher');
+    const error = new PortInUseError(`Port ${rig.firstPort} already in use by container theirs`);
+    jest.spyOn(launcher, 'check').mockRejectedValue(error);
+    await expect(runner.preflight(deployment('quick', [0]), context())).rejects.toBe(error);
   });
 
   it('what its probe finds final is thrown, and shows until it is stopped', async () => {

@@ -6,6 +6,7 @@ import {
   PortInUseError,
   type ServerInfo,
 } from '../../../src/launchers/launcher.js';
+import { fixedPorts } from '../../../src/runners/port-range.js';
 import { type TritonGpus, tritonLaunchSpec } from '../../../src/runners/triton/launch-spec.js';
 import { TritonServer } from '../../../src/runners/triton/triton-server.js';
 import { Whereabouts } from '../../../src/runners/whereabouts.js';
@@ -59,7 +60,7 @@ class OneHost extends Launcher {
 }
 
 function serverOn(host: OneHost): TritonServer {
-  const role = { name: NAME, choosePorts: () => Promise.resolve(PORTS) };
+  const role = { name: NAME, ports: fixedPorts(Object.values(PORTS)) };
   return new TritonServer(role, new Whereabouts({ name: NAME, launcher: host }, () => true), triton);
 }
 
