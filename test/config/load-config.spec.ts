@@ -170,6 +170,38 @@ describe('a wrong configuration', () => {
     ['runners: { triton: { gpus: "device=" } }', /^runners\.triton\.gpus/],
     ['runners: { triton: { dedicated_ports: { from: 18000, to: 18001 } } }', /dedicated_ports: a range of/],
     ['restart: { initial_delay_ms: 0 }', /^restart\.initial_delay_ms/],
+    [
+      'runners: { http: { models: { a: { launcher: process, command: [a], health_path: /, options: { ctx: { type: integer, defualt: 5, default: 5, mni: 1 } } } } } }',
+      /options\.ctx: defualt is no key: is default meant\?; mni is no key: is min meant\?$/,
+    ],
+    [
+      'runners: { http: { models: { a: { launcher: process, command: [a], health_path: /, options: { ctx: { type: boolean, default: true, pattrn: x } } } } } }',
+      /options\.ctx: pattrn is no key$/,
+    ],
+    [
+      'runners: { http: { models: { a: { launcher: process, command: [a], health_path: /, options: { "ctx-size": { type: boolean, default: true } } } } } }',
+      /options\.ctx-size: ctx-size is no key: letters, digits and "_"$/,
+    ],
+    [
+      'gpus: { policies: { defalt: shared } }',
+      /^gpus\.policies\.defalt: defalt is no key: default, an NVML index or a UUID \(GPU-…\); is default meant\?$/,
+    ],
+    [
+      'gpus: { policies: { "GPU 1": shared } }',
+      /^gpus\.policies\.GPU 1: GPU 1 is no key: default, an NVML index or a UUID \(GPU-…\)$/,
+    ],
+    [
+      'runners: { vllm: { models: { "my model": { model: m } } } }',
+      /^runners\.vllm\.models\.my model: my model is no key: letters, digits, "_", "\." and "-" only/,
+    ],
+    [
+      'runners: { triton: { env: { "A-B": x } } }',
+      /^runners\.triton\.env\.A-B: A-B is no key: letters, digits and "_", no digit first$/,
+    ],
+    [
+      'runners: { triton: { shm_size: [1] } }',
+      /^runners\.triton\.shm_size: Invalid input: expected string or number$/,
+    ],
     ['unknown: 1', /^\(top level\): .*unknown/],
     ['servr: {}', /^\(top level\): servr is no key: is server meant\?$/],
     ['server: { prot: 1 }', /^server: prot is no key: is port meant\?$/],

@@ -66,7 +66,10 @@ export const gpusSection = z.strictObject({
     .describe("NVIDIA's management library: a name for the dynamic linker, or a path."),
   policies: z
     .record(
-      z.string().regex(/^(default|\d{1,4}|GPU-[A-Za-z0-9-]+)$/, 'default, an NVML index or a UUID (GPU-…)'),
+      z
+        .string()
+        .regex(/^(default|\d{1,4}|GPU-[A-Za-z0-9-]+)$/, 'default, an NVML index or a UUID (GPU-…)')
+        .meta({ examples: ['default'] }),
       gpuPolicy,
     )
     .describe('Per GPU, by UUID, NVML index or "default": exclusive takes one placement and nobody else.'),

@@ -17,7 +17,10 @@ export const serverPorts = z
 
 /** Variables of servers, without those by which this service gives them GPUs. */
 export const serverEnv = z
-  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().regex(/^[^\0]*$/, 'text without NUL'))
+  .record(
+    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'letters, digits and "_", no digit first'),
+    z.string().regex(/^[^\0]*$/, 'text without NUL'),
+  )
   .superRefine((env, context) => {
     for (const { key, message } of variableFaults(env)) {
       context.addIssue({ code: 'custom', path: [key], message });
