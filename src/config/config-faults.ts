@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BackendSection } from './backend-section.js';
 import { nearest } from '../common/nearest.js';
+import { settingInWords } from './environment.js';
 import { KnownKeys, valueAt } from './known-keys.js';
 
 /** One fault of a configuration. `path` is a dotted key (`runners.triton.http_port`), or a file. */
@@ -29,7 +30,14 @@ export class FaultWords {
   of(issue: z.core.$ZodIssue): ConfigFault {
     const path = dotted(issue.path);
     const variable = this.variables.get(path);
-    return { path, message: `${variable === undefined ? '' : `${variable}: `}${this.message(issue)}` };
+    const message = this.namingVariables(this.message(issue));
+    return { path, message: `${variable === undefined ? '' : `${variable}: `}${message}` };
+  }
+
+  /** A sentence about another key than that of its fault names the variable that sets it, too. */
+  private namingVariables(sentence: string): string {
+    const keys = [...this.variables.keys()];
+    return keys.reduce((text, key) => text.replaceAll(key, settingInWords(key, this.variables)), sentence);
   }
 
   private message(issue: z.core.$ZodIssue): string {

@@ -98,6 +98,43 @@ describe('the environment', () => {
   });
 });
 
+describe('a fault of a key that a variable sets', () => {
+  const faults = (env: NodeJS.ProcessEnv): string[] =>
+    faultsOf(() => loadConfig(DEFAULT_YAML, env, backends));
+
+  it('names the variable, also where another key has the fault', () => {
+    expect(faults({ MIC_PORT: '8000' })).toEqual([
+      'runners.triton.http_port: 8000 overlaps server.port, set by MIC_PORT (8000): give each its own ports',
+    ]);
+    expect(faultsOf(() => over('server: { port: 8000 }'))).toEqual([
+      'runners.triton.http_port: 8000 overlaps server.port (8000): give each its own ports',
+    ]);
+    expect(faults({ MIC_HOST: '0.0.0.0' })).toEqual([
+      expect.stringMatching(/^server\.host: MIC_HOST: is reachable from other machines/),
+    ]);
+  });
+
+  it('says what is expected', () => {
+    expect(faults({ MIC_PORT: 'abc' })).toEqual([
+      'server.port: MIC_PORT: Invalid input: expected number, received string',
+    ]);
+    expect(faults({ MIC_PORT: '70000' })).toEqual([
+      'server.port: MIC_PORT: Too big: expected number to be <=65535',
+    ]);
+    expect(faultsOf(() => over('server: { port: "6004" }'))).toEqual([
+      'server.port: Invalid input: expected number, received string',
+    ]);
+    expect(faultsOf(() => over('server: { port: }'))).toEqual(['server.port: is missing: expected number']);
+  });
+
+  it('names MIC_CONFIG where its file cannot be read', () => {
+    expect(faults({ MIC_CONFIG: '/nowhere/x.yaml' })).toEqual([
+      expect.stringMatching(/^\/nowhere\/x\.yaml: MIC_CONFIG: .*ENOENT/),
+    ]);
+    expect(faults({ MIC_CONFIG: '/' })).toEqual([expect.stringMatching(/^\/: MIC_CONFIG: .*EISDIR/)]);
+  });
+});
+
 describe('variables of the environment that no one reads', () => {
   it('are told, with the known one that is most like each', () => {
     const env = {
