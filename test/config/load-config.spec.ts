@@ -192,6 +192,37 @@ describe('a wrong configuration', () => {
     expect(faults).toHaveLength(expected.length);
   });
 
+  it('has those of texts and names told beside those of shape', () => {
+    const faults = faultsOf(() =>
+      over(`
+        runners:
+          triton: { env: { CUDA_VISIBLE_DEVICES: '0', AIP_MODE: x, X: 1 } }
+          http:
+            ports: { from: 31600, to: '31650' }
+            launcher: process
+            models:
+              a: { command: [a], health_path: no, args: ['{prot}', 8000], env: { X: 1, Y: '{port.m}' }, ports: [m, m, 9x] }
+              b: { command: [a], args: ['{port}'], health_path: /, health_port: metrics, drain: { path: 1 } }
+              c: { health_path: 7 }
+              d: { command: a, health_path: /, args: ['{nothing}'] }
+          vllm: { start_timeout_seconds: x, models: { q: { extra_args: [--port, '1'], max_model_len: 0 } } }
+      `),
+    );
+    const paths = faults.map((fault) => fault.split(': ')[0]?.replace('runners.', ''));
+    expect(paths.sort()).toEqual(
+      [
+        ...['vllm.start_timeout_seconds', 'vllm.models.q.max_model_len', 'vllm.models.q.model'],
+        ...['vllm.models.q.extra_args.0', 'vllm.models.q.extra_args.1'],
+        ...['triton.env.CUDA_VISIBLE_DEVICES', 'triton.env.AIP_MODE', 'triton.env.X', 'http.ports.to'],
+        ...['a.health_path', 'a.args.0', 'a.args.1', 'a.env.X', 'a.ports', 'a.ports.1', 'a.ports.2'].map(
+          (path) => `http.models.${path}`,
+        ),
+        ...['b.health_port', 'b.drain.path', 'b.drain.metrics'].map((path) => `http.models.${path}`),
+        ...['c.health_path', 'c.command', 'd.command'].map((path) => `http.models.${path}`),
+      ].sort(),
+    );
+  });
+
   it.each([
     ['server: { host: 0.0.0.0 }', /^server\.host: is reachable/],
     ['server: { host: 192.168.1.7 }', /^server\.host: is reachable/],

@@ -75,7 +75,7 @@ export const comfyuiSection = z
         context.addIssue({ code: 'custom', path: ['env', key], message });
       }
     },
-    whenValid(z.object({ env: z.record(z.string(), z.string()) })),
+    whenValid(z.object({ env: z.record(z.string(), z.unknown()) })),
   )
   .superRefine(({ device, model_configs: models }, context) => {
     if (device !== 'cpu') return;
