@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { fileURLToPath } from 'node:url';
 import { commandOf } from './command-line.js';
 import { DomainError, messageOf } from './common/errors.js';
-import { strayVariables } from './config/environment.js';
+import { strayVariables, variablesOf } from './config/environment.js';
 import { loadConfig } from './config/load-config.js';
 import { endOnFault } from './end-on-fault.js';
 import { endOnSignals } from './end-on-signals.js';
@@ -27,7 +27,7 @@ async function main(): Promise<void> {
     process.stdout.write('The configuration is valid.\n');
     return;
   }
-  service = await Service.create(config);
+  service = await Service.create(config, variablesOf(process.env));
   endOnSignals(service);
   endOnFault(service);
   for (const message of stray) service.logger.warn(message);

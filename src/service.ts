@@ -2,11 +2,9 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApp } from './app.js';
 import { createLogger, type Logger, type ServiceLog } from './common/logging/logger.js';
 import { HostChecks } from './checks/host-checks.service.js';
-import type { Config } from './config/schema.js';
-import { holderInWords, isPortTaken, portHolders, portInUseMessage } from './host/ports.js';
-import { PortInUseError } from './launchers/launcher.js';
 import type { FullConfig } from './runners/backends.js';
 import { ServerShutdown } from './models/supervisor/shutdown.js';
+import { addressError, requireAddress } from './own-address.js';
 import { lockState } from './state/state-lock.js';
 import { VERSION } from './version.js';
 
@@ -17,20 +15,25 @@ export class Service {
     private readonly log: ServiceLog,
     private readonly app: NestExpressApplication,
     private readonly unlockState: () => void,
+    private readonly variables: ReadonlyMap<string, string>,
   ) {}
 
   /**
    * Everything but the open port.
-   * @throws StateLockedError, StateReadError, PortInUseError, LogFileError
+   * @param variables the environment variables in use, by the dotted key of the configuration that each sets
+   * @throws StateLockedError, StateReadError, PortInUseError, CannotListenError, LogFileError
    */
-  static async create(config: FullConfig): Promise<Service> {
+  static async create(
+    config: FullConfig,
+    variables: ReadonlyMap<string, string> = new Map(),
+  ): Promise<Service> {
     // Before the port: of two on one directory, the second is to hear who has the directory.
     const unlockState = lockState(config);
     let log: ServiceLog | undefined;
     try {
-      await requirePort(config.server);
+      await requireAddress(config.server, variables);
       log = createLogger(config.log);
-      return new Service(config, log, await createApp(config, log.logger), unlockState);
+      return new Service(config, log, await createApp(config, log.logger), unlockState, variables);
     } catch (error) {
       await log?.close();
       unlockState();
@@ -42,10 +45,16 @@ export class Service {
     return this.log.logger;
   }
 
-  /** Starts the supervisor, then takes requests. */
+  /** Starts the supervisor, then takes requests. @throws PortInUseError, CannotListenError */
   async listen(): Promise<void> {
     const { server, gpus } = this.config;
-    await this.app.listen(server.port, server.host);
+    await this.app.init();
+    try {
+      await this.app.listen(server.port, server.host);
+    } catch (error) {
+      // Somebody may have taken the port since it was looked at.
+      throw await addressError(error, server, this.variables);
+    }
     const isSimulated = gpus.source === 'simulated';
     this.logger.info(
       {
@@ -83,10 +92,4 @@ export class Service {
       this.unlockState();
     }
   }
-}
-
-/** @throws PortInUseError; before anything is launched, whereas listening comes last */
-async function requirePort({ host, port }: Config['server']): Promise<void> {
-  if (!(await isPortTaken(host, port))) return;
-  throw new PortInUseError(portInUseMessage(port, holderInWords(await portHolders(port))), { port });
 }

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { BackendSection } from './backend-section.js';
 import { nearest } from '../common/nearest.js';
-import { KnownKeys } from './known-keys.js';
+import { settingInWords } from './environment.js';
+import { KnownKeys, valueAt } from './known-keys.js';
 
 /** One fault of a configuration. `path` is a dotted key (`runners.triton.http_port`), or a file. */
 export interface ConfigFault {
@@ -29,28 +30,46 @@ export class FaultWords {
   of(issue: z.core.$ZodIssue): ConfigFault {
     const path = dotted(issue.path);
     const variable = this.variables.get(path);
-    return { path, message: `${variable === undefined ? '' : `${variable}: `}${this.message(issue)}` };
+    const message = this.namingVariables(this.message(issue));
+    return { path, message: `${variable === undefined ? '' : `${variable}: `}${message}` };
+  }
+
+  /** A sentence about another key than that of its fault names the variable that sets it, too. */
+  private namingVariables(sentence: string): string {
+    const keys = [...this.variables.keys()];
+    return keys.reduce((text, key) => text.replaceAll(key, settingInWords(key, this.variables)), sentence);
   }
 
   private message(issue: z.core.$ZodIssue): string {
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) => this.unknownKey(issue.path, key)).join('; ');
-    return this.isMissing(issue) ? missing(issue.message) : issue.message;
+    if (issue.code === 'invalid_key') return this.wrongKey(issue);
+    const message = issue.code === 'invalid_union' ? ofUnion(issue) : issue.message;
+    return this.isMissing(issue) ? missing(message) : message;
   }
 
   /** Not there, or nothing after its colon. */
   private isMissing({ code, path }: z.core.$ZodIssue): boolean {
     if (!OF_THE_VALUE.has(code)) return false;
-    const value = path.reduce<unknown>(
-      (tree, step) => (tree as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[step],
-      this.given,
-    );
+    const value = valueAt(this.given, path);
     return value === undefined || value === null;
   }
 
   private unknownKey(path: readonly PropertyKey[], key: string): string {
+    return `${key} is no key${instead(this.nearest(path, key))}`;
+  }
+
+  /** Of a mapping whose keys are an operator's, and have a form. */
+  private wrongKey({ path, issues }: z.core.$ZodIssueInvalidKey): string {
+    const key = String(path.at(-1));
+    const form = issues.map(({ message }) => message).join('; ');
+    const near = this.nearest(path.slice(0, -1), key);
+    return `${key} is no key: ${form}${near === undefined ? '' : `; is ${near} meant?`}`;
+  }
+
+  private nearest(path: readonly PropertyKey[], key: string): string | undefined {
     this.known ??= new KnownKeys(this.schema);
-    return `${key} is no key${instead(this.known.nearest(path, key))}`;
+    return this.known.nearest(path, key, valueAt(this.given, path));
   }
 }
 
@@ -59,8 +78,18 @@ const catalog = z.object({ supported_models: z.array(z.string()) });
 
 /** @param message of the schema: `Invalid input: expected string, received null` */
 function missing(message: string): string {
-  const expected = /expected (.+?)(, received \w+)?$/i.exec(message)?.[1];
+  const expected = expectedIn(message);
   return expected === undefined ? 'is missing' : `is missing: expected ${expected}`;
+}
+
+function expectedIn(message: string): string | undefined {
+  return /expected (.+?)(, received \w+)?$/i.exec(message)?.[1];
+}
+
+/** What each of the alternatives expects; the union itself does not say. */
+function ofUnion({ errors, message }: z.core.$ZodIssueInvalidUnion): string {
+  const expected = errors.flat().flatMap((issue) => expectedIn(issue.message) ?? []);
+  return expected.length === 0 ? message : `Invalid input: expected ${expected.join(' or ')}`;
 }
 
 /**

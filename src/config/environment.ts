@@ -16,6 +16,18 @@ export const ENVIRONMENT: readonly {
   { variable: 'MIC_LOG_FILE', section: 'log', key: 'file' },
 ];
 
+/** The variables that are set, by the dotted key that each sets. */
+export function variablesOf(env: NodeJS.ProcessEnv): ReadonlyMap<string, string> {
+  const set = ENVIRONMENT.filter(({ variable }) => env[variable]);
+  return new Map(set.map(({ variable, section, key }) => [`${section}.${key}`, variable]));
+}
+
+/** A key, and the variable that sets it where one does. @param variables of `variablesOf` */
+export function settingInWords(key: string, variables: ReadonlyMap<string, string>): string {
+  const variable = variables.get(key);
+  return variable === undefined ? key : `${key}, set by ${variable}`;
+}
+
 const PREFIX = 'MIC_';
 /** Begins the marks of servers, which this service may have been launched as itself. */
 const MARKS = 'MIC_LAUNCH_';

@@ -5,7 +5,11 @@ import { nearest } from '../common/nearest.js';
 interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly additionalProperties?: SchemaNode | boolean;
+  /** Of a mapping whose keys are an operator's: those that the service names itself are the examples. */
+  readonly propertyNames?: { readonly examples?: readonly string[] };
+  readonly const?: unknown;
   readonly anyOf?: readonly SchemaNode[];
+  readonly oneOf?: readonly SchemaNode[];
   readonly allOf?: readonly SchemaNode[];
   readonly items?: SchemaNode | boolean;
 }
@@ -18,9 +22,17 @@ export class KnownKeys {
     this.root = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode;
   }
 
-  /** The known key under `path` that is most like `key`; `undefined` where none is like it. */
-  nearest(path: readonly PropertyKey[], key: string): string | undefined {
-    const known = this.at(path).flatMap((node) => Object.keys(node.properties ?? {}));
+  /**
+   * The known key under `path` that is most like `key`; `undefined` where none is like it.
+   * @param given what is at `path`: of alternatives that a key tells apart (`type`), the one that it names counts
+   */
+  nearest(path: readonly PropertyKey[], key: string, given: unknown): string | undefined {
+    const known = this.at(path)
+      .filter((node) => suits(node, given))
+      .flatMap(({ properties, propertyNames }) => [
+        ...Object.keys(properties ?? {}),
+        ...(propertyNames?.examples ?? []),
+      ]);
     return nearest(key, known);
   }
 
@@ -36,7 +48,22 @@ export class KnownKeys {
   }
 }
 
+/** Whether each key that has one value alone has it. */
+function suits({ properties = {} }: SchemaNode, given: unknown): boolean {
+  return Object.entries(properties).every(
+    ([key, { const: only }]) => only === undefined || valueAt(given, [key]) === only,
+  );
+}
+
+/** What a tree of mappings and lists has at `path`; `undefined` where that is not there. */
+export function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (node, step) => (node as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[step],
+    tree,
+  );
+}
+
 function alternatives(node: SchemaNode): SchemaNode[] {
-  const parts = [...(node.anyOf ?? []), ...(node.allOf ?? [])];
+  const parts = [...(node.anyOf ?? []), ...(node.oneOf ?? []), ...(node.allOf ?? [])];
   return [node, ...parts.flatMap(alternatives)];
 }

@@ -3,7 +3,7 @@ import { parse, YAMLParseError } from 'yaml';
 import { DomainError, messageOf } from '../common/errors.js';
 import type { BackendSection } from './backend-section.js';
 import { type ConfigFault, FaultWords, strayModelSettings } from './config-faults.js';
-import { CONFIG_VARIABLE, ENVIRONMENT } from './environment.js';
+import { CONFIG_VARIABLE, ENVIRONMENT, variablesOf } from './environment.js';
 import { type ConfigOf, configSchemaOf } from './schema.js';
 
 export class ConfigInvalidError extends DomainError {
@@ -35,23 +35,20 @@ function overlay(base: Tree, over: Tree): Tree {
   return result;
 }
 
-function readYaml(path: string): Tree {
+/** @param variable the one that names the file */
+function readYaml(path: string, variable?: string): Tree {
   let content: unknown;
   try {
     content = parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    const message = error instanceof YAMLParseError ? `not valid YAML: ${error.message}` : messageOf(error);
+    const namedBy = variable === undefined ? '' : `${variable}: `;
+    const message =
+      error instanceof YAMLParseError ? `not valid YAML: ${error.message}` : `${namedBy}${messageOf(error)}`;
     throw new ConfigInvalidError([{ path, message }]);
   }
   if (content === null || content === undefined) return {};
   if (!isTree(content)) throw new ConfigInvalidError([{ path, message: 'must hold a mapping' }]);
   return content;
-}
-
-/** The variables that are set, by the key that each sets. */
-function variablesOf(env: NodeJS.ProcessEnv): ReadonlyMap<string, string> {
-  const set = ENVIRONMENT.filter(({ variable }) => env[variable]);
-  return new Map(set.map(({ variable, section, key }) => [`${section}.${key}`, variable]));
 }
 
 function fromEnvironment(env: NodeJS.ProcessEnv): Tree {
@@ -77,7 +74,7 @@ export function loadConfig<const Backends extends readonly BackendSection[]>(
 ): ConfigOf<Backends> {
   const base = readYaml(defaultFile);
   const file = env[CONFIG_VARIABLE];
-  const given = file ? readYaml(file) : base;
+  const given = file ? readYaml(file, CONFIG_VARIABLE) : base;
   const tree = overlay(overlay(base, given), fromEnvironment(env));
   const schema = configSchemaOf(backends);
   const result = schema.safeParse(tree);

@@ -10,18 +10,21 @@ import { tcpSockets } from './tcp-table.js';
 const probes = new Mutex();
 
 /** Whether something listens on `port` where a server on `address` would collide with it. */
-export function isPortTaken(address: string, port: number): Promise<boolean> {
+export async function isPortTaken(address: string, port: number): Promise<boolean> {
+  // Anything else (a privileged port, an address that is not this host's) is not a matter of being taken.
+  return systemCodeOf(await listenFault(address, port)) === 'EADDRINUSE';
+}
+
+/** Why nobody can listen there now; `undefined` where one can. Port 0 stands for any that is free. */
+export function listenFault(address: string, port: number): Promise<Error | undefined> {
   return probes.runExclusive(
     () =>
-      new Promise<boolean>((resolve) => {
+      new Promise<Error | undefined>((resolve) => {
         const probe = createServer();
-        probe.once('error', (error) => {
-          // Anything else (a privileged port, an address that is not this host's) is not a matter of being taken.
-          resolve(systemCodeOf(error) === 'EADDRINUSE');
-        });
+        probe.once('error', resolve);
         probe.listen({ host: address, port, exclusive: true }, () => {
           probe.close(() => {
-            resolve(false);
+            resolve(undefined);
           });
         });
       }),
@@ -52,10 +55,11 @@ export async function portHolders(port: number): Promise<readonly PortHolder[]> 
   return holders;
 }
 
-/** The sentence of a PortInUseError. `holder` is who has it, in words. */
-export function portInUseMessage(port: number, holder: string | undefined): string {
+/** The sentence of a PortInUseError. `holder` is who has it, `setting` the key that says which port, in words. */
+export function portInUseMessage(port: number, holder: string | undefined, setting?: string): string {
+  const where = setting === undefined ? '' : `: ${setting}`;
   const by = holder === undefined ? '' : ` by ${holder}`;
-  return `Port ${port} already in use${by}: stop what uses it, or configure another port (\`ss -ltnp 'sport = :${port}'\` shows who has it)`;
+  return `Port ${port} already in use${by}: stop what uses it, or configure another port${where} (\`ss -ltnp 'sport = :${port}'\` shows who has it)`;
 }
 
 export function holderInWords(holders: readonly PortHolder[]): string | undefined {

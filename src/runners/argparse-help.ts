@@ -1,5 +1,12 @@
-/** What follows a flag: nothing, one value, at most one, or any number of them. */
-export type HelpOperand = 'none' | 'text' | 'optional' | 'any';
+/** One of some words; with `optional` at most one, with `many` any number of them. */
+export interface Choice {
+  readonly oneOf: readonly string[];
+  readonly optional?: true;
+  readonly many?: true;
+}
+
+/** What follows a flag: nothing, one value, at most one, any number of them, or words out of some. */
+export type HelpOperand = 'none' | 'text' | 'optional' | 'any' | Choice;
 
 /** The flags that an installed program has, with what follows each. */
 export type InstalledFlags = ReadonlyMap<string, HelpOperand>;
@@ -41,8 +48,17 @@ function optionsOfUsage(usage: string): Option[] {
   );
 }
 
+/** `{a,b}`, or `[{a,b}]` where it may be left out. */
+const CHOICE = /^(\[)?\{([^\s{}]+)\}\]?$/;
+/** As ComfyUI writes those of an enumeration, one of which there must be: `[none,auto]`. */
+const ENUMERATION = /^\[([a-z0-9_.-]+(?:,[a-z0-9_.-]+)+)\]$/;
+
 function operandOf(words: string): HelpOperand {
   if (words === '') return 'none';
-  if (words.includes('...')) return 'any';
+  // `FAST ...`, or `WIDTH HEIGHT`.
+  if (words.includes(' ')) return 'any';
+  const [, bracket, choice = ENUMERATION.exec(words)?.[1]] = CHOICE.exec(words) ?? [];
+  if (choice !== undefined)
+    return { oneOf: choice.split(','), ...(bracket !== undefined && { optional: true }) };
   return words.startsWith('[') ? 'optional' : 'text';
 }

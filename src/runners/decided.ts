@@ -17,7 +17,7 @@ export const DECIDED_VARIABLES: Decided = {
 
 /** The variables of an `env` that are this service's to set. */
 export function variableFaults(
-  env: Readonly<Record<string, string>>,
+  env: Readonly<Record<string, unknown>>,
   decided: Decided = DECIDED_VARIABLES,
 ): DecidedFault[] {
   return Object.keys(env).flatMap((name) => {

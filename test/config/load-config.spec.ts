@@ -98,6 +98,43 @@ describe('the environment', () => {
   });
 });
 
+describe('a fault of a key that a variable sets', () => {
+  const faults = (env: NodeJS.ProcessEnv): string[] =>
+    faultsOf(() => loadConfig(DEFAULT_YAML, env, backends));
+
+  it('names the variable, also where another key has the fault', () => {
+    expect(faults({ MIC_PORT: '8000' })).toEqual([
+      'runners.triton.http_port: 8000 overlaps server.port, set by MIC_PORT (8000): give each its own ports',
+    ]);
+    expect(faultsOf(() => over('server: { port: 8000 }'))).toEqual([
+      'runners.triton.http_port: 8000 overlaps server.port (8000): give each its own ports',
+    ]);
+    expect(faults({ MIC_HOST: '0.0.0.0' })).toEqual([
+      expect.stringMatching(/^server\.host: MIC_HOST: is reachable from other machines/),
+    ]);
+  });
+
+  it('says what is expected', () => {
+    expect(faults({ MIC_PORT: 'abc' })).toEqual([
+      'server.port: MIC_PORT: Invalid input: expected number, received string',
+    ]);
+    expect(faults({ MIC_PORT: '70000' })).toEqual([
+      'server.port: MIC_PORT: Too big: expected number to be <=65535',
+    ]);
+    expect(faultsOf(() => over('server: { port: "6004" }'))).toEqual([
+      'server.port: Invalid input: expected number, received string',
+    ]);
+    expect(faultsOf(() => over('server: { port: }'))).toEqual(['server.port: is missing: expected number']);
+  });
+
+  it('names MIC_CONFIG where its file cannot be read', () => {
+    expect(faults({ MIC_CONFIG: '/nowhere/x.yaml' })).toEqual([
+      expect.stringMatching(/^\/nowhere\/x\.yaml: MIC_CONFIG: .*ENOENT/),
+    ]);
+    expect(faults({ MIC_CONFIG: '/' })).toEqual([expect.stringMatching(/^\/: MIC_CONFIG: .*EISDIR/)]);
+  });
+});
+
 describe('variables of the environment that no one reads', () => {
   it('are told, with the known one that is most like each', () => {
     const env = {
@@ -155,6 +192,37 @@ describe('a wrong configuration', () => {
     expect(faults).toHaveLength(expected.length);
   });
 
+  it('has those of texts and names told beside those of shape', () => {
+    const faults = faultsOf(() =>
+      over(`
+        runners:
+          triton: { env: { CUDA_VISIBLE_DEVICES: '0', AIP_MODE: x, X: 1 } }
+          http:
+            ports: { from: 31600, to: '31650' }
+            launcher: process
+            models:
+              a: { command: [a], health_path: no, args: ['{prot}', 8000], env: { X: 1, Y: '{port.m}' }, ports: [m, m, 9x] }
+              b: { command: [a], args: ['{port}'], health_path: /, health_port: metrics, drain: { path: 1 } }
+              c: { health_path: 7 }
+              d: { command: a, health_path: /, args: ['{nothing}'] }
+          vllm: { start_timeout_seconds: x, models: { q: { extra_args: [--port, '1'], max_model_len: 0 } } }
+      `),
+    );
+    const paths = faults.map((fault) => fault.split(': ')[0]?.replace('runners.', ''));
+    expect(paths.sort()).toEqual(
+      [
+        ...['vllm.start_timeout_seconds', 'vllm.models.q.max_model_len', 'vllm.models.q.model'],
+        ...['vllm.models.q.extra_args.0', 'vllm.models.q.extra_args.1'],
+        ...['triton.env.CUDA_VISIBLE_DEVICES', 'triton.env.AIP_MODE', 'triton.env.X', 'http.ports.to'],
+        ...['a.health_path', 'a.args.0', 'a.args.1', 'a.env.X', 'a.ports', 'a.ports.1', 'a.ports.2'].map(
+          (path) => `http.models.${path}`,
+        ),
+        ...['b.health_port', 'b.drain.path', 'b.drain.metrics'].map((path) => `http.models.${path}`),
+        ...['c.health_path', 'c.command', 'd.command'].map((path) => `http.models.${path}`),
+      ].sort(),
+    );
+  });
+
   it.each([
     ['server: { host: 0.0.0.0 }', /^server\.host: is reachable/],
     ['server: { host: 192.168.1.7 }', /^server\.host: is reachable/],
@@ -170,6 +238,38 @@ describe('a wrong configuration', () => {
     ['runners: { triton: { gpus: "device=" } }', /^runners\.triton\.gpus/],
     ['runners: { triton: { dedicated_ports: { from: 18000, to: 18001 } } }', /dedicated_ports: a range of/],
     ['restart: { initial_delay_ms: 0 }', /^restart\.initial_delay_ms/],
+    [
+      'runners: { http: { models: { a: { launcher: process, command: [a], health_path: /, options: { ctx: { type: integer, defualt: 5, default: 5, mni: 1 } } } } } }',
+      /options\.ctx: defualt is no key: is default meant\?; mni is no key: is min meant\?$/,
+    ],
+    [
+      'runners: { http: { models: { a: { launcher: process, command: [a], health_path: /, options: { ctx: { type: boolean, default: true, pattrn: x } } } } } }',
+      /options\.ctx: pattrn is no key$/,
+    ],
+    [
+      'runners: { http: { models: { a: { launcher: process, command: [a], health_path: /, options: { "ctx-size": { type: boolean, default: true } } } } } }',
+      /options\.ctx-size: ctx-size is no key: letters, digits and "_"$/,
+    ],
+    [
+      'gpus: { policies: { defalt: shared } }',
+      /^gpus\.policies\.defalt: defalt is no key: default, an NVML index or a UUID \(GPU-…\); is default meant\?$/,
+    ],
+    [
+      'gpus: { policies: { "GPU 1": shared } }',
+      /^gpus\.policies\.GPU 1: GPU 1 is no key: default, an NVML index or a UUID \(GPU-…\)$/,
+    ],
+    [
+      'runners: { vllm: { models: { "my model": { model: m } } } }',
+      /^runners\.vllm\.models\.my model: my model is no key: letters, digits, "_", "\." and "-" only/,
+    ],
+    [
+      'runners: { triton: { env: { "A-B": x } } }',
+      /^runners\.triton\.env\.A-B: A-B is no key: letters, digits and "_", no digit first$/,
+    ],
+    [
+      'runners: { triton: { shm_size: [1] } }',
+      /^runners\.triton\.shm_size: Invalid input: expected string or number$/,
+    ],
     ['unknown: 1', /^\(top level\): .*unknown/],
     ['servr: {}', /^\(top level\): servr is no key: is server meant\?$/],
     ['server: { prot: 1 }', /^server: prot is no key: is port meant\?$/],

@@ -109,8 +109,22 @@ describe('a boot that cannot be', () => {
     squatter.listen(service.port, '127.0.0.1');
     await once(squatter, 'listening');
     const end = await run({ MIC_CONFIG: service.configFile });
+    const byVariable = await run({ MIC_CONFIG: service.configFile, MIC_PORT: String(service.port) });
     squatter.close();
     expectRefusal(end, new RegExp(`^Port ${service.port} already in use by process ${process.pid} `));
+    expect(end.stderr).toContain('configure another port: server.port (`ss');
+    expectRefusal(byVariable, /^Port .* configure another port: server\.port, set by MIC_PORT \(`ss/);
+  });
+
+  it.each([
+    ['192.0.2.1', /^192\.0\.2\.1 is no address of this host: correct server\.host, set by MIC_HOST\.$/m],
+    [
+      'no-such-host.invalid',
+      /^no-such-host\.invalid leads to no address: correct server\.host, set by MIC_HOST/,
+    ],
+  ])('says that it cannot listen on %s, and launches nothing', async (host, words) => {
+    service = await TestService.create({ config: { server: { trusted_network: true } } });
+    expectRefusal(await run({ MIC_CONFIG: service.configFile, MIC_HOST: host }), words);
   });
 
   it.each(['/proc/nowhere/state', '/dev/null', '/dev/null/state', '/proc'])(

@@ -62,6 +62,28 @@ describe('F30: a flag of another version than the one that is installed', () => 
     expect((await service.start('chane_face', 0)).body.detail).toMatch(/^"yes" belongs to no flag/);
   });
 
+  it('takes values that no version before took, and flags without the value they had', async () => {
+    const newer = { '--fast': '[FAST ...]', '--async-offload': '[N]', '--enable-cors-header': '[ORIGIN]' };
+    await boot({
+      ...withArgs('--fast', 'autotune', 'cublas_ops', '--async-offload=4', '--enable-cors-header'),
+      behaviour: { more_flags: newer },
+    });
+    expect((await service.start('chane_face', 0)).status).toBe(202);
+    await service.untilRunning('chane_face@0');
+    expect(await argv()).toMatch(/ --fast autotune cublas_ops --async-offload=4 --enable-cors-header$/);
+  });
+
+  it('refuses a value that another version takes', async () => {
+    await boot({
+      ...withArgs('--async-offload=4'),
+      behaviour: { more_flags: { '--async-offload': '' } },
+    });
+    const refused = await service.start('chane_face', 0);
+    expect(refused).toMatchObject({ status: 500, body: { code: 'COMFYUI_FLAG_REFUSED' } });
+    expect(refused.body.detail).toMatch(/^--async-offload takes no value: correct runners\.comfyui/);
+    await expectNothingLeft();
+  });
+
   it('counts as it did where ComfyUI does not say its flags', async () => {
     await boot({ ...withArgs('--lowvram'), behaviour: { help_seconds: -1 } });
     expect((await service.start('chane_face', 0)).status).toBe(202);

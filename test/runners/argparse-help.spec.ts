@@ -41,7 +41,7 @@ describe('the flags in a help text', () => {
       '--cuda-malloc': 'none',
       '--disable-cuda-malloc': 'none',
       '--fp8_e8m0fnu-unet': 'none',
-      '--preview-method': 'optional',
+      '--preview-method': { oneOf: ['none', 'auto', 'latent2rgb', 'taesd'] },
       '--gpu-only': 'none',
       '--lowvram': 'none',
       '--cpu': 'none',
@@ -56,6 +56,7 @@ describe('the flags in a help text', () => {
       '--port': 'text',
       '--extra-model-paths-config': 'any',
       '--disable-cuda-malloc': 'none',
+      '--preview-method': { oneOf: ['none', 'auto', 'latent2rgb', 'taesd'] },
       '--cpu': 'none',
       '--fast': 'any',
     });
@@ -75,6 +76,23 @@ describe('the flags in a help text', () => {
       '--level': 'text',
       '--rank': 'text',
     });
+  });
+
+  it('have the words that they take', () => {
+    const operands = ['{md5,sha1}', '[{DEBUG,INFO}]', '[{a,b} ...]', '[ORIGIN]', '[A,B]', 'WIDTH HEIGHT'];
+    const named = operands.map((operand, index) => `--flag-${index} ${operand}`);
+    const expected = {
+      '--flag-0': { oneOf: ['md5', 'sha1'] },
+      '--flag-1': { oneOf: ['DEBUG', 'INFO'], optional: true },
+      '--flag-2': 'any',
+      '--flag-3': 'optional',
+      '--flag-4': 'optional',
+      '--flag-5': 'any',
+    };
+    const usage = `usage: x ${named.map((each) => `[${each}]`).join(' ')}`;
+    expect(Object.fromEntries(flagsOfHelp([usage]))).toEqual(expected);
+    const listed = named.map((each) => `  ${each}  Of it.`);
+    expect(Object.fromEntries(flagsOfHelp(['usage: x', '', ...listed]))).toEqual(expected);
   });
 
   it('are none in any other text', () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { gpuPolicy, hostPath, safeName, tcpPort, whenValid } from './common.js';
+import { gpuPolicy, hostPath, safeName, whenValid } from './common.js';
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
@@ -9,7 +9,7 @@ export const serverSection = z
       .string()
       .min(1)
       .describe('Address to listen on. Anything but a loopback address needs trusted_network.'),
-    port: tcpPort.or(z.literal(0)).describe('TCP port of the API. 0 picks a free one.'),
+    port: z.int().min(0).max(65_535).describe('TCP port of the API. 0 picks a free one.'),
     trusted_network: z
       .boolean()
       .describe('Says that whoever can reach host may start and stop models and end processes.'),
@@ -66,7 +66,10 @@ export const gpusSection = z.strictObject({
     .describe("NVIDIA's management library: a name for the dynamic linker, or a path."),
   policies: z
     .record(
-      z.string().regex(/^(default|\d{1,4}|GPU-[A-Za-z0-9-]+)$/, 'default, an NVML index or a UUID (GPU-…)'),
+      z
+        .string()
+        .regex(/^(default|\d{1,4}|GPU-[A-Za-z0-9-]+)$/, 'default, an NVML index or a UUID (GPU-…)')
+        .meta({ examples: ['default'] }),
       gpuPolicy,
     )
     .describe('Per GPU, by UUID, NVML index or "default": exclusive takes one placement and nobody else.'),

@@ -2,9 +2,8 @@ import { closestMatch } from 'leven';
 import type { HelpOperand, InstalledFlags } from '../argparse-help.js';
 import { type Decided, findFlag } from '../decided.js';
 
-/** What follows a flag: nothing, a number, one of several words (none of them, too, where `optional`), or any text. */
-type Operand =
-  'none' | 'whole' | 'number' | 'text' | HelpOperand | { readonly oneOf: readonly string[]; optional?: true };
+/** What follows a flag: what a help text can say, or a number. */
+type Operand = HelpOperand | 'whole' | 'number';
 
 const PRECISION = {
   unet: [
@@ -26,7 +25,7 @@ const PRECISION = {
   ],
 };
 
-/** Flags of which ComfyUI takes one at the most. */
+/** Flags of which ComfyUI takes one at the most: each says the opposite of the others, in every version. */
 const GROUPS: readonly (readonly string[])[] = [
   ['--gpu-only', '--highvram', '--normalvram', '--lowvram', '--novram'],
   ['--cuda-malloc', '--disable-cuda-malloc'],
@@ -64,8 +63,8 @@ const OPERANDS: Readonly<Record<string, Operand>> = {
   '--preview-method': { oneOf: PREVIEW_METHODS },
   '--verbose': { oneOf: ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'], optional: true },
   '--default-hashing-function': { oneOf: ['md5', 'sha1', 'sha256', 'sha512'] },
-  '--fast': { oneOf: ['fp16_accumulation', 'fp8_matrix_mult', 'cublas_ops'], optional: true },
-  '--enable-cors-header': 'text',
+  '--fast': { oneOf: ['fp16_accumulation', 'fp8_matrix_mult', 'cublas_ops'], many: true },
+  '--enable-cors-header': 'optional',
   '--user-directory': 'text',
   '--front-end-root': 'text',
   '--front-end-version': 'text',
@@ -133,8 +132,8 @@ export interface FlagFault {
 }
 
 /**
- * Which flags beyond those above are taken: none (`listed`), those that the installation has and of those above no others
- * (a map), or any, until the installation is asked (`any`).
+ * Whose word counts for which flags there are, and what each takes: that of the table above (`listed`), of the installation
+ * (a map), or nobody's, until the installation is asked (`any`): then a fault is what no version takes.
  */
 export type Taken = 'listed' | 'any' | InstalledFlags;
 
@@ -149,7 +148,9 @@ export function flagFaults(args: readonly string[], taken: Taken = 'listed'): Fl
       faults.push({ index, message: refusal(name, taken) });
       continue;
     }
-    const rival = GROUPS.find((group) => group.includes(name))?.find((other) => seen.includes(other));
+    const rival = GROUPS.find((group) => group.includes(name))?.find(
+      (other) => other !== name && seen.includes(other),
+    );
     if (rival !== undefined) faults.push({ index, message: `${name} does not go together with ${rival}` });
     seen.push(name);
     const at = index;
@@ -160,22 +161,29 @@ export function flagFaults(args: readonly string[], taken: Taken = 'listed'): Fl
   return faults;
 }
 
+/** A whole item, or what is before its "=". */
+const FLAG = /^--[A-Za-z][^\s=]*$/;
+/** No value begins like this; a number below 0 does not either. */
+const FLAG_START = /^-(-|[A-Za-z])/;
+
 /** The items after a flag that are its values, by what it takes. */
 function valuesAfter(args: readonly string[], at: number, operand: Operand): readonly string[] {
   if (operand === 'none') return [];
   const rest = args.slice(at + 1);
-  const end = rest.findIndex((each) => each.startsWith('--'));
+  const end = rest.findIndex((each) => FLAG_START.test(each));
   const values = end === -1 ? rest : rest.slice(0, end);
-  return operand === 'any' ? values : values.slice(0, 1);
+  return operand === 'any' || isMany(operand) ? values : values.slice(0, 1);
+}
+
+function isMany(operand: Operand): boolean {
+  return typeof operand === 'object' && operand.many === true;
 }
 
 function operandOf(name: string, taken: Taken): Operand | undefined {
-  if (!/^--[A-Za-z]/.test(name) || decision(name) !== undefined) return undefined;
-  const listed = Object.hasOwn(OPERANDS, name) ? OPERANDS[name] : undefined;
-  if (taken === 'listed') return listed;
-  if (taken === 'any') return listed ?? 'any';
-  const installed = taken.get(name);
-  return installed === undefined ? undefined : (listed ?? installed);
+  if (!FLAG.test(name) || decision(name) !== undefined) return undefined;
+  if (taken === 'any') return 'any';
+  if (taken !== 'listed') return taken.get(name);
+  return Object.hasOwn(OPERANDS, name) ? OPERANDS[name] : undefined;
 }
 
 /** Why `name`, or the flag that it is short for, is in no list. */
@@ -202,8 +210,7 @@ function split(item: string): [string, string?] {
 function refusal(name: string, taken: Taken): string {
   const decided = decision(name);
   if (decided !== undefined) return decided;
-  if (!name.startsWith('--'))
-    return `"${name}" belongs to no flag: one list item each for a flag and its value`;
+  if (!FLAG.test(name)) return `"${name}" belongs to no flag: one list item each for a flag and its value`;
   if (typeof taken === 'string')
     return `${name} is not among the flags that are allowed (docs/backends/comfyui.md lists them)`;
   return `${name} is unknown to this ComfyUI; the nearest flag that it has is ${nearestOf(name, taken)}`;
@@ -217,11 +224,13 @@ function nearestOf(name: string, installed: InstalledFlags): string {
 
 function accepts(operand: Operand, values: readonly string[]): boolean {
   const [value] = values;
-  if (operand === 'any') return true;
+  if (typeof operand === 'object') {
+    const { oneOf, optional, many } = operand;
+    if (value === undefined) return optional === true || many === true;
+    return values.every((each) => oneOf.includes(each));
+  }
+  if (operand === 'any' || operand === 'optional') return true;
   if (operand === 'none') return value === undefined;
-  if (typeof operand === 'object')
-    return value === undefined ? operand.optional === true : operand.oneOf.includes(value);
-  if (operand === 'optional') return true;
   if (value === undefined) return false;
   switch (operand) {
     case 'whole':
@@ -229,13 +238,15 @@ function accepts(operand: Operand, values: readonly string[]): boolean {
     case 'number':
       return /^\d{1,6}(\.\d{1,6})?$/.test(value);
     case 'text':
-      return /^[^\0]+$/.test(value);
+      return value !== '';
   }
 }
 
 function described(operand: Operand): string {
-  if (typeof operand === 'object')
-    return `${operand.optional ? 'nothing, or ' : ''}one of ${operand.oneOf.join(', ')}`;
+  if (typeof operand === 'object') {
+    const { oneOf, optional, many } = operand;
+    return `${optional || many ? 'nothing, or ' : ''}${many ? 'some' : 'one'} of ${oneOf.join(', ')}`;
+  }
   return {
     ...{ none: 'no value', whole: 'a whole number', number: 'a number', text: 'a value' },
     ...{ optional: 'one value at the most', any: 'values' },

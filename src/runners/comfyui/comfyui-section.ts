@@ -13,9 +13,14 @@ import { variableFaults } from '../decided.js';
 import { COMFYUI_DECIDED_VARIABLES, flagFaults, VRAM_FLAGS } from './comfyui-flags.js';
 
 const args = z
-  .array(z.string().min(1))
+  .array(
+    z
+      .string()
+      .min(1)
+      .regex(/^[^\0]*$/, 'text without NUL'),
+  )
   .superRefine((list, context) => {
-    // Which others there are is for the installation to say, at a start.
+    // Which others there are, and what each takes, is for the installation to say, at a start.
     for (const { index, message } of flagFaults(list, 'any')) {
       context.addIssue({ code: 'custom', path: [index], message });
     }
@@ -70,7 +75,7 @@ export const comfyuiSection = z
         context.addIssue({ code: 'custom', path: ['env', key], message });
       }
     },
-    whenValid(z.object({ env: z.record(z.string(), z.string()) })),
+    whenValid(z.object({ env: z.record(z.string(), z.unknown()) })),
   )
   .superRefine(({ device, model_configs: models }, context) => {
     if (device !== 'cpu') return;

@@ -6,6 +6,7 @@ import {
   gpuPolicy,
   modelLiveness,
   safeName,
+  whenValid,
 } from '../../config/sections/common.js';
 import {
   placementServerKeys,
@@ -73,6 +74,31 @@ const httpModel = z.strictObject({
 
 export type HttpModel = z.infer<typeof httpModel>;
 
+/** What is no text has a fault of its own, and holds no placeholder. */
+const text = z.unknown().transform((value) => (typeof value === 'string' ? value : ''));
+const portName = z.string().optional().catch(undefined);
+
+/** What of a model the rules below are about: they are applied whatever else of it is wrong. */
+const modelParts = z.object({
+  launcher: z.string().optional(),
+  image_name: z.unknown().optional(),
+  command: z.array(text).optional(),
+  args: z.array(text),
+  ports: z.array(text),
+  env: z.record(z.string(), text),
+  options: z.record(z.string(), z.unknown()),
+  health_port: portName,
+  drain: z.object({ port: portName }).optional().catch(undefined),
+});
+
+/** What a model takes from the section. A range that is not valid is no narrow one. */
+const withModels = z.object({
+  launcher: z.unknown(),
+  image_name: z.unknown(),
+  ports: z.object({ from: z.number(), to: z.number() }).catch({ from: 1, to: 65_535 }),
+  models: z.record(z.string(), z.unknown()),
+});
+
 export const httpSection = z
   .strictObject(placementServerKeys)
   .omit({ supported_models: true })
@@ -82,32 +108,31 @@ export const httpSection = z
     ),
     models: z.record(safeName, httpModel).describe('The models of this backend, and how each is served.'),
   })
-  .superRefine(({ launcher, image_name: image, ports, models }, context) => {
-    for (const [name, model] of Object.entries(models)) {
-      for (const [path, message] of faultsOf(model, { launcher, image, ports })) {
+  .superRefine((section, context) => {
+    const { models, ...common } = withModels.parse(section);
+    for (const [name, given] of Object.entries(models)) {
+      const model = modelParts.safeParse(given).data;
+      for (const [path, message] of model ? faultsOf(model, common) : []) {
         context.addIssue({ code: 'custom', path: ['models', name, ...path], message });
       }
     }
-  })
+  }, whenValid(withModels))
   .transform((section) => ({ ...section, supported_models: Object.keys(section.models) }));
 
 export type HttpConfig = z.infer<typeof httpSection>;
 
 type Fault = readonly [path: readonly (string | number)[], message: string];
 
-/** What a model takes from the section. */
-interface Section {
-  readonly launcher: string;
-  readonly image: string | null;
-  readonly ports: { readonly from: number; readonly to: number };
-}
+type ModelParts = z.infer<typeof modelParts>;
+type Section = Omit<z.infer<typeof withModels>, 'models'>;
 
-function faultsOf(model: HttpModel, { launcher, image, ports: range }: Section): Fault[] {
+function faultsOf(model: ModelParts, section: Section): Fault[] {
   const faults: Fault[] = [];
-  if ((model.launcher ?? launcher) === 'docker') {
-    if (model.image_name === undefined && image === null)
-      faults.push([['image_name'], 'docker needs an image']);
-  } else if (!model.command) faults.push([['command'], 'the launcher "process" needs a command']);
+  const launcher = model.launcher ?? section.launcher;
+  if (launcher === 'docker' && model.image_name === undefined && section.image_name === null)
+    faults.push([['image_name'], 'docker needs an image']);
+  if (launcher === 'process' && !model.command)
+    faults.push([['command'], 'the launcher "process" needs a command']);
   for (const [index, text] of (model.command ?? []).entries()) {
     if (placeholdersIn(text).length > 0) faults.push([['command', index], 'placeholders belong in args']);
   }
@@ -140,7 +165,7 @@ function faultsOf(model: HttpModel, { launcher, image, ports: range }: Section):
       [['health_port'], model.health_port],
       [['drain', 'port'], model.drain?.port],
     ],
-    range,
+    range: section.ports,
   } as const;
   return [...faults, ...portFaults(use)];
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { HostPath } from '../../launchers/host-paths.js';
-import { byteSize, hostPath, safeName, tcpPort } from '../../config/sections/common.js';
+import { byteSize, hostPath, safeName, tcpPort, whenValid } from '../../config/sections/common.js';
 import { variableFaults } from '../decided.js';
 
 /** Linux hands these out to outgoing connections: a server's port among them may be taken at any moment. */
@@ -17,12 +17,18 @@ export const serverPorts = z
 
 /** Variables of servers, without those by which this service gives them GPUs. */
 export const serverEnv = z
-  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().regex(/^[^\0]*$/, 'text without NUL'))
-  .superRefine((env, context) => {
-    for (const { key, message } of variableFaults(env)) {
-      context.addIssue({ code: 'custom', path: [key], message });
-    }
-  });
+  .record(
+    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'letters, digits and "_", no digit first'),
+    z.string().regex(/^[^\0]*$/, 'text without NUL'),
+  )
+  .superRefine(
+    (env, context) => {
+      for (const { key, message } of variableFaults(env)) {
+        context.addIssue({ code: 'custom', path: [key], message });
+      }
+    },
+    whenValid(z.record(z.string(), z.unknown())),
+  );
 
 export const serverMounts = z.array(
   z.strictObject({

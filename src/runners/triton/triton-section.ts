@@ -54,7 +54,7 @@ const ulimit = z.strictObject({
 const argumentsAndEnv = z.object({
   command: z.array(z.string()),
   extra_args: z.array(z.string()),
-  env: z.record(z.string(), z.string()),
+  env: z.record(z.string(), z.unknown()),
 });
 
 export const tritonSection = z

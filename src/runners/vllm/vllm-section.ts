@@ -58,7 +58,18 @@ const vllmModel = z.strictObject({
 
 export type VllmModel = z.infer<typeof vllmModel>;
 
-const commandAndEnv = z.object({ command: z.array(z.string()), env: z.record(z.string(), z.string()) });
+const commandAndEnv = z.object({ command: z.array(z.string()), env: z.record(z.string(), z.unknown()) });
+
+/** What of models the rules below are about: they are applied whatever else is wrong. */
+const withModels = z.object({
+  device: z.unknown(),
+  models: z.record(
+    z.string(),
+    z
+      .object({ extra_args: z.array(z.string()), sleep_mode: z.unknown() })
+      .catch({ extra_args: [], sleep_mode: false }),
+  ),
+});
 
 const cachePath = hostPath.nullable();
 
@@ -99,9 +110,10 @@ export const vllmSection = z
       context.addIssue({ code: 'custom', path: ['env', key], message });
     }
   }, whenValid(commandAndEnv))
-  .superRefine(({ models, device }, context) => {
+  .superRefine((section, context) => {
+    const { models, device } = withModels.parse(section);
     for (const [name, { extra_args: args, sleep_mode: sleeps }] of Object.entries(models)) {
-      if (sleeps && device === 'cpu') {
+      if (sleeps === true && device === 'cpu') {
         const message = 'vLLM sleeps on GPUs alone, and device is cpu';
         context.addIssue({ code: 'custom', path: ['models', name, 'sleep_mode'], message });
       }
@@ -109,7 +121,7 @@ export const vllmSection = z
         context.addIssue({ code: 'custom', path: ['models', name, 'extra_args', index], message });
       }
     }
-  })
+  }, whenValid(withModels))
   .transform((section) => ({
     ...section,
     supported_models: Object.keys(section.models),

@@ -80,14 +80,28 @@ function help() {
   process.exit(0);
 }
 
+/** By an operand as --help shows it: `FAST` has one, `[FAST]` one at the most, `[FAST ...]` any number. */
+function valuesAfter(index, operand) {
+  if (operand === '') return [];
+  const rest = args.slice(index + 1);
+  const end = rest.findIndex((each) => each.startsWith('--'));
+  const values = end === -1 ? rest : rest.slice(0, end);
+  return operand.includes('...') ? values : values.slice(0, 1);
+}
+
 function parse() {
   const flags = {};
   const unknown = [];
   const all = known();
   for (let index = 0; index < args.length; index += 1) {
-    const name = args[index];
-    if (all[name] === undefined) unknown.push(name);
-    else flags[name] = all[name] === '' ? true : args[(index += 1)];
+    const [name, glued] = args[index].split(/=(.*)/s);
+    if (all[name] === undefined) {
+      unknown.push(name);
+      continue;
+    }
+    const values = glued === undefined ? valuesAfter(index, all[name]) : [glued];
+    if (glued === undefined) index += values.length;
+    flags[name] = all[name] === '' ? true : values[0];
   }
   if (unknown.length > 0) {
     log('usage: main.py [-h] [--listen [IP]] [--port PORT]');

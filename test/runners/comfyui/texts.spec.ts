@@ -1,3 +1,4 @@
+import type { HelpOperand, InstalledFlags } from '../../../src/runners/argparse-help.js';
 import { flagFaults } from '../../../src/runners/comfyui/comfyui-flags.js';
 import { comfyuiProgram, neededFiles } from '../../../src/runners/comfyui/comfyui-program.js';
 import {
@@ -104,6 +105,8 @@ describe('flags of an operator', () => {
     [['--lowvram', '--reserve-vram', '0.5', '--preview-method', 'auto', '--fast', '--verbose']],
     [['--verbose=DEBUG', '--fast', 'fp16_accumulation', '--cache-lru', '10', '--fp16-vae']],
     [['--reserve-vram=2']],
+    [['--fast', 'fp16_accumulation', 'cublas_ops', '--enable-cors-header', '--lowvram', '--lowvram']],
+    [['--enable-cors-header', 'https://example.com', '--fast', '--cache-lru', '5', '--cache-lru', '10']],
   ])('%j are taken', (args) => {
     expect(flagFaults(args)).toEqual([]);
   });
@@ -123,6 +126,10 @@ describe('flags of an operator', () => {
     [['--preview-method', 'best'], 0, /takes one of none, auto/],
     [['--user-directory', '--lowvram'], 0, /takes a value/],
     [['--lowvram', '--highvram'], 1, /^--highvram does not go together with --lowvram/],
+    [['--fast', 'fp16_accumulation', 'autotune'], 0, /takes nothing, or some of fp16_accumulation, fp8_/],
+    [['--verbose', 'LOUD'], 0, /takes nothing, or one of DEBUG, INFO/],
+    [['--fast', '-h'], 1, /^"-h" belongs to no flag/],
+    [['--async-offload=4'], 0, /^--async-offload takes no value/],
     [['--constructor'], 0, /not among/],
     [['constructor'], 0, /belongs to no flag/],
   ])('%j are refused', (args, index, message) => {
@@ -135,6 +142,54 @@ describe('flags of an operator', () => {
     expect(() => bad(['--lowvram', '--port', '1'])).toThrow(/--port is not for args/);
     expect(() => bad(['--lowvram'], 'cpu')).toThrow(/--lowvram does not go together with device: cpu/);
     expect(() => bad(['--lowvram'])).not.toThrow();
+  });
+
+  it.each([
+    [['--async-offload=4']],
+    [['--async-offload', '4']],
+    [['--fast', 'fp16_accumulation', 'cublas_ops']],
+    [['--fast', 'autotune']],
+    [['--enable-cors-header']],
+    [['--preview-method', 'taesd2', '--reserve-vram', '-1', '--cache-lru=1e3', '--verbose', 'TRACE']],
+    [['--disable-metadata', 'yes']],
+    [['--cache-classic', '--cache-classic']],
+  ])('%j are for the installation to judge, not for the boot', (args) => {
+    expect(() => comfyuiConfig({ model_configs: { chane_face: { args } } })).not.toThrow();
+  });
+
+  it.each([
+    [['yes', '--lowvram'], /yes.* belongs to no flag/],
+    [['--fast fp16_accumulation'], /belongs to no flag: one list item each/],
+    [['--fast=fp16_accumulation', 'cublas_ops'], /belongs to no flag/],
+    [['--fast', '-h'], /belongs to no flag/],
+    [['--async-offload', '4', '--cpu'], /--cpu is not for args/],
+    [['--async-offload', '4', '--lis', '0.0.0.0'], /--lis is short for --listen/],
+    [['--cache-lru', '5', '--cache-none'], /--cache-none does not go together with --cache-lru/],
+    [['--user-directory', '/a\0b'], /text without NUL/],
+  ])('%j are wrong in every version, and refused at boot', (args, message) => {
+    expect(() => comfyuiConfig({ model_configs: { chane_face: { args } } })).toThrow(message);
+  });
+
+  it('are held against the installation alone where it has said what it takes', () => {
+    const installed: InstalledFlags = new Map<string, HelpOperand>([
+      ['--async-offload', 'optional'],
+      ['--fast', 'any'],
+      ['--preview-method', { oneOf: ['none', 'taesd2'] }],
+      ['--verbose', { oneOf: ['INFO', 'TRACE'], optional: true }],
+      ['--enable-cors-header', 'none'],
+      ['--cache-lru', 'text'],
+    ]);
+    const messages = (...args: string[]): string[] =>
+      flagFaults(args, installed).map(({ message }) => message);
+    expect(messages('--async-offload', '4', '--fast', 'autotune', 'other', '--verbose')).toEqual([]);
+    expect(messages('--preview-method', 'taesd2', '--verbose=TRACE', '--cache-lru', '1e3')).toEqual([]);
+    expect(messages('--preview-method', 'taesd')).toEqual(['--preview-method takes one of none, taesd2']);
+    expect(messages('--preview-method')).toEqual(['--preview-method takes one of none, taesd2']);
+    expect(messages('--verbose', 'DEBUG')).toEqual(['--verbose takes nothing, or one of INFO, TRACE']);
+    expect(messages('--enable-cors-header', '*')).toEqual([
+      '"*" belongs to no flag: one list item each for a flag and its value',
+    ]);
+    expect(messages('--enable-cors-header=*')).toEqual(['--enable-cors-header takes no value']);
   });
 });
 
@@ -223,6 +278,7 @@ describe('the last words of ComfyUI', () => {
     ["ModuleNotFoundError: No module named 'torchsde'", true],
     ['ImportError: libGL.so.1: cannot open shared object file: No such file or directory', true],
     ['main.py: error: unrecognized arguments: --fast-vae', true],
+    ["main.py: error: argument --cache-lru: invalid int value: 'ten'", true],
     ['AssertionError: Torch not compiled with CUDA enabled', true],
     ['ImportError: libcudnn.so.9: failed to map segment: Cannot allocate memory', false],
     ['torch.OutOfMemoryError: CUDA out of memory.', false],
