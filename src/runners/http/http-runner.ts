@@ -5,7 +5,6 @@ import type { Launcher } from '../../launchers/launcher.js';
 import { mountedPaths } from '../placement-server/placement-server-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
-import { metricSum } from '../prometheus-text.js';
 import type { ModelLiveness, ProgressReading } from '../progress.js';
 import type { DeploymentOptions, GpuNeeds } from '../deployment.js';
 import type { Workload } from '../observation.js';
@@ -13,6 +12,7 @@ import { MAIN_PORT } from '../placement-server/server-ports.js';
 import { serverUrl } from '../server-url.js';
 import type { HttpConfig, HttpModel } from './http-section.js';
 import { HTTP_WITHHELD, httpModelOptions } from './http-decided.js';
+import { type DrainMetrics, progressIn, workloadIn } from './drain-metrics.js';
 import { explainExit, isFinal } from './explain-exit.js';
 import { httpProgram } from './http-program.js';
 
@@ -21,8 +21,6 @@ interface Question {
   readonly url: string;
   readonly words: string;
 }
-
-type Metrics = NonNullable<HttpModel['drain']>;
 
 /** Serves models from any HTTP server with a health path, by YAML alone. */
 export class HttpRunner extends PlacementServerRunner<HttpConfig> {
@@ -115,9 +113,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     const drain = this.find(placement.modelName)?.drain;
     if (!drain) return null;
     const { body, words } = await this.metricsOf(placement, drain, signal);
-    const open = metricSum(body, drain.metrics);
-    if (open === undefined) throw new UnusableAnswerError(`${words} has none of ${drain.metrics.join(', ')}`);
-    return { open, finished: metricSum(body, drain.finished_metrics ?? []) ?? 0 };
+    return workloadIn(body, drain, words);
   }
 
   override livenessOf(modelName: string): ModelLiveness {
@@ -131,8 +127,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     const { drain } = this.modelOf(placement.modelName);
     if (!drain?.finished_metrics) return null;
     const { body } = await this.metricsOf(placement, drain, signal);
-    const [open, done] = [metricSum(body, drain.metrics), metricSum(body, drain.finished_metrics)];
-    return open === undefined || done === undefined ? null : { open, done, succeeded: done, failed: 0 };
+    return progressIn(body, drain);
   }
 
   override explainExit(lines: readonly string[]): string | undefined {
@@ -154,7 +149,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   /** @throws UnusableAnswerError, what keeps it from answering */
   private async metricsOf(
     placement: ServedPlacement,
-    { path, port = MAIN_PORT }: Metrics,
+    { path, port = MAIN_PORT }: DrainMetrics,
     signal: AbortSignal,
   ): Promise<{ body: string; words: string }> {
     const question = this.questionOf(placement, path, port);
