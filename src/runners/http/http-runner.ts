@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { bytesOf, livenessIn } from '../../config/sections/common.js';
 import type { Launcher } from '../../launchers/launcher.js';
-import { mountedPaths } from '../placement-server/placement-server-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
 import type { ModelLiveness, ProgressReading } from '../progress.js';
@@ -14,7 +13,7 @@ import type { HttpConfig, HttpModel } from './http-section.js';
 import { HTTP_WITHHELD, httpModelOptions } from './http-decided.js';
 import { type DrainMetrics, progressIn, workloadIn } from './drain-metrics.js';
 import { explainExit, isFinal } from './explain-exit.js';
-import { httpProgram } from './http-program.js';
+import { httpPaths, httpProgram } from './http-program.js';
 
 /** What is asked of a server, and how that is told. */
 interface Question {
@@ -71,8 +70,10 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   program(placement: ServedPlacement): ServerProgram {
     const model = this.modelOf(placement.modelName);
     const { shm_size: shm, memory_limit: memory, mounts } = model;
+    const launcher = this.launcherOf(placement.modelName);
     return {
-      ...httpProgram(model, this.launcherOf(placement.modelName), placement),
+      ...httpProgram(model, launcher, placement),
+      hostPaths: httpPaths(model, launcher, placement.modelName),
       ...(model.pull !== undefined && { pull: model.pull }),
       ...(shm !== undefined && { shmSizeBytes: bytesOf(shm) }),
       ...(memory !== undefined && { memoryBytes: bytesOf(memory) }),
@@ -83,7 +84,6 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
           serverPath: mount.server_path,
           readOnly: mount.read_only,
         })),
-        hostPaths: mountedPaths(mounts, `runners.http.models.${placement.modelName}.mounts`),
       }),
     };
   }
