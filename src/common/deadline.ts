@@ -1,9 +1,14 @@
 import { pause } from './pause.js';
 
+/** A time in milliseconds, as people read it: `1.25 s`, never with more than three decimals. */
+export function inSeconds(ms: number): string {
+  return `${Math.round(ms) / 1000} s`;
+}
+
 /** Something was not done in the time it had. */
 export class DeadlineError extends Error {
   constructor(readonly limitMs: number) {
-    super(`not done within ${limitMs / 1000} s`);
+    super(`not done within ${inSeconds(limitMs)}`);
     this.name = 'DeadlineError';
   }
 }

@@ -44,6 +44,8 @@ export interface LaunchSpec {
   readonly entrypoint?: readonly string[];
   /** Program and arguments. Never goes through a shell. */
   readonly command: readonly string[];
+  /** Dotted key of the configuration that names the program: what to correct when there is none. */
+  readonly programSetting?: string;
   readonly env: Readonly<Record<string, string>>;
   /** Variables that, besides those of GPUs, only `env` may set: the server inherits them from nowhere. */
   readonly withheld?: readonly string[];

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { DeadlineError } from '../common/deadline.js';
+import { DeadlineError, inSeconds } from '../common/deadline.js';
 import { messageOf } from '../common/errors.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
@@ -153,7 +153,7 @@ export class ProcessesService {
     } catch (error) {
       if (served !== null) return { ...(await this.owners.of(pid)), serverName: served };
       const isLate = error instanceof DeadlineError;
-      const reason = isLate ? `no answer within ${error.limitMs / 1000} s` : messageOf(error);
+      const reason = isLate ? `no answer within ${inSeconds(error.limitMs)}` : messageOf(error);
       throw new ProcessOwnerUnknownError(pid, reason, { cause: error });
     }
   }

@@ -4,6 +4,7 @@ import { DomainError, messageOf } from '../common/errors.js';
 import type { GpuSight, Launcher, ServerInfo } from '../launchers/launcher.js';
 import { endedByItself, endOf, type Ending } from './ending.js';
 import { BackendTimeoutError, ServerLostError, ServerUnfitError } from './errors.js';
+import { missingProgram } from './missing-program.js';
 import type { RemovalManner } from './unneeded.js';
 import type { Whereabouts } from './whereabouts.js';
 
@@ -137,10 +138,11 @@ export abstract class LaunchedServer {
     const lines = await this.lastLines(Math.max(LOG_TAIL, this.linesToExplain));
     const log = lines.slice(-LOG_TAIL);
     const { sentence, exitCode } = endOf(this.name, info);
+    const missing = missingProgram(lines, exitCode);
     const ending = {
-      sentence: `${sentence}${this.lastWords(lines)}`,
+      sentence: `${sentence}${missing === undefined ? this.lastWords(lines) : `: ${missing}`}`,
       exitCode,
-      isFinal: endedByItself(info) && this.isFinal(lines),
+      isFinal: endedByItself(info) && (missing !== undefined || this.isFinal(lines)),
       log,
     };
     if (!info.running) this.lastEnding = { runId: info.id, ending };

@@ -41,4 +41,6 @@ export interface Workload {
   readonly open: number;
   /** Grows with every request that is done: tells a backend at work where it does not count what it works on. */
   readonly finished: number;
+  /** Why requests may be open that `open` leaves out, as part of a sentence; left out where it counts all it can. */
+  readonly uncounted?: string;
 }

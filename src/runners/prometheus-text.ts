@@ -9,6 +9,8 @@ export interface MetricSample {
 /** `name{label="value",…} 12`; a value may have an exponent, and a timestamp may follow. */
 const SAMPLE =
   /^([A-Za-z_:][A-Za-z0-9_:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? +([0-9.]+(?:[eE][+-]?[0-9]+)?)(?: +-?[0-9]+)?$/;
+/** The name that a line with a sample begins with. */
+const NAME = /^[A-Za-z_:][A-Za-z0-9_:]*(?=[ {])/;
 const MAX_LINE_LENGTH = 16_384;
 
 /** The samples with these names that are finite and not negative; what is no such line is passed over. */
@@ -25,4 +27,42 @@ export function metricSamples(text: string, names: readonly string[]): MetricSam
 export function metricSum(text: string, names: readonly string[]): number | undefined {
   const samples = metricSamples(text, names);
   return samples.length === 0 ? undefined : samples.reduce((sum, { value }) => sum + value, 0);
+}
+
+/** `# TYPE name histogram`: a metric is declared so, also one that has no sample before its first event. */
+const DECLARATION = /^# TYPE ([A-Za-z_:][A-Za-z0-9_:]*) (\w+)\s*$/;
+/** What the samples of a declared metric are called besides its own name. */
+const SUFFIXES: Readonly<Record<string, readonly string[]>> = {
+  counter: ['_total'],
+  histogram: ['_count', '_sum', '_bucket'],
+  summary: ['_count', '_sum'],
+};
+
+/** Those of the names that the text neither has a sample of nor declares. One that is only declared has counted nothing yet. */
+export function absentMetrics(text: string, names: readonly string[]): string[] {
+  const sampled = namesOf(metricSamples(text, names));
+  const unsampled = names.filter((name) => !sampled.includes(name));
+  if (unsampled.length === 0) return [];
+  const lines = text.split('\n');
+  const declared = lines.flatMap(declaredIn);
+  return unsampled.filter(
+    // A sample that is no number, as NaN, counts nothing, whatever the declaration says.
+    (name) =>
+      !declared.includes(name) ||
+      lines.some((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`)),
+  );
+}
+
+/** All names that the text has, with a sample or declared. */
+export function metricNames(text: string): string[] {
+  return [...new Set(text.split('\n').flatMap((line) => [...(NAME.exec(line) ?? []), ...declaredIn(line)]))];
+}
+
+function declaredIn(line: string): string[] {
+  const [, name, type = ''] = DECLARATION.exec(line) ?? [];
+  return name === undefined ? [] : [name, ...(SUFFIXES[type] ?? []).map((suffix) => `${name}${suffix}`)];
+}
+
+function namesOf(samples: readonly MetricSample[]): string[] {
+  return samples.map(({ name }) => name);
 }

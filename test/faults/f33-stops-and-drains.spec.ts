@@ -90,6 +90,39 @@ describe('F34: a drain that cannot work', () => {
     }
   });
 
+  it('is not taken for done where one of its metrics is not in what the server says', async () => {
+    const gauge = 'llamacpp:requests_processing';
+    const llama = {
+      ...{ command: [process.execPath, fake('llama-server.mjs')], health_path: '/health' },
+      args: ['--model', '/srv/qwen.gguf', '--host', '{host}', '--port', '{port}', '--metrics'],
+      drain_seconds: 20,
+    };
+    await boot({
+      mistyped: {
+        ...llama,
+        env: { LLAMA_STANDIN_PROCESSING: '2' },
+        drain: { path: '/metrics', metrics: ['llamacpp:requests_procesing', 'llamacpp:requests_deferred'] },
+      },
+      finished: { ...llama, drain: { path: '/metrics', metrics: [gauge], finished_metrics: ['nope_total'] } },
+      counted: {
+        ...{ ...llama, drain_seconds: 2, env: { LLAMA_STANDIN_PROCESSING: '2' } },
+        drain: { path: '/metrics', metrics: [gauge, 'llamacpp:nope'] },
+      },
+    });
+    for (const [model, reason] of [
+      ['mistyped', /llamacpp:requests_procesing \(is llamacpp:requests_processing meant\?\)\.$/],
+      ['finished', /nope_total/],
+      // What is counted is waited for all the same.
+      ['counted', /^2 requests were still open when the 2 s of the drain were over\.$/],
+    ] as const) {
+      await started(model);
+      expect(await service.stop(model, 0)).toMatchObject({
+        status: 200,
+        body: { status: 'STOPPED', drained: false, drain_reason: expect.stringMatching(reason) },
+      });
+    }
+  });
+
   it('says nothing of it in the answer to a stop without a drain', async () => {
     await boot({
       plain: {

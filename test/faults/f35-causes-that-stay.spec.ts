@@ -1,8 +1,11 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { mkdir, readFile, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { standinVllm } from '../fakes/vllm/standin-vllm.js';
 import { DockerTestService } from '../support/docker-service.js';
+import { freePorts } from '../support/ports.js';
 import { TestService } from '../support/service.js';
 
 const cleanUp: (() => Promise<unknown>)[] = [];
@@ -17,6 +20,19 @@ async function bootVllm(model: string, entry: Record<string, unknown> = {}): Pro
       ...standinVllm(ports, { llama: { model: model.replace('<dir>', directory), ...entry } }),
       env: { STANDIN_JOURNAL: join(directory, 'journal') },
     }),
+    config: { restart: { initial_delay_ms: 50, max_delay_ms: 100, max_attempts: 5 } },
+  });
+  cleanUp.push(() => service.dispose());
+  await service.boot();
+  return service;
+}
+
+async function bootHttp(entry: Record<string, unknown>): Promise<TestService> {
+  const [port = 0] = await freePorts(1);
+  const from = Math.min(port, 32_700);
+  const models = { m: { health_path: '/health', ...entry } };
+  const service = await TestService.create({
+    runners: { http: { launcher: 'process', ports: { from, to: from + 20 }, models } },
     config: { restart: { initial_delay_ms: 50, max_delay_ms: 100, max_attempts: 5 } },
   });
   cleanUp.push(() => service.dispose());
@@ -63,6 +79,57 @@ describe('F35: what stays is said at once', () => {
     const other = await bootVllm('<dir>');
     expect((await other.start('llama', 0)).status).toBe(202);
     await other.untilRunning('llama@0');
+  });
+
+  it.each([
+    [{ command: ['python3', '/no/such/serve.py'] }, 'command.1'],
+    [{ command: ['python3'], args: ['-u', '/no/such/serve.py', '{port}'] }, 'args.1'],
+    [{ command: ['bash', '/no/such/run.sh'] }, 'command.1'],
+    [{ command: ['/no/such/program'] }, 'command'],
+  ])('so is the program of a model of http: %j', async (entry, key) => {
+    const service = await bootHttp(entry);
+    const { status, body } = await service.start('m', 0);
+    const code = key === 'command' ? 'COMMAND_MISSING' : 'HOST_PATH_MISSING';
+    expect({ status, code: body.code }).toEqual({ status: 500, code });
+    expect(body.detail).toContain(`correct runners.http.models.m.${key}`);
+    expect(await service.placements()).toEqual([]);
+  });
+
+  it('so is that of the other backends', async () => {
+    const service = await TestService.create({
+      vllm: (ports) => ({
+        ...standinVllm(ports, { llama: { model: 'standin' } }),
+        command: [process.execPath, '/no/such/vllm.mjs'],
+      }),
+      models: { MAM: {} },
+      triton: { command: [process.execPath, '/no/such/tritonserver.js'] },
+    });
+    cleanUp.push(() => service.dispose());
+    await service.boot();
+    expect(await refusal(service, 'llama')).toContain('correct runners.vllm.command.1');
+    expect(await refusal(service, 'MAM')).toContain('correct runners.triton.command.1');
+  });
+
+  it.each([
+    ['python3 -m nosuchmod', /No module named nosuchmod/],
+    ['python3 nosuchfile.py', /can't open file '.*nosuchfile\.py'/],
+    ['exec nosuchprogram "$0"', /nosuchprogram: not found/],
+    ["python3 -c 'import sys; sys.exit(3)'", undefined],
+  ])('a program that is not there ends a start after one launch: %s', async (script, words) => {
+    const journal = join(tmpdir(), `journal-${randomUUID()}`);
+    cleanUp.push(() => rm(journal, { force: true }));
+    const service = await bootHttp({
+      command: ['sh', '-c', `echo launched >> ${journal}; ${script}`],
+      args: ['{port}'],
+    });
+    expect((await service.start('m', 0)).status).toBe(202);
+    const error = await service.untilError('m');
+    const launches = (await readFile(journal, 'utf8')).trim().split('\n').length;
+    if (words === undefined) expect(launches).toBe(6);
+    else {
+      expect(error).toMatchObject({ code: 'SERVER_LOST', message: expect.stringMatching(words) });
+      expect(launches).toBe(1);
+    }
   });
 
   it('a mounted path that is not there is refused before 202, with its key, and starts once it is', async () => {

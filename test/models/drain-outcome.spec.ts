@@ -91,6 +91,27 @@ describe('the answer to a stop', () => {
     expect(stop.told).toEqual([false, 'Its requests could not be counted: GET /metrics answered 404.']);
   });
 
+  it.each([
+    [0, 'Its requests could not all be counted: /metrics has no queue_length.'],
+    [2, '2 requests were still open when the 3 s of the drain were over.'],
+  ])('is not "drained" where some requests are in no count, with %d counted', async (open, reason) => {
+    house.runner.work = { open, finished: 0, uncounted: '/metrics has no queue_length' };
+    const stop = stopped({ drainSeconds: 3 });
+    await pass(3001);
+    expect(stop.told).toEqual([false, reason]);
+  });
+
+  it('says how long it waited in a number that people read', async () => {
+    house.runner.work = new Error('x');
+    const stop = stopped({ drainSeconds: 1.9999415530000115 });
+    await pass(10);
+    house.runner.work = 'hangs';
+    await pass(2001);
+    expect(stop.told?.[1]).toMatch(
+      /when the 2 s of the drain were over: not done within \d(?:\.\d{1,3})? s\.$/,
+    );
+  });
+
   it('says that a backend which hangs could not be asked', async () => {
     house.runner.work = 'hangs';
     const stop = stopped({ drainSeconds: 1 });

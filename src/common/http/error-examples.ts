@@ -37,7 +37,7 @@ export const ERROR_EXAMPLES = {
   IMAGE_MISSING:
     'Image nvcr.io/nvidia/tritonserver:25.04-py3 is not on this host: run `docker pull nvcr.io/nvidia/tritonserver:25.04-py3`.',
   COMMAND_MISSING:
-    'Command not found: no tritonserver on the PATH (/usr/bin:/bin); install it, or name its full path in the configuration',
+    'Command not found: no tritonserver on the PATH (/usr/bin:/bin); install it, or name its full path in runners.triton.command',
   PORT_IN_USE: 'Port 8000 already in use by process 4711 (python): stop it, or configure another port.',
   NAME_TAKEN:
     "The container name triton_server is taken by a container that is not this service's (3f2a9c81d0be): remove it, or configure another name",

@@ -105,7 +105,7 @@ export class ContainerStart {
     }
     if (NO_SUCH_PROGRAM.test(words)) {
       const program = (spec.entrypoint ?? spec.command)[0] ?? '';
-      const remedy = 'correct the command or the image';
+      const remedy = `correct ${spec.programSetting ?? 'the command'} or the image`;
       return new CommandMissingError(
         `Command not found: ${program} is not in image ${spec.image ?? ''} (${words}); ${remedy}`,
         facts,

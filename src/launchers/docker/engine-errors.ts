@@ -1,10 +1,11 @@
+import { inSeconds } from '../../common/deadline.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { EngineUnavailableError } from '../launcher.js';
 
 /** The Engine did not answer in time. Not a DeadlineError: that is the caller's, and tells nothing of the Engine. */
 export class NoAnswerError extends Error {
   constructor(limitMs: number) {
-    super(`no answer within ${limitMs / 1000} s`);
+    super(`no answer within ${inSeconds(limitMs)}`);
     this.name = 'NoAnswerError';
   }
 }

@@ -151,7 +151,8 @@ export class ProcessLauncher extends Launcher {
   private async requireProgram(spec: LaunchSpec): Promise<void> {
     const program = spec.command[0] ?? '';
     const searchPath = spec.env.PATH ?? process.env.PATH ?? '';
-    if (!(await findProgram(program, searchPath))) throw commandMissing(program, searchPath);
+    if (!(await findProgram(program, searchPath)))
+      throw commandMissing(program, searchPath, spec.programSetting);
   }
 
   /** Ports that only what is left of the dead server of this name holds are free: a launch clears that away. */

@@ -145,7 +145,7 @@ export class ProcessServers {
     const { stateDir: owner, withheld } = this.options;
     const environment = serverEnvironment(spec, { owner, id, labels }, withheld);
     try {
-      const { child, identity } = await spawnServer(spec.name, spec.command, environment, log);
+      const { child, identity } = await spawnServer(spec, environment, log);
       const record = { ...intent, ...identity };
       this.watch.child(id, child, (end) => {
         this.ended(record, end);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
-import { CommandMissingError, LaunchFailedError } from '../launcher.js';
+import { CommandMissingError, LaunchFailedError, type LaunchSpec } from '../launcher.js';
 import { type ProcessIdentity, rowOf } from '../../host/process-identity.js';
 
 export interface SpawnedServer {
@@ -10,12 +10,17 @@ export interface SpawnedServer {
   readonly identity: ProcessIdentity;
 }
 
-export function commandMissing(program: string, searchPath: string): CommandMissingError {
+/** @param setting the key of the configuration that names it */
+export function commandMissing(program: string, searchPath: string, setting?: string): CommandMissingError {
+  const [toCorrect, toName] =
+    setting === undefined
+      ? ['the path in the configuration', 'in the configuration']
+      : [setting, `in ${setting}`];
   return new CommandMissingError(
     program.includes('/')
-      ? `Command not found: ${program} is not there or not executable; install it, or correct the path in the configuration`
-      : `Command not found: no ${program} on the PATH (${searchPath}); install it, or name its full path in the configuration`,
-    { program },
+      ? `Command not found: ${program} is not there or not executable; install it, or correct ${toCorrect}`
+      : `Command not found: no ${program} on the PATH (${searchPath}); install it, or name its full path ${toName}`,
+    { program, ...(setting !== undefined && { setting }) },
   );
 }
 
@@ -25,8 +30,7 @@ export function commandMissing(program: string, searchPath: string): CommandMiss
  * @throws CommandMissingError, LaunchFailedError
  */
 export async function spawnServer(
-  name: string,
-  command: readonly string[],
+  { name, command, programSetting: setting }: Pick<LaunchSpec, 'name' | 'command' | 'programSetting'>,
   environment: Readonly<Record<string, string>>,
   log: FileHandle,
 ): Promise<SpawnedServer> {
@@ -45,7 +49,7 @@ export async function spawnServer(
   try {
     await spawned;
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') throw commandMissing(program, environment.PATH ?? '');
+    if (systemCodeOf(error) === 'ENOENT') throw commandMissing(program, environment.PATH ?? '', setting);
     throw launchFailed(name, error);
   }
   child.on('error', () => {

@@ -1,4 +1,4 @@
-import { within } from '../../common/deadline.js';
+import { inSeconds, within } from '../../common/deadline.js';
 import type { Workload } from '../../runners/observation.js';
 import type { Runner } from '../../runners/runner.js';
 import { messageOf } from '../../common/errors.js';
@@ -185,11 +185,15 @@ export class Drains {
       this.finish(gpuIds, this.untold(gpuIds));
       return undefined;
     }
-    const { open, finished } = workload;
+    const { open, finished, uncounted } = workload;
     const isBusy = open > 0 || finished !== seen.finished;
     const busyUntil = isBusy ? this.now + QUIET_MS : seen.busyUntil;
     if (this.now >= busyUntil) {
-      this.finish(gpuIds, WORKED_OFF);
+      const isAll = uncounted === undefined;
+      this.finish(
+        gpuIds,
+        isAll ? WORKED_OFF : notDrained(`Its requests could not all be counted: ${uncounted}.`),
+      );
       return undefined;
     }
     this.tell(gpuIds, workload);
@@ -223,7 +227,7 @@ export class Drains {
   }
 
   private whenOver(gpuId: number): string {
-    return `when the ${(this.limits.get(gpuId) ?? 0) / 1000} s of the drain were over`;
+    return `when the ${inSeconds(this.limits.get(gpuId) ?? 0)} of the drain were over`;
   }
 
   private shortestMs(): number {

@@ -1,4 +1,4 @@
-import { DeadlineError } from '../../common/deadline.js';
+import { DeadlineError, inSeconds } from '../../common/deadline.js';
 import type { GpuUnhealthyError } from '../../gpus/health/errors.js';
 import type { Runner } from '../../runners/runner.js';
 import { Backoff } from './backoff.js';
@@ -261,7 +261,7 @@ export class Releases {
 
   private lateError(gpuIds: readonly number[], limitMs: number): StopTimeoutError {
     return new StopTimeoutError(
-      `${this.unit.modelName} on GPU ${this.indicesOf(gpuIds).join(', ')} was not stopped within ${limitMs / 1000} s; the stop goes on. Its status tells when it is done.`,
+      `${this.unit.modelName} on GPU ${this.indicesOf(gpuIds).join(', ')} was not stopped within ${inSeconds(limitMs)}; the stop goes on. Its status tells when it is done.`,
       { gpuIds: this.indicesOf(gpuIds) },
     );
   }

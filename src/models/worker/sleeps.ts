@@ -1,4 +1,4 @@
-import { DeadlineError, within } from '../../common/deadline.js';
+import { DeadlineError, inSeconds, within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import type { Runner } from '../../runners/runner.js';
 import {
@@ -183,7 +183,7 @@ export class Sleeps {
     const { backend } = this.runner;
     const last = placement.progress === undefined ? '' : ` It was last: ${placement.progress}.`;
     return new SleepTimeoutError(
-      `${this.nameOf(placement)} did not ${VERB[wish.kind]} within ${limitMs / 1000} s (runners.${backend}: sleep_timeout_seconds).${last} Its status tells whether it sleeps; ask again.`,
+      `${this.nameOf(placement)} did not ${VERB[wish.kind]} within ${inSeconds(limitMs)} (runners.${backend}: sleep_timeout_seconds).${last} Its status tells whether it sleeps; ask again.`,
     );
   }
 }

@@ -36,12 +36,20 @@ export function comfyuiProgram(
     ...(own.workflow_dir !== undefined && { COMFYUI_WORKFLOW_DIR: own.workflow_dir }),
     ...config.env,
   };
-  if (config.launcher === 'process') return { command: [config.python, ...command], env };
+  const programSetting = 'runners.comfyui.python';
+  if (config.launcher === 'process') return { command: [config.python, ...command], programSetting, env };
   const hostPaths = [
     ...mountedPaths(config.mounts, 'runners.comfyui.mounts'),
     ...neededFiles(config, placement.modelName),
   ];
-  return { entrypoint: [config.python], command, env, mounts: mounts(config, own), hostPaths };
+  return {
+    entrypoint: [config.python],
+    command,
+    programSetting,
+    env,
+    mounts: mounts(config, own),
+    hostPaths,
+  };
 }
 
 /** What asks the installation for its flags. @throws ComfyuiNotConfiguredError */

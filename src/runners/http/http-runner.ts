@@ -2,10 +2,8 @@ import { z } from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { bytesOf, livenessIn } from '../../config/sections/common.js';
 import type { Launcher } from '../../launchers/launcher.js';
-import { mountedPaths } from '../placement-server/placement-server-section.js';
 import { PlacementServerRunner } from '../placement-server/placement-server-runner.js';
 import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-server/served-placement.js';
-import { metricSum } from '../prometheus-text.js';
 import type { ModelLiveness, ProgressReading } from '../progress.js';
 import type { DeploymentOptions, GpuNeeds } from '../deployment.js';
 import type { Workload } from '../observation.js';
@@ -13,16 +11,15 @@ import { MAIN_PORT } from '../placement-server/server-ports.js';
 import { serverUrl } from '../server-url.js';
 import type { HttpConfig, HttpModel } from './http-section.js';
 import { HTTP_WITHHELD, httpModelOptions } from './http-decided.js';
+import { type DrainMetrics, progressIn, workloadIn } from './drain-metrics.js';
 import { explainExit, isFinal } from './explain-exit.js';
-import { httpProgram } from './http-program.js';
+import { httpPaths, httpProgram } from './http-program.js';
 
 /** What is asked of a server, and how that is told. */
 interface Question {
   readonly url: string;
   readonly words: string;
 }
-
-type Metrics = NonNullable<HttpModel['drain']>;
 
 /** Serves models from any HTTP server with a health path, by YAML alone. */
 export class HttpRunner extends PlacementServerRunner<HttpConfig> {
@@ -73,8 +70,10 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   program(placement: ServedPlacement): ServerProgram {
     const model = this.modelOf(placement.modelName);
     const { shm_size: shm, memory_limit: memory, mounts } = model;
+    const launcher = this.launcherOf(placement.modelName);
     return {
-      ...httpProgram(model, this.launcherOf(placement.modelName), placement),
+      ...httpProgram(model, launcher, placement),
+      hostPaths: httpPaths(model, launcher, placement.modelName),
       ...(model.pull !== undefined && { pull: model.pull }),
       ...(shm !== undefined && { shmSizeBytes: bytesOf(shm) }),
       ...(memory !== undefined && { memoryBytes: bytesOf(memory) }),
@@ -85,7 +84,6 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
           serverPath: mount.server_path,
           readOnly: mount.read_only,
         })),
-        hostPaths: mountedPaths(mounts, `runners.http.models.${placement.modelName}.mounts`),
       }),
     };
   }
@@ -115,9 +113,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     const drain = this.find(placement.modelName)?.drain;
     if (!drain) return null;
     const { body, words } = await this.metricsOf(placement, drain, signal);
-    const open = metricSum(body, drain.metrics);
-    if (open === undefined) throw new UnusableAnswerError(`${words} has none of ${drain.metrics.join(', ')}`);
-    return { open, finished: metricSum(body, drain.finished_metrics ?? []) ?? 0 };
+    return workloadIn(body, drain, words);
   }
 
   override livenessOf(modelName: string): ModelLiveness {
@@ -131,8 +127,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
     const { drain } = this.modelOf(placement.modelName);
     if (!drain?.finished_metrics) return null;
     const { body } = await this.metricsOf(placement, drain, signal);
-    const [open, done] = [metricSum(body, drain.metrics), metricSum(body, drain.finished_metrics)];
-    return open === undefined || done === undefined ? null : { open, done, succeeded: done, failed: 0 };
+    return progressIn(body, drain);
   }
 
   override explainExit(lines: readonly string[]): string | undefined {
@@ -154,7 +149,7 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   /** @throws UnusableAnswerError, what keeps it from answering */
   private async metricsOf(
     placement: ServedPlacement,
-    { path, port = MAIN_PORT }: Metrics,
+    { path, port = MAIN_PORT }: DrainMetrics,
     signal: AbortSignal,
   ): Promise<{ body: string; words: string }> {
     const question = this.questionOf(placement, path, port);

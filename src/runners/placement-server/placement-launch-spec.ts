@@ -39,6 +39,7 @@ export function placementLaunchSpec(
     pull: program.pull ?? config.pull,
     ...(program.entrypoint !== undefined && { entrypoint: program.entrypoint }),
     command: program.command,
+    ...(program.programSetting !== undefined && { programSetting: program.programSetting }),
     env: { ...config.env, ...program.env },
     withheld: frame.withheld,
     ports: [...placement.ports].map(([name, port]) => ({ name, port })),

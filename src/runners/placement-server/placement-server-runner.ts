@@ -131,9 +131,11 @@ export abstract class PlacementServerRunner<
     });
     const told = all.filter((workload) => workload !== null);
     if (told.length === 0) return null;
+    const uncounted = told.find((each) => each.uncounted !== undefined)?.uncounted;
     return {
       open: told.reduce((sum, { open }) => sum + open, 0),
       finished: told.reduce((sum, { finished }) => sum + finished, 0),
+      ...(uncounted !== undefined && { uncounted }),
     };
   }
 

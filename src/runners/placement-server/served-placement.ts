@@ -35,6 +35,7 @@ export type ServerProgram = Pick<LaunchSpec, 'command'> &
       | 'pull'
       | 'entrypoint'
       | 'env'
+      | 'programSetting'
       | 'mounts'
       | 'hostPaths'
       | 'shmSizeBytes'

@@ -7,11 +7,13 @@ import {
   type Mount,
 } from '../../launchers/launcher.js';
 import { labelledLaunch } from '../launch-aspects.js';
+import { itemsOf, programPaths } from '../program-paths.js';
 import type { VisibleGpus } from '../visible-gpus.js';
 import { TRITON_DECIDED_VARIABLES } from './triton-flags.js';
 import type { TritonConfig } from './triton-section.js';
 
 export const TRITON = 'triton';
+const COMMAND_KEY = 'runners.triton.command';
 
 /** Port numbers of a server, kept in its labels so that it is found again whatever the configuration says by then. */
 export interface TritonPorts {
@@ -96,6 +98,7 @@ export function tritonLaunchSpec(
       `--exit-timeout-secs=${config.exit_timeout_seconds}`,
       ...config.extra_args,
     ],
+    programSetting: COMMAND_KEY,
     env: config.env,
     withheld: Object.keys(TRITON_DECIDED_VARIABLES),
     ports: [
@@ -110,6 +113,7 @@ export function tritonLaunchSpec(
       ...(config.runtime_host_path === null
         ? []
         : [{ path: config.runtime_host_path, setting: 'runners.triton.runtime_host_path' }]),
+      ...(inContainer ? [] : programPaths(itemsOf(config.command, COMMAND_KEY))),
     ],
     gpus,
     shmSizeBytes: bytesOf(config.shm_size),

@@ -23,6 +23,8 @@ const UNFIT = [
   ...[
     /VLLM_PORT '.*' (?:appears to be a URI|must be a valid integer)/,
     /Invalid repository ID or local directory specified/,
+    /No supported config format found/,
+    /Could not detect config format/,
     /Cannot find any model weights with/,
     /The supplied chat template string .* appears path-like, but doesn't exist/,
   ],
@@ -32,6 +34,8 @@ const UNFIT = [
     /Cannot have -- or \.\. in repo_id/,
     /\b(?:HFValidation|RepositoryNotFound|RevisionNotFound|GatedRepo|DisabledRepo|LocalTokenNotFound)Error\b/,
     /Client error '401 Unauthorized'|\b401 Client Error/,
+    // A link to a file that has expired is 403, too, and the next is good.
+    /\b403\b.*\b(?:gated|is restricted)\b|Cannot access gated repo/,
     /outgoing traffic has been disabled/,
     /offline mode is enabled/,
   ],
@@ -40,6 +44,7 @@ const UNFIT = [
     /is not a local folder (?:and is not a valid model identifier|or a valid repository name)/,
     /You are trying to access a gated repo|is a gated repository/,
     /is not a valid git identifier/,
+    /does not recognize this architecture/,
     /does not appear to have (?:a file|files) named/,
     /It looks like the config file at .* is not a valid JSON file/,
     /Couldn't instantiate the backend tokenizer/,

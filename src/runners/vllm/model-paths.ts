@@ -1,12 +1,13 @@
 import { resolve } from 'node:path';
 import { type HostPath, onHost } from '../../launchers/host-paths.js';
 import type { Launcher } from '../../launchers/launcher.js';
+import { itemsOf, programPaths } from '../program-paths.js';
+import { flagPaths } from './flag-paths.js';
+import { VLLM_COMMAND_KEY } from './vllm-program.js';
 import type { VllmConfig, VllmModel } from './vllm-section.js';
 
 /** No id of the hub begins so. Of `~`, vLLM makes no home directory. */
 const PATH = /^(?:\/|\.\.?\/|~)/;
-/** Flags whose value may be a path. */
-const FLAGS = ['--tokenizer', '--chat-template'];
 
 const CACHE_KEYS = ['hf_cache_host_path', 'vllm_cache_host_path'] as const;
 type CacheKey = (typeof CACHE_KEYS)[number];
@@ -16,7 +17,7 @@ type CacheKey = (typeof CACHE_KEYS)[number];
  * image; nobody can tell before it runs.
  */
 export function modelPaths(
-  { mounts, ...section }: Pick<VllmConfig, 'mounts' | CacheKey>,
+  { command, mounts, ...section }: Pick<VllmConfig, 'command' | 'mounts' | CacheKey>,
   launcher: Launcher['kind'],
   model: VllmModel,
   modelName: string,
@@ -24,7 +25,10 @@ export function modelPaths(
   const entry = `runners.vllm.models.${modelName}`;
   const inContainer = mounts.map((mount) => ({ hostPath: mount.host_path, serverPath: mount.server_path }));
   const caches = launcher === 'docker' ? CACHE_KEYS.flatMap((key) => cachePath(key, section[key])) : [];
-  const named = [{ setting: `${entry}.model`, path: model.model }, ...flagPaths(model.extra_args, entry)]
+  const named = [
+    { setting: `${entry}.model`, path: model.model },
+    ...flagPaths(model.extra_args, `${entry}.extra_args`),
+  ]
     .filter(({ path }) => PATH.test(path))
     .flatMap(({ setting, path }) => {
       if (path.startsWith('~')) return [{ setting, path }];
@@ -32,19 +36,10 @@ export function modelPaths(
       const found = path.startsWith('/') ? onHost(path, inContainer) : undefined;
       return found === undefined ? [] : [{ setting, path: found }];
     });
-  return [...caches, ...named];
+  const program = launcher === 'process' ? programPaths(itemsOf(command, VLLM_COMMAND_KEY)) : [];
+  return [...caches, ...program, ...named];
 }
 
 function cachePath(key: CacheKey, path: string | null): HostPath[] {
   return path === null ? [] : [{ setting: `runners.vllm.${key}`, path }];
-}
-
-function flagPaths(args: readonly string[], entry: string): HostPath[] {
-  return args.flatMap((argument, index) => {
-    const [flag = '', ...rest] = argument.split('=');
-    if (!FLAGS.includes(flag)) return [];
-    const isOneItem = rest.length > 0;
-    const path = isOneItem ? rest.join('=') : (args[index + 1] ?? '');
-    return [{ setting: `${entry}.extra_args.${isOneItem ? index : index + 1}`, path }];
-  });
 }

@@ -3,6 +3,8 @@ import type { ServedPlacement, ServerProgram } from '../placement-server/served-
 import type { VllmConfig, VllmModel } from './vllm-section.js';
 import type { VllmOptions } from './vllm-options.js';
 
+export const VLLM_COMMAND_KEY = 'runners.vllm.command';
+
 /** The server's name of the model in its OpenAI API. */
 export function servedName(modelName: string, model: VllmModel | undefined): string {
   return model?.served_model_name ?? modelName;
@@ -33,9 +35,10 @@ export function vllmProgram(
   ];
   // Without it, vLLM sleeps for nobody who asks over HTTP.
   const sleepEnv = model.sleep_mode ? { VLLM_SERVER_DEV_MODE: '1' } : undefined;
+  const programSetting = VLLM_COMMAND_KEY;
   // Images differ in what their entry point says already: this one is the same for all of them.
   if (launcher === 'docker') {
-    return { entrypoint: command, command: serve, ...(sleepEnv && { env: sleepEnv }) };
+    return { entrypoint: command, command: serve, programSetting, ...(sleepEnv && { env: sleepEnv }) };
   }
   // Of UUIDs, some versions of vLLM say "invalid literal for int()". In the order of PCI, NVML's indices are CUDA's.
   const gpuEnv =
@@ -43,7 +46,7 @@ export function vllmProgram(
       ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: gpuIds.join(',') }
       : undefined;
   const env = { ...gpuEnv, ...sleepEnv };
-  return { command: [...command, ...serve], ...(Object.keys(env).length > 0 && { env }) };
+  return { command: [...command, ...serve], programSetting, ...(Object.keys(env).length > 0 && { env }) };
 }
 
 function flag(name: string, value: number | null): string[] {

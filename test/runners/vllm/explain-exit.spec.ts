@@ -50,6 +50,14 @@ describe('why vLLM ended', () => {
       ],
       /load org\/m: Client error '401 Unauthorized' for url/,
     ],
+    [
+      [
+        'huggingface_hub.errors.HfHubHTTPError: 403 Client Error. (Request ID: Root=1-abc)',
+        '',
+        'Cannot access gated repo for url https://huggingface.co/org/gated/resolve/main/config.json.',
+      ],
+      /403 Client Error\. .* Cannot access gated repo for url/,
+    ],
   ])('goes on where huggingface_hub does', (lines, words) => {
     const cause = explainExit(lines) ?? '';
     expect(cause).toMatch(words);
@@ -118,6 +126,20 @@ describe('why vLLM ended', () => {
     [
       "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, Invalid repository ID or local directory specified: '/models/empty'.",
       true,
+    ],
+    [
+      'pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, The checkpoint you are trying to load has model type `nope` but Transformers does not recognize this architecture. This could be because of',
+      true,
+    ],
+    ['ValueError: No supported config format found in /m.', true],
+    ['ValueError: Could not detect config format for no config file found. With config_format', true],
+    [
+      "OSError: Client error '403 Forbidden' for url 'https://huggingface.co/org/gated' Access to model org/gated is restricted",
+      true,
+    ],
+    [
+      'huggingface_hub.errors.HfHubHTTPError: 403 Client Error. AccessDenied: the signature has expired',
+      false,
     ],
     ["OSError: It looks like the config file at '/m/config.json' is not a valid JSON file.", true],
     ['RuntimeError: Cannot find any model weights with `/m`', true],

@@ -48,6 +48,27 @@ describe('the paths that a model of vLLM names', () => {
     ]);
   });
 
+  it.each([
+    [['--generation-config', '/no/gc'], ['1=/no/gc']],
+    [['--generation-config=vllm'], []],
+    [['--lora-modules', 'a=/no/a'], ['1=/no/a']],
+    [['--lora-modules', 'b=org/b'], []],
+    [['--lora-modules', '{"name": "c", "path": "/no/c"}'], ['1=/no/c']],
+    [['--lora-modules={"name": "c", "path": "/no/c=d"}'], ['0=/no/c=d']],
+    [['--lora-modules', 'a=./no/a'], [`1=${process.cwd()}/no/a`]],
+    [['--lora-modules', '{"name": 1'], []],
+    [['--speculative-config', '{"model": "/no/spec", "num_speculative_tokens": 3}'], ['1=/no/spec']],
+    [['--speculative-config={"method": "ngram"}'], []],
+    [['--speculative-config', '{"model": "org/spec"}'], []],
+  ])('are those in the values of flags: %j', (args, paths) => {
+    expect(pathsOf('process', 'a/b', args)).toEqual(
+      paths.map((each) => {
+        const [index = '', ...path] = each.split('=');
+        return { setting: `runners.vllm.models.m.extra_args.${index}`, path: path.join('=') };
+      }),
+    );
+  });
+
   it('and the caches of a container', () => {
     const config = vllmConfig({ ...CHANGES, models: { m: { model: 'a/b' } } });
     const entry = config.models.m;
