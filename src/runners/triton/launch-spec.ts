@@ -7,6 +7,7 @@ import {
   type Mount,
 } from '../../launchers/launcher.js';
 import { labelledLaunch } from '../launch-aspects.js';
+import { settingsLabel } from '../launched-as.js';
 import type { VisibleGpus } from '../visible-gpus.js';
 import { TRITON_DECIDED_VARIABLES } from './triton-flags.js';
 import type { TritonConfig } from './triton-section.js';
@@ -43,6 +44,18 @@ export interface TritonServerIdentity {
 export interface TritonGpus {
   readonly access: GpuAccess;
   readonly visible: VisibleGpus;
+}
+
+/** What those go by who talk to a server, or write what it reads. */
+export interface TritonSettings extends Readonly<Record<string, string>> {
+  readonly bind_address: string;
+  readonly model_repository_host_path: string;
+}
+
+/** Of a launch of now. */
+export function tritonSettings(config: TritonConfig): TritonSettings {
+  const { bind_address, model_repository_host_path } = config;
+  return { bind_address, model_repository_host_path };
 }
 
 export function stopGraceSeconds(config: TritonConfig): number {
@@ -82,6 +95,7 @@ export function tritonLaunchSpec(
       [PORT_LABELS.http]: String(ports.http),
       [PORT_LABELS.grpc]: String(ports.grpc),
       [PORT_LABELS.metrics]: String(ports.metrics),
+      ...settingsLabel(tritonSettings(config)),
     },
     image: config.image_name,
     pull: config.pull,
