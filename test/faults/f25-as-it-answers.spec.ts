@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { standinVllm } from '../fakes/vllm/standin-vllm.js';
+import { ComfyuiStandin } from '../support/comfyui-standin.js';
 import { freePorts } from '../support/ports.js';
 import { type ServiceSettings, TestService } from '../support/service.js';
 
@@ -153,7 +154,7 @@ describe('F25: the model repository is another after a restart of the service', 
       expect(plan.body.reason?.code).toBe('MODEL_REPOSITORY_CHANGED');
     }
     const { body: host } = await service.get<object>('/health/checks');
-    expect(JSON.stringify(host)).toContain('MODEL_REPOSITORY_CHANGED');
+    expect(JSON.stringify(host)).toContain('takes no start');
     // A GPU less is a load of what the old repository has.
     expect((await service.stop('MAM', 1)).status).toBe(200);
     await service.untilRunning('MAM@0');
@@ -217,5 +218,25 @@ describe('F25: a vLLM model has other settings after a restart of the service', 
     expect((await service.call('POST', '/api/v1/models/wake', wish)).status).toBe(200);
     expect(await service.placements()).toEqual(['llama@0:RUNNING']);
     expect((await statusOf('llama'))[0]).not.toHaveProperty('sleeping', true);
+  });
+});
+
+describe('F25: ComfyUI is to run without a GPU, or with one, after a restart of the service', () => {
+  it.each([
+    ['gpu', 'cpu'],
+    ['cpu', 'gpu'],
+  ])('one that was launched on a %s is as it should be', async (device, later) => {
+    const [from = 0] = await freePorts(1);
+    await boot({
+      runners: async (directory) => {
+        const standin = await ComfyuiStandin.create(directory);
+        await standin.behave({});
+        return { comfyui: { ...standin.location, device, ports: { from, to: from + 10 } } };
+      },
+    });
+    await service.start('chane_face', 1);
+    await service.untilRunning('chane_face@1');
+    await servesOnAfter(({ comfyui }) => Object.assign(comfyui ?? {}, { device: later }), 'chane_face@1');
+    expect(await statusOf('chane_face')).toMatchObject([{ outdated: ['gpus', 'args'] }]);
   });
 });
