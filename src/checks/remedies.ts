@@ -11,6 +11,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   LAUNCH_FAILED:
     'Install the NVIDIA Container Toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart Docker.',
   MODEL_CONFIG_FAILED: 'Mend the template of the model, or the permissions of its directory.',
+  MODEL_REPOSITORY_CHANGED:
+    'Stop all models on that Triton, so that it is launched anew, or put model_repository_host_path back.',
   COMFYUI_FILE_MISSING: 'Create the path, or correct the key that names it.',
   GPU_NOT_FOUND: 'See `nvidia-smi -L` for the GPUs of this host, and correct the key that names another.',
   GPU_NOT_USABLE: 'Give the backend a GPU of this host.',

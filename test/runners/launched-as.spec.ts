@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { LaunchSpec } from '../../src/launchers/launcher.js';
 import { labelledLaunch, outdatedAspects } from '../../src/runners/launch-aspects.js';
+import { launchedAs, settingsLabel } from '../../src/runners/launched-as.js';
 import { GpuVisibility } from '../../src/runners/triton/gpu-visibility.js';
 import { visibleIn, type VisibleGpus, visibleLabel } from '../../src/runners/visible-gpus.js';
 
@@ -115,5 +116,27 @@ describe('what a server sees of the GPUs', () => {
     expect(new GpuVisibility('all').places(onGpu(2, null), [], sight)).toEqual([
       { gpuId: 2, visibleIndex: 1 },
     ]);
+  });
+});
+
+describe('the settings that a server was launched with', () => {
+  const LABEL = 'model-inference-client.launched-as';
+  const now = { bind_address: '127.0.0.1', device: 'gpu' };
+
+  it('count, whatever the configuration says by now, also those that it has no more', () => {
+    const labels = settingsLabel({ bind_address: '127.0.0.2', served_model_name: 'a="b"' });
+    expect(launchedAs(labels, now)).toEqual({
+      ...{ bind_address: '127.0.0.2', device: 'gpu' },
+      served_model_name: 'a="b"',
+    });
+  });
+
+  it.each([
+    ['an earlier version has launched it', {}],
+    ['they make no sense', { [LABEL]: '{"bind_address"' }],
+    ['they are of another kind', { [LABEL]: '{"bind_address":8000,"device":null}' }],
+    ['they are none', { [LABEL]: '["127.0.0.2"]' }],
+  ])('are those of the configuration, where %s', (_name, labels) => {
+    expect(launchedAs(labels, now)).toEqual(now);
   });
 });

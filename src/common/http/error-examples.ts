@@ -32,6 +32,8 @@ export const ERROR_EXAMPLES = {
   GPU_EXCLUSIVE: 'GPU 0 is exclusive, and FastFitAll is on it: stop FastFitAll, or choose another GPU.',
   ENSEMBLE_STEPS_NOT_RUNNING:
     'pipeline is an ensemble of models that do not run: tokenizer. Start these first, and pipeline when they are RUNNING.',
+  MODEL_REPOSITORY_CHANGED:
+    'triton_server was launched with the model repository /srv/models, and runners.triton.model_repository_host_path is /data/models by now. It serves on what it has, and takes no start: stop all models on it, so that it is launched anew, or put the path back.',
   DOCKER_UNAVAILABLE:
     'Cannot connect to the Docker daemon at /var/run/docker.sock: no such file or directory. Start Docker.',
   IMAGE_MISSING:

@@ -45,6 +45,7 @@ export class ModelsController {
       'OPTIONS_CONFLICT',
       'PLACEMENT_OVERLAP',
       'ENSEMBLE_STEPS_NOT_RUNNING',
+      'MODEL_REPOSITORY_CHANGED',
     ],
     ...BODY_ERRORS,
     500: [

@@ -99,14 +99,14 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   }
 
   async probe(
-    { modelName, baseUrl, gpuId, gpus: [own] }: ServedPlacement<ComfyuiOptions>,
+    { modelName, baseUrl, gpuId, gpus: [own], settings }: ServedPlacement<ComfyuiOptions>,
     signal: AbortSignal,
   ): Promise<ProbeResult> {
     const device = await new ComfyuiClient(baseUrl).device(signal);
     // By which settings a model was launched that the configuration no longer has, nobody knows.
     if (!this.models.includes(modelName)) return { state: 'ready' };
     const gpu = this.gpus.find(({ id }) => id === gpuId) ?? own ?? { id: gpuId, uuid: null };
-    const error = deviceFault(device, this.config.device, gpu);
+    const error = deviceFault(device, settings.device, gpu);
     return error ? { state: 'failed', error } : { state: 'ready' };
   }
 

@@ -139,11 +139,15 @@ export class HttpRunner extends PlacementServerRunner<HttpConfig> {
   }
 
   /** `undefined` where the server was launched without that port. */
-  private questionOf({ ports }: ServedPlacement, path: string, name = MAIN_PORT): Question | undefined {
+  private questionOf(
+    { ports, settings }: ServedPlacement,
+    path: string,
+    name = MAIN_PORT,
+  ): Question | undefined {
     const port = ports.get(name);
     if (port === undefined) return undefined;
     const where = name === MAIN_PORT ? '' : ` on port ${name} (${port})`;
-    return { url: `${serverUrl(this.config.bind_address, port)}${path}`, words: `GET ${path}${where}` };
+    return { url: `${serverUrl(settings.bind_address, port)}${path}`, words: `GET ${path}${where}` };
   }
 
   /** @throws UnusableAnswerError, what keeps it from answering */

@@ -1,5 +1,6 @@
 import type { ServerInfo, StopSignal } from '../../launchers/launcher.js';
 import type { DeploymentOptions, GpuRef } from '../deployment.js';
+import type { LaunchSettings } from '../launched-as.js';
 import type { BeforeStop, ProbeResult, ServedPlacement, ServerProgram } from './served-placement.js';
 
 /** What a server needs of its backend. */
@@ -15,6 +16,7 @@ export interface PlacementBackend {
   explainExit(lastLines: readonly string[]): string | undefined;
   isFinalExit(cause: string): boolean;
   deviceOf(modelName: string): 'gpu' | 'cpu';
+  settingsOf(modelName: string): LaunchSettings;
   portNamesOf(modelName: string): readonly string[];
   startTimeoutSecondsOf(modelName: string): number;
   stopGraceSecondsOf(modelName: string): number;

@@ -1,6 +1,7 @@
 import type { Launcher, LaunchSpec, ServerInfo } from '../../launchers/launcher.js';
 import { canonicalJson } from '../../common/canonical-json.js';
 import { type Aspect, ASPECTS } from '../aspects.js';
+import { launchedAs } from '../launched-as.js';
 import { outdatedAspects } from '../launch-aspects.js';
 import type { GpuRef } from '../deployment.js';
 import { serverUrl } from '../server-url.js';
@@ -9,7 +10,7 @@ import type { PlacementBackend, PlacementRole, RunningServer, Wanted } from './p
 import { placementLaunchSpec } from './placement-launch-spec.js';
 import { isServerOf, labelled } from './server-labels.js';
 import { MAIN_PORT, portsByName, type ServerPorts } from './server-ports.js';
-import type { ServedPlacement } from './served-placement.js';
+import type { ServedPlacement, ServerSettings } from './served-placement.js';
 
 /** What the server of one placement is launched as, and how it is known again. */
 export class PlacementIdentity {
@@ -39,13 +40,27 @@ export class PlacementIdentity {
 
   /** To be launched, on as many ports as it needs. */
   planned(wanted: Wanted, ports: readonly number[]): ServedPlacement {
-    return this.placement(wanted, portsByName(this.portNames, ports));
+    return this.placement(wanted, portsByName(this.portNames, ports), this.configured);
   }
 
-  private placement({ options, gpus }: Wanted, ports: ServerPorts): ServedPlacement {
+  /** What a launch of now is launched with. */
+  private get configured(): ServerSettings {
+    const { modelName } = this.role;
+    return {
+      ...this.backend.settingsOf(modelName),
+      bind_address: this.config.bind_address,
+      device: this.backend.deviceOf(modelName),
+    };
+  }
+
+  private placement(
+    { options, gpus }: Wanted,
+    ports: ServerPorts,
+    settings: ServerSettings,
+  ): ServedPlacement {
     const { modelName, gpuId } = this.role;
     const port = ports.get(MAIN_PORT) ?? 0;
-    const { bind_address: bindAddress } = this.config;
+    const { bind_address: bindAddress } = settings;
     return {
       modelName,
       gpuId,
@@ -54,6 +69,7 @@ export class PlacementIdentity {
       options: this.backend.readOptions(modelName, options),
       port,
       ports,
+      settings,
       // The Engine publishes the port on bind_address alone; inside, the container has a network of its own.
       listenAddress: this.launcherKind === 'docker' ? '0.0.0.0' : bindAddress,
       baseUrl: serverUrl(bindAddress, port),
@@ -80,7 +96,8 @@ export class PlacementIdentity {
     const found = info?.running ? labelled(info.labels) : undefined;
     const { backend } = this.backend;
     if (!info || !found || !isServerOf(info.labels, { backend, ...this.role })) return undefined;
-    return { info, placement: this.placement(found, found.ports) };
+    const settings = launchedAs(info.labels, this.configured);
+    return { info, placement: this.placement(found, found.ports, settings) };
   }
 
   /** In what it is not what is wanted, in words; `undefined`: it is. */
@@ -98,7 +115,10 @@ export class PlacementIdentity {
     const ports = portsByName(portNames, [placement.port, ...numbers]);
     const hasOthers = String([...ports.keys()].sort()) !== String([...placement.ports.keys()].sort());
     try {
-      const others = outdatedAspects(info.labels, this.spec({ ...placement, ports }));
+      const others = outdatedAspects(
+        info.labels,
+        this.spec(this.placement(placement, ports, this.configured)),
+      );
       return ASPECTS.filter((aspect) => others.includes(aspect) || (hasOthers && aspect === 'args'));
     } catch {
       return []; // the configuration has no program for it any more

@@ -2,6 +2,7 @@ import { bytesOf } from '../../config/sections/common.js';
 import type { HostPath } from '../../launchers/host-paths.js';
 import type { Launcher, LaunchSpec, StopSignal } from '../../launchers/launcher.js';
 import { labelledLaunch } from '../launch-aspects.js';
+import { settingsLabel } from '../launched-as.js';
 import { deviceId } from '../visible-gpus.js';
 import { mountedPaths, type PlacementServerConfig } from './placement-server-section.js';
 import { labelsOf } from './server-labels.js';
@@ -34,7 +35,7 @@ export function placementLaunchSpec(
   const isOnCpu = frame.device === 'cpu';
   const spec: LaunchSpec = {
     name: frame.name,
-    labels: labelsOf({ backend, ...placement }),
+    labels: { ...labelsOf({ backend, ...placement }), ...settingsLabel(placement.settings) },
     ...(image !== null && { image }),
     pull: program.pull ?? config.pull,
     ...(program.entrypoint !== undefined && { entrypoint: program.entrypoint }),

@@ -145,12 +145,13 @@ export abstract class PlacementServerRunner<
     return counted ? { ...counted, note: this.server(deployment, server.gpuId).note } : null;
   }
 
-  override async gpuSight(
-    { modelName, gpuIds: [gpuId = 0] }: Deployment,
-    maxAgeMs: number,
-    signal: AbortSignal,
-  ): Promise<GpuSight> {
-    if (this.deviceOf(modelName) === 'cpu') return 'unknown';
+  override async gpuSight(deployment: Deployment, maxAgeMs: number, signal: AbortSignal): Promise<GpuSight> {
+    const {
+      modelName,
+      gpuIds: [gpuId = 0],
+    } = deployment;
+    const device = this.lastSeen(deployment)?.settings.device ?? this.deviceOf(modelName);
+    if (device === 'cpu') return 'unknown';
     return this.servers.of(modelName, gpuId).gpuSight(maxAgeMs, signal);
   }
 

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Launcher, StopSignal } from '../../launchers/launcher.js';
 import type { DeploymentOptions } from '../deployment.js';
+import type { LaunchSettings } from '../launched-as.js';
 import type { Workload } from '../observation.js';
 import type { ProgressReading } from '../progress.js';
 import { Runner } from '../runner.js';
@@ -102,6 +103,14 @@ export abstract class PlacementServerTraits<
 
   deviceOf(_modelName: string): 'gpu' | 'cpu' {
     return this.config.device;
+  }
+
+  /**
+   * Settings of a launch that `probe` and the others go by who talk to the server: it keeps to them (`ServedPlacement.settings`).
+   * None of a model that the configuration has no more.
+   */
+  settingsOf(_modelName: string): LaunchSettings {
+    return {};
   }
 
   /** Names of the ports that a server of the model has besides the one that every server has. */

@@ -1,7 +1,14 @@
 import type { DomainError } from '../../common/errors.js';
 import type { LaunchSpec } from '../../launchers/launcher.js';
 import type { DeploymentOptions, GpuRef } from '../deployment.js';
+import type { LaunchSettings } from '../launched-as.js';
 import type { ServerPorts } from './server-ports.js';
+
+/** Those of every server with one placement; a backend adds its own (`settingsOf`). */
+export type ServerSettings = LaunchSettings & {
+  readonly bind_address: string;
+  readonly device: 'gpu' | 'cpu';
+};
 
 /** One model on the GPUs that one server has for it; the server runs, or is to be launched. */
 export interface ServedPlacement<Options extends DeploymentOptions = DeploymentOptions> {
@@ -17,6 +24,8 @@ export interface ServedPlacement<Options extends DeploymentOptions = DeploymentO
   readonly port: number;
   /** All its ports by name: that one, and those that its model names. */
   readonly ports: ServerPorts;
+  /** What it was launched with, as far as those who talk to it go by that. */
+  readonly settings: ServerSettings;
   /** Address the server has to listen on. */
   readonly listenAddress: string;
   /** Where this service reaches it: `http://127.0.0.1:8200`. */

@@ -2,7 +2,6 @@ import { pollUntil, within } from '../../common/deadline.js';
 import { DomainError } from '../../common/errors.js';
 import { BackendTimeoutError } from '../errors.js';
 import type { Deployment } from '../deployment.js';
-import type { ModelRepository } from './model-repository.js';
 import type { TritonServers } from './triton-servers.js';
 
 /** Time between two looks at the steps that are waited for. */
@@ -28,7 +27,6 @@ export class Ensembles {
   private readonly known = new Set<string>();
 
   constructor(
-    private readonly repository: ModelRepository,
     private readonly servers: TritonServers,
     /** Of the configuration. */
     private readonly models: readonly string[],
@@ -99,7 +97,7 @@ export class Ensembles {
         `The template of ${model} could not be read within ${READ_TIMEOUT_MS / 1000} s.`,
       );
     const steps = await within({ ms: READ_TIMEOUT_MS, signal, late }, () =>
-      this.repository.check(model, 'auto'),
+      this.servers.repositoryOf(model).check(model, 'auto'),
     );
     this.note(model, steps !== undefined);
     return steps ?? [];

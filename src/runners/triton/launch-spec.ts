@@ -8,6 +8,7 @@ import {
 } from '../../launchers/launcher.js';
 import { labelledLaunch } from '../launch-aspects.js';
 import { itemsOf, programPaths } from '../program-paths.js';
+import { settingsLabel } from '../launched-as.js';
 import type { VisibleGpus } from '../visible-gpus.js';
 import { TRITON_DECIDED_VARIABLES } from './triton-flags.js';
 import type { TritonConfig } from './triton-section.js';
@@ -47,6 +48,18 @@ export interface TritonGpus {
   readonly visible: VisibleGpus;
 }
 
+/** What those go by who talk to a server, or write what it reads. */
+export interface TritonSettings extends Readonly<Record<string, string>> {
+  readonly bind_address: string;
+  readonly model_repository_host_path: string;
+}
+
+/** Of a launch of now. */
+export function tritonSettings(config: TritonConfig): TritonSettings {
+  const { bind_address, model_repository_host_path } = config;
+  return { bind_address, model_repository_host_path };
+}
+
 export function stopGraceSeconds(config: TritonConfig): number {
   return config.exit_timeout_seconds + STOP_SLACK_SECONDS;
 }
@@ -84,6 +97,7 @@ export function tritonLaunchSpec(
       [PORT_LABELS.http]: String(ports.http),
       [PORT_LABELS.grpc]: String(ports.grpc),
       [PORT_LABELS.metrics]: String(ports.metrics),
+      ...settingsLabel(tritonSettings(config)),
     },
     image: config.image_name,
     pull: config.pull,

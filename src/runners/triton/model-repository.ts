@@ -1,5 +1,5 @@
 import { access, constants, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { isMissing, isReadable } from '../../host/paths.js';
@@ -25,6 +25,12 @@ export class ModelConfigError extends DomainError {
   readonly kind = 'internal';
 }
 
+/** The server that would load the model reads another repository than the configuration has by now. */
+export class ModelRepositoryChangedError extends DomainError {
+  readonly code = 'MODEL_REPOSITORY_CHANGED';
+  readonly kind = 'conflict';
+}
+
 /** A template that is fit to be completed. */
 interface ModelTemplate {
   readonly text: string;
@@ -38,6 +44,15 @@ interface ModelTemplate {
  */
 export class ModelRepository {
   constructor(private readonly root: string) {}
+
+  /** What this server reads is what the configuration has. @throws ModelRepositoryChangedError */
+  checkConfigured(server: string, configured: ModelRepository): void {
+    if (resolve(this.root) === resolve(configured.root)) return;
+    throw new ModelRepositoryChangedError(
+      `${server} was launched with the model repository ${this.root}, and runners.triton.model_repository_host_path is ${configured.root} by now. It serves on what it has, and takes no start: stop all models on it, so that it is launched anew, or put the path back.`,
+      { server, launchedWith: this.root, configured: configured.root },
+    );
+  }
 
   /**
    * The template is there and fit to be completed. Says which models an ensemble is made of; `undefined`: it is none.

@@ -4,8 +4,7 @@ import type { Adoptable, Deployment, GpuRef } from '../deployment.js';
 import type { VisibleGpus } from '../visible-gpus.js';
 import type { InstancePlace } from './instance-groups.js';
 import { type LoadedModel, loadedModels } from './loaded-models.js';
-import type { ModelRepository } from './model-repository.js';
-import type { TritonClient } from './triton-client.js';
+import type { RunningTriton } from './triton-server.js';
 import type { ListedTriton, TritonServers } from './triton-servers.js';
 
 /** Time, ms, of a server to say what it has loaded, and how. */
@@ -17,7 +16,6 @@ export class TritonAdoption {
     private readonly servers: TritonServers,
     /** Of the configuration. */
     private readonly models: readonly string[],
-    private readonly repository: ModelRepository,
   ) {}
 
   /** @throws EngineUnavailableError */
@@ -41,10 +39,11 @@ export class TritonAdoption {
       return await within({ ms: ASK_TIMEOUT_MS, signal }, async (limit) => {
         const running = await this.servers.at(serverName, launcher, this.models).find(limit);
         if (!running) return { deployments: [] };
-        const { client, sight } = running;
-        const loaded = (await loadedModels(client, limit)).filter(({ name }) => models.includes(name));
+        const loaded = (await loadedModels(running.client, limit)).filter(({ name }) =>
+          models.includes(name),
+        );
         const deployments = await Promise.all(
-          loaded.map((model) => this.deploymentOf(model, client, sight.visible, limit)),
+          loaded.map((model) => this.deploymentOf(model, running, limit)),
         );
         return { deployments: deployments.filter((deployment) => deployment !== undefined) };
       });
@@ -57,15 +56,14 @@ export class TritonAdoption {
   /** `undefined`: not loaded by this service, which names what it places (the step of an ensemble, say). */
   private async deploymentOf(
     { name: modelName, state }: LoadedModel,
-    client: TritonClient,
-    visible: VisibleGpus | undefined,
+    { client, repository, sight: { visible } }: RunningTriton,
     signal: AbortSignal,
   ): Promise<Deployment | undefined> {
     // Of one that is loading, Triton has no configuration yet, or still the one before.
-    const written = state === 'LOADING' ? await this.repository.written(modelName) : undefined;
+    const written = state === 'LOADING' ? await repository.written(modelName) : undefined;
     const config = written ?? (await client.modelConfig(modelName, signal));
     if (!config) throw new Error(`the configuration of ${modelName} cannot be had`);
-    const found = await this.repository.placesOf(modelName, config);
+    const found = await repository.placesOf(modelName, config);
     if (!found) return undefined;
     const gpus = found.places.map((place) => [place.gpuId, [gpuOf(place, visible)]] as const);
     return {

@@ -5,7 +5,6 @@ import type { TroubleKind } from '../progress.js';
 import { BackendTimeoutError, ModelLoadError } from '../errors.js';
 import type { Deployment, GpuRef } from '../deployment.js';
 import type { RunnerContext, StopContext } from '../runner-context.js';
-import type { Sight } from './gpu-visibility.js';
 import { hasGroup } from './instance-groups.js';
 import type { ModelPlaces } from './model-places.js';
 import type { ModelRepository } from './model-repository.js';
@@ -27,7 +26,10 @@ export class TritonLoader {
   private readonly workingOff = new Set<string>();
   private readonly pollFailures = new PollFailures();
 
-  /** @param timeoutSeconds longest time that a load or an unload may take (`api_timeout_seconds`) */
+  /**
+   * @param repository what a server that is launched now will read
+   * @param timeoutSeconds longest time that a load or an unload may take (`api_timeout_seconds`)
+   */
   constructor(
     private readonly repository: ModelRepository,
     private readonly places: ModelPlaces,
@@ -74,7 +76,7 @@ export class TritonLoader {
     deployment: Deployment,
     context: RunnerContext,
   ): Promise<void> {
-    await this.writeConfig(deployment, context.gpus, running.sight);
+    await this.writeConfig(deployment, context.gpus, running);
     this.answeredLoads.delete(deployment.modelName);
     try {
       await within(this.limit(context), (limit) => running.client.load(deployment.modelName, limit));
@@ -115,7 +117,7 @@ export class TritonLoader {
   ): Promise<void> {
     const running = await server.findLive(context);
     if (!running || !(await this.mayServeOn(gpuIds, running, deployment.modelName, context.signal))) {
-      await this.writeConfig(deployment, context.gpus, running?.sight);
+      await this.writeConfig(deployment, context.gpus, running);
       return;
     }
     try {
@@ -232,11 +234,12 @@ export class TritonLoader {
   private async writeConfig(
     deployment: Deployment,
     gpus: readonly GpuRef[],
-    sight: Sight | undefined,
+    running: RunningTriton | undefined,
   ): Promise<void> {
     const { modelName, options } = deployment;
-    const places = this.places.of(deployment, gpus, sight);
-    await this.repository.writeConfig(
+    const places = this.places.of(deployment, gpus, running?.sight);
+    const repository = running?.repository ?? this.repository;
+    await repository.writeConfig(
       modelName,
       places,
       optionsOf(options).instances_per_gpu,

@@ -25,6 +25,13 @@ export class TritonPreflight {
     const { modelName } = deployment;
     const { gpus, signal, examine = strictly } = context;
     const { running, sight } = await this.lookFor(modelName, signal);
+    if (running) {
+      const { repository: read, info } = running;
+      await examine('repository', () => {
+        read.checkConfigured(info.name, this.repository);
+        return Promise.resolve();
+      });
+    }
     if (await examine('repository', () => this.repository.checkRoot(), 'hint')) {
       await examine('templates', async () => {
         const steps = await this.repository.check(modelName, this.places.kindOf(modelName));

@@ -32,8 +32,6 @@ export class TritonRunner extends Runner {
   readonly optionsSchema = tritonOptionsSchema;
   readonly startTimeoutMs: number;
   readonly stopTimeoutMs: number;
-  private readonly launchers: RunnerHost['launchers'];
-  private readonly repository: ModelRepository;
   private readonly visibility: GpuVisibility;
   private readonly servers: TritonServers;
   private readonly ensembles: Ensembles;
@@ -47,26 +45,19 @@ export class TritonRunner extends Runner {
   private readonly turns = new NameLocks();
   constructor(
     private readonly config: TritonConfig,
-    host: RunnerHost,
+    private readonly host: RunnerHost,
   ) {
     super();
-    this.launchers = host.launchers;
     this.models = config.supported_models;
-    this.repository = new ModelRepository(config.model_repository_host_path);
+    const repository = new ModelRepository(config.model_repository_host_path);
     this.visibility = new GpuVisibility(config.gpus);
-    this.servers = new TritonServers(config, host, this.repository);
+    this.servers = new TritonServers(config, host, repository);
     this.inventory = new TritonInventory(this.servers, this.models);
-    this.ensembles = new Ensembles(this.repository, this.servers, this.models);
-    this.adoption = new TritonAdoption(this.servers, this.models, this.repository);
+    this.ensembles = new Ensembles(this.servers, this.models);
+    this.adoption = new TritonAdoption(this.servers, this.models);
     this.places = new ModelPlaces(config, this.visibility, this.ensembles);
-    this.checks = new TritonPreflight(
-      this.servers,
-      this.repository,
-      this.visibility,
-      this.places,
-      this.ensembles,
-    );
-    this.loader = new TritonLoader(this.repository, this.places, config.api_timeout_seconds);
+    this.checks = new TritonPreflight(this.servers, repository, this.visibility, this.places, this.ensembles);
+    this.loader = new TritonLoader(repository, this.places, config.api_timeout_seconds);
     this.status = new TritonStatus(this.servers, this.visibility, this.places, this.ensembles);
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? host.pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
@@ -206,6 +197,7 @@ export class TritonRunner extends Runner {
     const models = modelsOf([deployment, ...context.wanted()]);
     await Promise.all(models.map((model) => this.servers.locate(model, context.signal)));
     const server = this.servers.of(deployment.modelName);
+    const repository = this.servers.repositoryOf(deployment.modelName);
     if (deployment.gpuIds.length > 0) {
       await this.loader.shrink(server, deployment, gpuIds, context);
       return;
@@ -221,16 +213,18 @@ export class TritonRunner extends Runner {
       if (running) await this.loader.unload(server, running, deployment.modelName, gpuIds, context);
       await server.stopUnless(isNeeded, context.signal);
     }
-    await this.forgetConfig(deployment.modelName, context);
+    await forget(deployment.modelName, repository, context.wanted());
   }
 
   async stopByForce(
-    deployment: Deployment,
+    { modelName }: Deployment,
     _gpuIds: readonly number[],
     context: RunnerContext,
   ): Promise<void> {
-    await (await this.servers.locate(deployment.modelName, context.signal)).end(context.signal);
-    await this.forgetConfig(deployment.modelName, context);
+    const server = await this.servers.locate(modelName, context.signal);
+    const repository = this.servers.repositoryOf(modelName);
+    await server.end(context.signal);
+    await forget(modelName, repository, context.wanted());
   }
 
   async recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
@@ -260,7 +254,7 @@ export class TritonRunner extends Runner {
     manner: RemovalManner,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const launcher = this.launchers.get(unneeded.launcher);
+    const launcher = this.host.launchers.get(unneeded.launcher);
     const server = this.inventory.serverAt(unneeded.serverName, launcher);
     const isNeeded = (labels: Readonly<Record<string, string>>): boolean =>
       this.inventory.isNeeded({ ...unneeded, launcher, labels }, modelsOf(needed()));
@@ -270,7 +264,7 @@ export class TritonRunner extends Runner {
       const running = await server.find(signal);
       if (running?.info.id !== unneeded.serverId || isNeeded(running.info.labels)) return false;
       await this.loader.unload(server, running, model, [], { signal });
-      if (!modelsOf(needed()).includes(model)) await this.repository.removeConfig(model);
+      if (!modelsOf(needed()).includes(model)) await running.repository.removeConfig(model);
       return true;
     });
   }
@@ -287,12 +281,11 @@ export class TritonRunner extends Runner {
     if (this.models.length > 0) this.servers.formers.begin();
     return this.servers.formers.onExit(this.servers.launchers(), listener);
   }
+}
 
-  /** Of a model that somebody wants, the configuration is written anew by its next load. */
-  private async forgetConfig(model: string, context: RunnerContext): Promise<void> {
-    if (context.wanted().some((other) => other.modelName === model)) return;
-    await this.repository.removeConfig(model);
-  }
+/** Of a model that somebody wants, the configuration is written anew by its next load. */
+async function forget(model: string, repository: ModelRepository, wanted: readonly Needed[]): Promise<void> {
+  if (!modelsOf(wanted).includes(model)) await repository.removeConfig(model);
 }
 
 function modelsOf(needed: readonly Needed[]): string[] {

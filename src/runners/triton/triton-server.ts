@@ -7,6 +7,7 @@ import { checkLaunch } from '../launch-check.js';
 import { LaunchedServer } from '../launched-server.js';
 import { ServerLostError } from '../errors.js';
 import type { Aspect } from '../aspects.js';
+import { launchedAs } from '../launched-as.js';
 import { outdatedAspects } from '../launch-aspects.js';
 import type { PortSource } from '../port-range.js';
 import type { RunnerContext } from '../runner-context.js';
@@ -22,7 +23,9 @@ import {
   type TritonGpus,
   tritonLaunchSpec,
   type TritonPorts,
+  tritonSettings,
 } from './launch-spec.js';
+import { ModelRepository } from './model-repository.js';
 import { TritonClient } from './triton-client.js';
 import { TritonMetrics } from './triton-metrics.js';
 
@@ -36,6 +39,8 @@ export interface RunningTriton {
   readonly client: TritonClient;
   readonly metrics: TritonMetrics;
   readonly sight: Sight;
+  /** What it reads. */
+  readonly repository: ModelRepository;
 }
 
 /** What a server is for, and how it gets its ports. */
@@ -225,13 +230,15 @@ export class TritonServer extends LaunchedServer {
   }
 
   private running(info: ServerInfo, ports: TritonPorts): RunningTriton {
-    const { bind_address: address } = this.config;
+    const settings = launchedAs(info.labels, tritonSettings(this.config));
+    const { bind_address: address, model_repository_host_path: repository } = settings;
     return {
       info,
       ports,
       client: new TritonClient(serverUrl(address, ports.http)),
       metrics: new TritonMetrics(serverUrl(address, ports.metrics)),
       sight: { serverName: this.name, visible: visibleIn(info.labels) },
+      repository: new ModelRepository(repository),
     };
   }
 }

@@ -97,6 +97,11 @@ export class TritonServers {
     }
   }
 
+  /** What the server of the model reads, as far as it was seen; otherwise, that of the configuration. */
+  repositoryOf(model: string): ModelRepository {
+    return this.of(model).lastSeen?.repository ?? this.repository;
+  }
+
   /** For a start: where the model serves, or else where the configuration says. @throws like `locate` */
   async locateForStart(model: string, signal: AbortSignal): Promise<TritonServer> {
     const server = await this.locate(model, signal);
@@ -145,7 +150,7 @@ export class TritonServers {
         const loaded = await loadedModels(running.client, limit);
         if (!loaded.some(({ name }) => name === model)) return false;
         const config = await running.client.modelConfig(model, limit);
-        return config !== undefined && (await this.repository.placesOf(model, config)) !== undefined;
+        return config !== undefined && (await running.repository.placesOf(model, config)) !== undefined;
       });
     } catch {
       signal.throwIfAborted();

@@ -6,8 +6,8 @@ import type { VllmOptions } from './vllm-options.js';
 export const VLLM_COMMAND_KEY = 'runners.vllm.command';
 
 /** The server's name of the model in its OpenAI API. */
-export function servedName(modelName: string, model: VllmModel | undefined): string {
-  return model?.served_model_name ?? modelName;
+export function servedName(modelName: string, model: VllmModel): string {
+  return model.served_model_name ?? modelName;
 }
 
 /** `vllm serve` for a placement. Every argument is one item of a list: nothing goes through a shell. */

@@ -6,6 +6,7 @@ import type { ProbeResult, ServedPlacement, ServerProgram } from '../placement-s
 import { GpuNotUsableError } from '../errors.js';
 import type { Deployment, DeploymentOptions, GpuNeeds, GpuRef } from '../deployment.js';
 import { refusedOn } from '../unusable-gpus.js';
+import type { LaunchSettings } from '../launched-as.js';
 import type { Workload } from '../observation.js';
 import type { PreflightContext, RunnerContext } from '../runner-context.js';
 import type { Canary, ModelLiveness, ProgressReading } from '../progress.js';
@@ -90,6 +91,12 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     }
   }
 
+  override settingsOf(modelName: string): LaunchSettings {
+    const model = this.find(modelName);
+    if (!model) return {};
+    return { served_model_name: servedName(modelName, model), sleep_mode: String(model.sleep_mode) };
+  }
+
   program(placement: ServedPlacement<VllmOptions>): ServerProgram {
     const { modelName } = placement;
     const launcher = this.launcherOf(modelName);
@@ -103,14 +110,11 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   }
 
   async probe(
-    { modelName, baseUrl }: ServedPlacement<VllmOptions>,
+    { baseUrl, settings }: ServedPlacement<VllmOptions>,
     signal: AbortSignal,
   ): Promise<ProbeResult> {
-    const model = this.find(modelName);
-    const readiness = vllmReadiness(baseUrl, model && servedName(modelName, model), signal);
-    // How a model that the configuration has no more was launched, its server tells.
-    const maySleep = model === undefined || model.sleep_mode;
-    const sleeping = maySleep ? await sleepingSoonAfter(readiness, baseUrl, signal) : undefined;
+    const readiness = vllmReadiness(baseUrl, settings.served_model_name, signal);
+    const sleeping = maySleep(settings) ? await sleepingSoonAfter(readiness, baseUrl, signal) : undefined;
     const result = await readiness;
     return result.state === 'ready' ? { ...result, sleeping } : result;
   }
@@ -121,7 +125,7 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     context: SleepContext,
   ): Promise<void> {
     const { modelName } = placement;
-    if (!this.find(modelName)?.sleep_mode) {
+    if (!maySleep(placement.settings) && !this.find(modelName)?.sleep_mode) {
       throw new SleepUnavailableError(
         `${modelName} cannot sleep: set sleep_mode (runners.vllm.models.${modelName}), stop the model and start it again.`,
       );
@@ -139,18 +143,18 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
 
   /** Asleep, it finishes no request, and would wait for them in vain. */
   override async graceSecondsNow(
-    { modelName, baseUrl }: ServedPlacement<VllmOptions>,
+    { baseUrl, settings }: ServedPlacement<VllmOptions>,
     signal: AbortSignal,
   ): Promise<number | undefined> {
-    if (!this.find(modelName)?.sleep_mode) return undefined;
+    if (!maySleep(settings)) return undefined;
     return (await isSleeping(baseUrl, signal)) ? ASLEEP_GRACE_SECONDS : undefined;
   }
 
   override serverWorkload(
-    { modelName, baseUrl }: ServedPlacement<VllmOptions>,
+    placement: ServedPlacement<VllmOptions>,
     signal: AbortSignal,
   ): Promise<Workload | null> {
-    return vllmWorkload(baseUrl, servedName(modelName, this.find(modelName)), signal);
+    return vllmWorkload(placement.baseUrl, servedModelOf(placement), signal);
   }
 
   override livenessOf(modelName: string): ModelLiveness {
@@ -158,17 +162,16 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
   }
 
   override serverProgress(
-    { modelName, baseUrl }: ServedPlacement<VllmOptions>,
+    placement: ServedPlacement<VllmOptions>,
     signal: AbortSignal,
   ): Promise<ProgressReading | null> {
-    return vllmProgress(baseUrl, servedName(modelName, this.find(modelName)), signal);
+    return vllmProgress(placement.baseUrl, servedModelOf(placement), signal);
   }
 
   override canaryOf(deployment: Deployment): Canary | undefined {
     const placement = this.config.canary ? this.lastSeen(deployment) : undefined;
     if (!placement) return undefined;
-    const { modelName, baseUrl } = placement;
-    return (signal) => vllmCanary(baseUrl, servedName(modelName, this.find(modelName)), signal);
+    return (signal) => vllmCanary(placement.baseUrl, servedModelOf(placement), signal);
   }
 
   override explainExit(lastLines: readonly string[]): string | undefined {
@@ -179,8 +182,9 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     return isFinal(cause);
   }
 
-  private sleeper({ modelName, baseUrl }: ServedPlacement<VllmOptions>): VllmServer {
-    return { modelName, baseUrl, servedModel: servedName(modelName, this.find(modelName)) };
+  private sleeper(placement: ServedPlacement<VllmOptions>): VllmServer {
+    const { modelName, baseUrl } = placement;
+    return { modelName, baseUrl, servedModel: servedModelOf(placement) };
   }
 
   private find(modelName: string): VllmModel | undefined {
@@ -194,6 +198,16 @@ export class VllmRunner extends PlacementServerRunner<VllmConfig, VllmOptions> {
     if (!model) throw new UnusableAnswerError(`${modelName} is no longer in runners.vllm.models`);
     return model;
   }
+}
+
+/** Its name in the API of its server, which keeps to what it was launched with. */
+function servedModelOf({ modelName, settings }: ServedPlacement<VllmOptions>): string {
+  return settings.served_model_name ?? modelName;
+}
+
+/** What was launched without sleep mode never sleeps; where nobody knows, the server tells. */
+function maySleep({ sleep_mode: sleepMode }: LaunchSettings): boolean {
+  return sleepMode !== 'false';
 }
 
 /** @throws GpuNotUsableError */

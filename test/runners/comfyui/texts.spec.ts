@@ -23,6 +23,7 @@ function placement(options: ComfyuiOptions = {}): ServedPlacement<ComfyuiOptions
     options,
     port: 20_001,
     ports: new Map([['http', 20_001]]),
+    settings: { bind_address: '127.0.0.1', device: 'gpu' },
     listenAddress: '127.0.0.1',
     baseUrl: 'http://127.0.0.1:20001',
   };

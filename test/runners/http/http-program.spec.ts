@@ -13,6 +13,7 @@ const placement: ServedPlacement = {
   options: {},
   port: 18_500,
   ports: new Map([['http', 18_500]]),
+  settings: { bind_address: '127.0.0.1', device: 'gpu' },
   listenAddress: '127.0.0.1',
   baseUrl: 'http://127.0.0.1:18500',
 };

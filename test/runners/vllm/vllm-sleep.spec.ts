@@ -64,7 +64,8 @@ describe('a wake at level 2 that broke off', () => {
     await new Promise<void>((resolve) => stub.server.listen(0, '127.0.0.1', resolve));
     const { port } = stub.server.address() as AddressInfo;
     const runner = standinRunner(rig, { models: { m: { model: 'm', sleep_mode: true } }, device: 'gpu' });
-    const placement = { modelName: 'm', baseUrl: `http://127.0.0.1:${port}` } as Parameters<
+    const settings = { bind_address: '127.0.0.1', device: 'gpu' } as const;
+    const placement = { modelName: 'm', baseUrl: `http://127.0.0.1:${port}`, settings } as Parameters<
       typeof runner.sleepServer
     >[0];
     const context = { signal: new AbortController().signal, onProgress: () => undefined };

@@ -29,6 +29,7 @@ function placement(changes: Partial<ServedPlacement<VllmOptions>> = {}): ServedP
     options: defaultVllmOptions(undefined),
     port: 18_600,
     ports: new Map([['http', 18_600]]),
+    settings: { bind_address: '127.0.0.1', device: 'gpu' },
     listenAddress: '127.0.0.1',
     baseUrl: 'http://127.0.0.1:18600',
     ...changes,
