@@ -23,6 +23,7 @@ import { autoOptionsSchema, modelGpuConfig, optionsOf, tritonOptionsSchema } fro
 import type { TritonConfig } from './triton-section.js';
 import { TritonPreflight } from './triton-preflight.js';
 import { TritonServers } from './triton-servers.js';
+import { TritonStops } from './triton-stops.js';
 import { TritonStatus } from './triton-status.js';
 
 /** Serves models from Triton: one shared server, and a dedicated one for each model that wants it. */
@@ -42,6 +43,7 @@ export class TritonRunner extends Runner {
   private readonly places: ModelPlaces;
   private readonly checks: TritonPreflight;
   private readonly loader: TritonLoader;
+  private readonly stops: TritonStops;
   private readonly status: TritonStatus;
   /** Loads, and unloads of what nobody needs, one after another per model. */
   private readonly turns = new NameLocks();
@@ -55,7 +57,7 @@ export class TritonRunner extends Runner {
     this.repository = new ModelRepository(config.model_repository_host_path);
     this.visibility = new GpuVisibility(config.gpus);
     this.servers = new TritonServers(config, host, this.repository);
-    this.inventory = new TritonInventory(this.servers, this.models);
+    this.inventory = new TritonInventory(this.servers, this.models, this.repository);
     this.ensembles = new Ensembles(this.repository, this.servers, this.models);
     this.adoption = new TritonAdoption(this.servers, this.models, this.repository);
     this.places = new ModelPlaces(config, this.visibility, this.ensembles);
@@ -67,6 +69,7 @@ export class TritonRunner extends Runner {
       this.ensembles,
     );
     this.loader = new TritonLoader(this.repository, this.places, config.api_timeout_seconds);
+    this.stops = new TritonStops(this.servers, this.loader, this.inventory, this.repository);
     this.status = new TritonStatus(this.servers, this.visibility, this.places, this.ensembles);
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? host.pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
@@ -201,36 +204,12 @@ export class TritonRunner extends Runner {
     });
   }
 
-  async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
-    // Whose servers those are that others want, too: this one may be among them.
-    const models = modelsOf([deployment, ...context.wanted()]);
-    await Promise.all(models.map((model) => this.servers.locate(model, context.signal)));
-    const server = this.servers.of(deployment.modelName);
-    if (deployment.gpuIds.length > 0) {
-      await this.loader.shrink(server, deployment, gpuIds, context);
-      return;
-    }
-    const isNeeded = (): boolean =>
-      [...modelsOf(context.wanted()), ...this.loader.modelsWorkedOff].some(
-        (model) => this.servers.of(model) === server,
-      );
-    if (context.patienceMs > 0) await this.loader.workOff(server, deployment.modelName, context);
-    // Others start and stop meanwhile: the model goes with the server, or out of one that stays.
-    if (!(await server.stopUnless(isNeeded, context.signal))) {
-      const running = await server.findLive(context);
-      if (running) await this.loader.unload(server, running, deployment.modelName, gpuIds, context);
-      await server.stopUnless(isNeeded, context.signal);
-    }
-    await this.forgetConfig(deployment.modelName, context);
+  stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
+    return this.stops.stop(deployment, gpuIds, context);
   }
 
-  async stopByForce(
-    deployment: Deployment,
-    _gpuIds: readonly number[],
-    context: RunnerContext,
-  ): Promise<void> {
-    await (await this.servers.locate(deployment.modelName, context.signal)).end(context.signal);
-    await this.forgetConfig(deployment.modelName, context);
+  stopByForce(deployment: Deployment, _gpuIds: readonly number[], context: RunnerContext): Promise<void> {
+    return this.stops.byForce(deployment, context);
   }
 
   async recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
@@ -286,12 +265,6 @@ export class TritonRunner extends Runner {
   onChange(listener: () => void): () => void {
     if (this.models.length > 0) this.servers.formers.begin();
     return this.servers.formers.onExit(this.servers.launchers(), listener);
-  }
-
-  /** Of a model that somebody wants, the configuration is written anew by its next load. */
-  private async forgetConfig(model: string, context: RunnerContext): Promise<void> {
-    if (context.wanted().some((other) => other.modelName === model)) return;
-    await this.repository.removeConfig(model);
   }
 }
 
