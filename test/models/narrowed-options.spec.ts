@@ -40,9 +40,7 @@ describe('options of the state that the configuration does not take any more', (
   it('stay with what serves, until all of it is launched anew: then they are as the configuration takes them', async () => {
     const [house, runner] = await boot({ instances: 3, mode: 'old' }, 0, 1);
     expect(optionsOf(house)).toEqual({ instances: 3, mode: 'old' });
-    expect(house.lines).toContainEqual(
-      expect.objectContaining({ level: 40, msg: expect.stringContaining('stays so until') }),
-    );
+    expect(JSON.stringify(house.lines)).toContain('stays so until it is launched anew');
     runner.world.set('A', new Set([0]));
     await house.probe();
     expect(runner.started).toEqual([{ instances: 3, mode: 'old' }]);
