@@ -46,6 +46,12 @@ export class FormerServers {
     for (const kind of LAUNCHERS) this.look(kind, signal).catch(() => undefined);
   }
 
+  /** Launchers that have some of them, whether or not the configuration uses these; one that does not answer has none. */
+  async launchersOfThem(signal: AbortSignal): Promise<readonly Launcher[]> {
+    const looks = await Promise.all(LAUNCHERS.map((kind) => this.lookElsewhere(kind, signal)));
+    return [...new Set(looks.flat().map(({ launcher }) => launcher))];
+  }
+
   /** Calls `listener` at every exit that these launchers see, or one that a server is taken over from, now or later. */
   onExit(
     launchers: readonly Launcher[],

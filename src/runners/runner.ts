@@ -252,8 +252,8 @@ export abstract class Runner {
   ): Promise<readonly PlacementObservation[]>;
 
   /**
-   * What serves, or is being loaded, under this service's label: models of the configuration, each on the server that the
-   * configuration means for it. The state was lost; it is wanted again then. Changes nothing.
+   * What serves, or is being loaded, under this service's label: models of the configuration, and those that it has lost, each
+   * on the server that is taken over for it. The state was lost; it is wanted again then. Changes nothing.
    * @throws EngineUnavailableError when nobody can tell
    */
   adoptable(_signal: AbortSignal): Promise<Adoptable> {
@@ -291,10 +291,3 @@ export function mayShareServer(runner: Runner, modelName: string, gpuId: number)
 
 /** Token of all runners. */
 export const RUNNER = Symbol('RUNNER');
-
-/**
- * Makes the runner of a backend that the configuration does not offer: it has no models, and looks after what runs.
- * `undefined`: there is no such backend.
- */
-export type FormerRunner = (backend: string) => Runner | undefined;
-export const FORMER_RUNNER = Symbol('FORMER_RUNNER');

@@ -4,7 +4,13 @@ import { claimsOf } from '../config/port-overlaps.js';
 import { isPortTaken } from '../host/ports.js';
 import { LauncherRegistry } from '../launchers/launcher-registry.js';
 import { backends, type FullConfig } from './backends.js';
-import { FORMER_RUNNER, type FormerRunner, RUNNER, type Runner } from './runner.js';
+import {
+  BACKENDS_WITH_SERVERS,
+  backendsWithServers,
+  FORMER_RUNNER,
+  type FormerRunner,
+} from './former-backends.js';
+import { RUNNER, type Runner } from './runner.js';
 import type { RunnerHost } from './runner-host.js';
 
 function hostOf({ launchers: limits }: FullConfig, launchers: LauncherRegistry): RunnerHost {
@@ -42,8 +48,9 @@ function portClaims({ runners }: FullConfig) {
   providers: [
     { provide: RUNNER, useFactory: createRunners, inject: [CONFIG, LauncherRegistry] },
     { provide: FORMER_RUNNER, useFactory: formerRunners, inject: [CONFIG, LauncherRegistry] },
+    { provide: BACKENDS_WITH_SERVERS, useFactory: backendsWithServers, inject: [LauncherRegistry] },
     { provide: PORT_CLAIMS, useFactory: portClaims, inject: [CONFIG] },
   ],
-  exports: [RUNNER, FORMER_RUNNER, PORT_CLAIMS],
+  exports: [RUNNER, FORMER_RUNNER, BACKENDS_WITH_SERVERS, PORT_CLAIMS],
 })
 export class RunnersModule {}

@@ -9,6 +9,8 @@ const cordonSchema = z.object({
   reason: z.string(),
   by: z.enum(['operator', 'service']),
   since: z.iso.datetime(),
+  /** What the service has found of an operator's GPU: nothing stays on it. Of its own cordon, that is the reason. */
+  found: z.string().optional(),
   /** It ends by itself once the reading that led to it has passed; left out: an operator ends it. */
   passes: z.literal(true).optional(),
 });

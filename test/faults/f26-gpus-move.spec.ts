@@ -78,7 +78,38 @@ async function groupsOf(model: string): Promise<string[]> {
   return config.instance_group.map(({ name, gpus }) => `${name}: ${gpus.join()}`);
 }
 
+/** With what a stop says beside the model and the index. */
+function stop(model: string, gpu: number, more: Record<string, unknown>) {
+  return service.call<{ detail?: string }>('POST', '/api/v1/models/stop', {
+    model_name: model,
+    gpu_id: gpu,
+    ...more,
+  });
+}
+
 describe('F26: a GPU is taken out while the service is down', () => {
+  it('an ERROR of a GPU that is gone is stopped by its UUID, and what serves under its index stays', async () => {
+    await service.start('MAM', 2);
+    await service.start('MAM', 3);
+    await service.untilRunning('MAM@2', 'MAM@3');
+    const [, , gone = '', moved = ''] = await uuids();
+    await withoutGpus(2);
+    await service.until(async () => (await statusOf('MAM')).join() === '2 ERROR GPU_NOT_FOUND,2 RUNNING');
+    expect(await service.errorOf('MAM')).toMatchObject({
+      message: expect.stringContaining(`"gpu_uuid": "${gone}"`),
+    });
+    expect(await stop('MAM', 2, { gpu_uuid: 7 })).toMatchObject({ status: 400 });
+    expect(await stop('MAM', 0, { gpu_uuid: gone })).toMatchObject({
+      status: 404,
+      body: { code: 'MODEL_NOT_RUNNING' },
+    });
+    expect((await stop('MAM', 2, { gpu_uuid: gone })).status).toBe(200);
+    expect(await statusOf('MAM')).toEqual(['2 RUNNING']);
+    expect((await service.infer('MAM', [1, 2, 3, 4])).status).toBe(200);
+    expect((await stop('MAM', 2, { gpu_uuid: moved })).status).toBe(200);
+    expect(await service.placements()).toEqual([]);
+  });
+
   it('servers of one placement stay on their own GPUs, and no second one comes onto these', async () => {
     const [, b = '', c = '', d = ''] = await uuids();
     await service.start('qwen', 1);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { faultsIn, LOST } from '../../src/gpus/health/faults.js';
 import { StopFailedError } from '../../src/launchers/launcher.js';
+import type { GpuCordonsRecord } from '../../src/state/gpu-cordons.js';
 import { House } from '../fakes/house.js';
 import { desired } from '../fakes/memory-store.js';
 import { NeedyRunner } from '../fakes/needy-runner.js';
@@ -144,6 +145,50 @@ describe('a GPU that this service finds to be bad', () => {
     await settled();
     expect(house.placement('A', 1)).toMatchObject({ status: 'ERROR', error: ERROR });
     expect(runner.world.get('A')).toEqual(new Set());
+  });
+
+  /** A serves on GPU 1, as the last run has left it, with these cordons. */
+  async function next(cordons: GpuCordonsRecord): Promise<void> {
+    const runner = new NeedyRunner();
+    runner.world.set('A', new Set([1]));
+    const state = [desired('A', [{ gpu_id: 1, gpus: [{ gpu_id: 1, gpu_uuid: 'GPU-1' }], wanted: 'serve' }])];
+    const another = House.withMemory({ runner, state });
+    another.cordonsStore.saved = cordons;
+    await another.boot();
+    await moveHouse(another);
+    await settled();
+  }
+
+  it.each([
+    ['before', async () => house.cordons.cordon({ id: 1, uuid: 'GPU-1' }, 'noise')],
+    ['after', () => undefined],
+  ])(
+    'is found by the next boot where an operator had cordoned it, too, %s the fault',
+    async (when, cordon) => {
+      await house.running('A', 1);
+      await cordon();
+      await finds(1, { xids: [79] });
+      if (when === 'after') await house.cordons.cordon({ id: 1, uuid: 'GPU-1' }, 'noise');
+      await next(house.cordonsStore.saved);
+      expect(house.placement('A', 1)).toMatchObject({
+        status: 'ERROR',
+        error: expect.stringMatching(/^GPU_UNHEALTHY: GPU 1, which A is on, is bad: .*Xid 79/),
+      });
+      expect(house.runner.world.get('A')).toEqual(new Set());
+    },
+  );
+
+  it('has nothing on it by the first reading of this run, whatever the cordon of the last one says', async () => {
+    const since = '2024-01-01T00:00:00.000Z';
+    const reason = `noise; ${LOST.words}`;
+    await next({
+      cordons: [{ gpu_uuid: 'GPU-1', gpu_id: 1, reason, by: 'operator', since }],
+      acknowledged: [],
+    });
+    expect(house.status()).toEqual(['A 1 RUNNING']);
+    await finds(1, FALLEN);
+    expect(house.placement('A', 1)).toMatchObject({ status: 'ERROR', error: ERROR });
+    expect(house.cordons.of({ id: 1, uuid: 'GPU-1' })).toMatchObject({ by: 'operator', reason });
   });
 });
 

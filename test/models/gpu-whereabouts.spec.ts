@@ -105,6 +105,27 @@ describe('a GPU was taken out while the service was down', () => {
     expect(house.runner.world.get('A')).toEqual(new Set());
   });
 
+  it('two that have the same index are told apart by their UUID: a stop of the one of old leaves the other', async () => {
+    await boot(SHRUNK, [desired('A', [onGpu(1, 'GPU-1'), onGpu(2, 'GPU-2')])]);
+    expect(house.status().sort()).toEqual(['A 1 ERROR', 'A 1 RUNNING']);
+    const errors = house.supervisor
+      .deployments()[0]
+      ?.placements()
+      .flatMap(({ error }) => error?.message ?? []);
+    expect(errors).toEqual([expect.stringContaining('"gpu_uuid": "GPU-1"')]);
+    for (const gpuUuid of ['GPU-0', 'GPU-3', 'GPU-9']) {
+      await expect(house.supervisor.stop('A', 1, { gpuUuid })).rejects.toMatchObject({
+        code: 'MODEL_NOT_RUNNING',
+        message: expect.stringContaining(gpuUuid),
+      });
+    }
+    await house.supervisor.stop('A', 1, { gpuUuid: 'GPU-1' });
+    expect(house.status()).toEqual(['A 1 RUNNING']);
+    expect(house.runner.servedOn('A')).toEqual([2]);
+    await house.supervisor.stop('A', 1, { gpuUuid: 'GPU-2' });
+    expect(house.status()).toEqual([]);
+  });
+
   it('one that is started where another has been gets a number of its own', async () => {
     await boot(SHRUNK, [desired('A', [onGpu(2, 'GPU-2')])]);
     await house.supervisor.start('A', 2, {});

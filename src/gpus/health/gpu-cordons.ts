@@ -50,6 +50,8 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
   private isClosing = false;
   private readonly lock = new Mutex();
   private readonly listeners = new Set<BadGpuListener>();
+  /** Findings that this run has told of, with their GPUs: the last run may have died before it could. */
+  private readonly told = new Set<string>();
 
   constructor(
     private readonly store: GpuCordonsStore,
@@ -75,6 +77,12 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
   /** Never waits. */
   of(gpu: NamedGpu): GpuCordon | undefined {
     return this.cordons.find((each) => this.isOf(gpu, each));
+  }
+
+  /** What the service has found of a GPU that is cordoned since, in this run or an earlier one: nothing stays on it. */
+  foundOf(gpu: NamedGpu): string | undefined {
+    const cordon = this.of(gpu);
+    return cordon?.by === 'service' ? cordon.reason : cordon?.found;
   }
 
   /**
@@ -104,7 +112,9 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
     return this.lock.runExclusive(async () => {
       this.assertOpen();
       const before = this.of(gpu);
+      const found = this.foundOf(gpu);
       const cordon = this.cordonOf(gpu, {
+        ...(found !== undefined && { found }),
         reason: reason ?? before?.reason ?? 'cordoned by an operator',
         by: 'operator',
         since: before?.since ?? this.clock.now().toISOString(),
@@ -138,17 +148,25 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
   /** The service has found it to be bad. Nothing is started there from now on, whether or not it can be written; of what is known nothing is told. */
   async found(gpu: NamedGpu, { reason, passes }: Finding): Promise<void> {
     const before = this.of(gpu);
-    if (before?.reason.includes(reason)) return;
+    const finding = `${this.uuidOf(gpu) ?? gpu.id} ${reason}`;
+    const isTold = this.told.has(finding);
+    this.told.add(finding);
+    if (before?.reason.includes(reason)) {
+      if (!isTold) this.tell(gpu, reason);
+      return;
+    }
+    const found = this.foundOf(gpu);
     const cordon = this.cordonOf(gpu, {
       reason: before ? `${before.reason}; ${reason}` : reason,
       by: before?.by ?? 'service',
+      ...(before?.by === 'operator' && { found: found === undefined ? reason : `${found}; ${reason}` }),
       since: before?.since ?? this.clock.now().toISOString(),
       ...(passes && (!before || before.passes) && { passes: true as const }),
     });
     this.cordons = this.with(gpu, cordon);
     this.say(gpu, cordon, { by: 'service' });
     await this.write();
-    for (const listener of this.listeners) listener(gpu, reason);
+    this.tell(gpu, reason);
   }
 
   /** The reading that led to the service's own cordon has passed. */
@@ -170,6 +188,10 @@ export class GpuCordons implements OnModuleInit, BeforeApplicationShutdown {
   async acknowledge(gpu: NamedGpu, known: FaultCounts): Promise<void> {
     this.acknowledged = this.withAcknowledged(gpu, known);
     await this.write();
+  }
+
+  private tell(gpu: NamedGpu, reason: string): void {
+    for (const listener of this.listeners) listener(gpu, reason);
   }
 
   private assertOpen(): void {

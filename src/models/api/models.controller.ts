@@ -141,8 +141,10 @@ export class ModelsController {
     ],
   })
   async stop(@Body() request: StopRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
-    const { model_name: modelName, gpu_id: gpuId, drain_seconds: drainSeconds, force } = request;
-    const stopped = await this.supervisor.stop(modelName, gpuId, { drainSeconds, force, request: id });
+    const { model_name: modelName, gpu_id: gpuId, gpu_uuid: gpuUuid } = request;
+    const { drain_seconds: drainSeconds, force } = request;
+    const asked = { gpuUuid, drainSeconds, force, request: id };
+    const stopped = await this.supervisor.stop(modelName, gpuId, asked);
     return toInstanceInfo(stopped);
   }
 

@@ -59,6 +59,18 @@ export class PlacementRequest {
 export class StopRequest extends PlacementRequest {
   @ApiPropertyOptional({
     description:
+      'UUID of the GPU, as the status shows it beside `gpu_id`: only the placement on that GPU is stopped. Where a GPU is gone, the index it had may be that of another by now; left out, whoever has the index now is stopped first. GPU唯一标识：仅停止该GPU上的部署位置',
+    example: 'GPU-5f3c1d2e-8b7a-4c6d-9e0f-1a2b3c4d5e6f',
+    maxLength: MAX_NAME_LENGTH,
+  })
+  @ValidateIf((_, value) => value !== undefined)
+  @IsString()
+  @IsNotEmpty()
+  @MaxLength(MAX_NAME_LENGTH)
+  gpu_uuid?: string;
+
+  @ApiPropertyOptional({
+    description:
       'Seconds the backend may at the most work on its requests before the model is taken away; left out, `drain_seconds` of the configuration. A further stop of a placement that drains can shorten this, not lengthen it. Not together with `force`. 停止前等待请求处理完成的最长时间（秒）',
     example: 30,
     type: 'integer',

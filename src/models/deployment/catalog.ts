@@ -1,5 +1,11 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { FORMER_RUNNER, type FormerRunner, RUNNER, type Runner } from '../../runners/runner.js';
+import {
+  BACKENDS_WITH_SERVERS,
+  type BackendsWithServers,
+  FORMER_RUNNER,
+  type FormerRunner,
+} from '../../runners/former-backends.js';
+import { RUNNER, type Runner } from '../../runners/runner.js';
 import { UnknownModelError } from './errors.js';
 
 /** Which model belongs to which backend (the seed's "supported_models" mapping). */
@@ -12,6 +18,9 @@ export class Catalog {
   constructor(
     @Inject(RUNNER) private readonly offered: readonly Runner[],
     @Optional() @Inject(FORMER_RUNNER) private readonly formerRunner: FormerRunner = () => undefined,
+    @Optional()
+    @Inject(BACKENDS_WITH_SERVERS)
+    private readonly withServers: BackendsWithServers = () => Promise.resolve([]),
   ) {
     for (const runner of offered) for (const model of runner.models) this.runners.set(model, runner);
   }
@@ -28,6 +37,11 @@ export class Catalog {
     const runner = this.formerRunner(backend);
     if (runner) this.former.set(backend, runner);
     return runner;
+  }
+
+  /** Those that the configuration does not offer any more, and that have servers here, are among `allRunners` from then on. */
+  async lookForFormer(signal: AbortSignal): Promise<void> {
+    for (const backend of await this.withServers(signal)) this.ofBackend(backend);
   }
 
   /** @throws UnknownModelError of the given kind */

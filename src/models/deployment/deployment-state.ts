@@ -158,14 +158,14 @@ export class DeploymentState {
     return [...serving, ...leaving].sort((a, b) => a.gpuId - b.gpuId);
   }
 
-  /** The placement that is wanted on the GPU of this NVML index, ERROR included. */
-  servingOn(gpuId: number): Placement | undefined {
-    return holderOf(gpuId, this.serving);
+  /** The placement that is wanted on the GPU of this NVML index, ERROR included; with a UUID, on none but that GPU. */
+  servingOn(gpuId: number, uuid?: string): Placement | undefined {
+    return holderOf({ gpuId, uuid }, this.serving);
   }
 
   /** The placement that is letting go of this GPU. */
-  releasingOn(gpuId: number): Placement | undefined {
-    return holderOf(gpuId, this.releasing);
+  releasingOn(gpuId: number, uuid?: string): Placement | undefined {
+    return holderOf({ gpuId, uuid }, this.releasing);
   }
 
   /** GPUs that are not free yet. */
@@ -275,9 +275,17 @@ function onTheirGpus(placements: ReadonlyMap<number, Placement>): OccupiedGpu[] 
   );
 }
 
-/** By NVML index. What the host does not have any more had this index once: whoever has it now comes first. */
-function holderOf(gpuId: number, placements: ReadonlyMap<number, Placement>): Placement | undefined {
+/**
+ * By NVML index. What the host does not have any more had this index once: whoever has it now comes first, unless the UUID
+ * tells who is meant.
+ */
+function holderOf(
+  { gpuId, uuid }: { readonly gpuId: number; readonly uuid: string | undefined },
+  placements: ReadonlyMap<number, Placement>,
+): Placement | undefined {
   const all = [...placements.values()];
+  if (uuid !== undefined)
+    return all.find(({ gpus }) => gpus.some((gpu) => gpu.id === gpuId && gpu.uuid === uuid));
   return (
     all.find(({ held }) => held.presentIds.includes(gpuId)) ?? all.find((placement) => placement.holds(gpuId))
   );

@@ -94,10 +94,12 @@ export class AdoptionPendingError extends DomainError {
   readonly kind = 'unavailable';
 }
 
-export function notPlaced(modelName: string, gpuId: number): NotPlacedError {
-  return new NotPlacedError(`Model ${quoted(modelName)} is not running on GPU ${gpuId}.`, {
+export function notPlaced(modelName: string, gpuId: number, gpuUuid?: string): NotPlacedError {
+  const which = gpuUuid === undefined ? '' : ` (${quoted(gpuUuid)})`;
+  return new NotPlacedError(`Model ${quoted(modelName)} is not running on GPU ${gpuId}${which}.`, {
     modelName,
     gpuId,
+    ...(gpuUuid !== undefined && { gpuUuid }),
   });
 }
 

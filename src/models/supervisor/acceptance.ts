@@ -18,6 +18,8 @@ export interface StopRequested {
   readonly drainSeconds?: number | undefined;
   /** The server is ended by force, at once; other models it serves are lost with it, and brought back. */
   readonly force?: boolean | undefined;
+  /** The GPU that is meant: what is gone may have the index of one that is there. Left out: whoever has the index now. */
+  readonly gpuUuid?: string | undefined;
   /** Id of the request, for the log. */
   readonly request?: string | undefined;
 }
@@ -99,9 +101,9 @@ export class Acceptance {
     asked: StopRequested,
   ): Promise<{ placement: Placement; done: Promise<Placement> }> {
     const { state } = workers;
-    const wanted = state.servingOn(gpuId);
-    const placement = wanted ?? state.releasingOn(gpuId);
-    if (!placement) throw notPlaced(state.modelName, gpuId);
+    const wanted = state.servingOn(gpuId, asked.gpuUuid);
+    const placement = wanted ?? state.releasingOn(gpuId, asked.gpuUuid);
+    if (!placement) throw notPlaced(state.modelName, gpuId, asked.gpuUuid);
     const { gpuId: id } = placement;
     const worker = workers.on(id);
     const { serving, releasing } = worker.unit;

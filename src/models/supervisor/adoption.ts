@@ -25,6 +25,8 @@ export class Adoption {
   private readonly troubles = new Map<string, string>();
   private readonly ending = new AbortController();
   private readonly retries = new Map<string, NodeJS.Timeout>();
+  /** Resolves when it is known which backends there are to ask that the configuration does not offer any more. */
+  private lookedForFormer: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly catalog: Catalog,
@@ -37,15 +39,28 @@ export class Adoption {
   begin(): void {
     const { adoption } = this.store;
     if (!adoption) return;
-    for (const runner of this.catalog.allRunners) {
-      if (!adoption.done.includes(runner.backend)) this.due.set(runner.backend, runner);
-    }
-    for (const runner of this.due.values()) void this.attempt(runner);
+    this.beginAll();
+    this.lookedForFormer = this.catalog
+      .lookForFormer(this.ending.signal)
+      .catch(() => undefined) // this service ends
+      .then(() => {
+        if (!this.ending.signal.aborted) this.beginAll();
+      });
   }
 
   /** What runs of this backend is not all known yet. */
   isDue(backend: string): boolean {
-    return this.due.has(backend);
+    const { adoption } = this.store;
+    return this.due.has(backend) || (adoption !== undefined && !adoption.done.includes(backend));
+  }
+
+  /**
+   * For a command on a model that the configuration does not have: any backend may serve it.
+   * @throws AdoptionPendingError like `settled`
+   */
+  async allSettled(): Promise<void> {
+    await this.lookedForFormer;
+    for (const backend of [...this.due.keys()]) await this.settled(backend);
   }
 
   /**
@@ -68,7 +83,17 @@ export class Adoption {
   async close(): Promise<void> {
     this.ending.abort(new Error('this service is shutting down'));
     for (const retry of this.retries.values()) clearTimeout(retry);
+    await this.lookedForFormer;
     await Promise.all(this.attempts.values());
+  }
+
+  private beginAll(): void {
+    for (const runner of this.catalog.allRunners) {
+      const { backend } = runner;
+      if (this.due.has(backend) || this.store.adoption?.done.includes(backend) !== false) continue;
+      this.due.set(backend, runner);
+      void this.attempt(runner);
+    }
   }
 
   /** One at a time per backend; another follows until one has succeeded. Never rejects. */
@@ -105,6 +130,7 @@ export class Adoption {
 
   /** The last one ends it. */
   private async done(backend: string): Promise<void> {
+    await this.lookedForFormer;
     const done = [...(this.store.adoption?.done ?? []), backend];
     const isAll = this.catalog.allRunners.every((runner) => done.includes(runner.backend));
     await this.store.putAdoption(isAll ? undefined : { done });

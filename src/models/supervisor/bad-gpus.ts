@@ -15,6 +15,8 @@ import { RestartElsewhere } from './restart-elsewhere.js';
 @Injectable()
 export class BadGpus {
   private isClosed = false;
+  /** One may be found on a bad GPU by several findings at once: it is restarted elsewhere once. */
+  private readonly underWay = new Set<Placement>();
 
   constructor(
     private readonly deployments: Deployments,
@@ -27,8 +29,8 @@ export class BadGpus {
   begin(): () => void {
     for (const workers of this.onGpus()) {
       for (const placement of workers.state.active()) {
-        const bad = placement.held.present.find((gpu) => this.cordons.of(gpu)?.by === 'service');
-        if (bad) this.giveUp(workers, placement, bad, this.cordons.of(bad)?.reason ?? '');
+        const bad = placement.held.present.find((gpu) => this.cordons.foundOf(gpu) !== undefined);
+        if (bad) this.giveUp(workers, placement, bad, this.cordons.foundOf(bad) ?? '');
       }
     }
     const unsubscribe = this.cordons.onBadGpu((gpu, reason) => {
@@ -54,6 +56,8 @@ export class BadGpus {
   }
 
   private giveUp(workers: DeploymentWorkers, placement: Placement, gpu: NamedGpu, reason: string): void {
+    if (this.underWay.has(placement)) return;
+    this.underWay.add(placement);
     const { modelName } = workers.state;
     const error = new GpuUnhealthyError(
       `GPU ${gpu.id}, which ${modelName} is on, is bad: ${reason}. It is cordoned, and what was on it is ended. Start ${modelName} on another GPU; mend this one, and end its cordon with POST /api/v1/gpus/${lastingName(gpu)}/uncordon.`,
@@ -66,9 +70,14 @@ export class BadGpus {
         this.assertOpen();
       });
     });
-    done.catch((failure: unknown) => {
-      this.logger.error({ err: failure, model_name: modelName }, 'A placement on a bad GPU was not given up');
-    });
+    done
+      .catch((failure: unknown) => {
+        this.logger.error(
+          { err: failure, model_name: modelName },
+          'A placement on a bad GPU was not given up',
+        );
+      })
+      .finally(() => this.underWay.delete(placement));
   }
 }
 

@@ -9,6 +9,7 @@ import { Catalog } from '../deployment/catalog.js';
 import { DeploymentState } from '../deployment/deployment-state.js';
 import { desiredOf } from '../deployment/desired-placement.js';
 import { BackendChangedError } from '../deployment/errors.js';
+import { knownOptions } from '../deployment/known-options.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';
 import { DeploymentWorkers } from '../worker/deployment-workers.js';
 import { WorkerServices } from '../worker/worker-services.js';
@@ -82,16 +83,20 @@ export class Deployments {
   }
 
   private restoreIn(runner: Runner, desired: DesiredDeployment): void {
-    const defaults = runner.defaultOptions(desired.model_name);
-    const options = runner.optionsSchemaOf(desired.model_name).safeParse({ ...defaults, ...desired.options });
-    if (!options.success) {
+    const { options, fit } = knownOptions(runner, desired.model_name, desired.options);
+    if (fit === 'lost') {
       this.logger.error(
         { desired },
         'The state holds options that the backend no longer takes: the defaults are used',
       );
     }
-    const known = options.success ? options.data : defaults;
-    this.create(runner, this.located(DeploymentState.restore(desired, known, runner, this.clock.now())));
+    if (fit === 'kept') {
+      this.logger.warn(
+        { desired },
+        'The state holds options that the configuration no longer takes: what runs with them stays so until it is launched anew',
+      );
+    }
+    this.create(runner, this.located(DeploymentState.restore(desired, options, runner, this.clock.now())));
   }
 
   /** By the last reading of the GPUs, where there was one. */

@@ -98,7 +98,7 @@ export class GpuWhereabouts {
 function goneError(modelName: string, missing: readonly HeldGpu[]): GpuNotFoundError {
   const words = missing.map(({ id, uuid }) => `${String(uuid)} (last seen as GPU ${id})`).join(', ');
   return new GpuNotFoundError(
-    `${modelName} was started on GPU ${words}, which is not on this host any more. Its place is not given to another GPU: put the GPU back and start the model again, or stop it here and start it on another GPU.`,
+    `${modelName} was started on GPU ${words}, which is not on this host any more. Its place is not given to another GPU: put the GPU back and start the model again, or stop it here (with "gpu_uuid": "${String(missing[0]?.uuid)}" in the request, so that whoever has its index now is left alone) and start it on another GPU.`,
     { missing },
   );
 }

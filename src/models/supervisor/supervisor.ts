@@ -212,6 +212,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async placed(modelName: string, gpuId: number): Promise<DeploymentWorkers> {
+    if (!this.isPlaced(modelName) && !this.catalog.find(modelName)) await this.adoption.allSettled();
     if (!this.isPlaced(modelName)) this.catalog.runnerOf(modelName, 'not_found');
     await this.starts.arrivals.before(modelName, gpuId);
     const runner = this.catalog.find(modelName);

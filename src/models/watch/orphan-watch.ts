@@ -22,6 +22,8 @@ export class OrphanWatch implements BeforeApplicationShutdown {
   private readonly backends = new Map<Runner, BackendOrphans>();
   private readonly ending = new AbortController();
   private readonly looks = new Set<Promise<void>>();
+  /** Monotonic ms of the next look for backends that the configuration does not offer any more. */
+  private formerDue = 0;
 
   constructor(
     private readonly catalog: Catalog,
@@ -39,15 +41,22 @@ export class OrphanWatch implements BeforeApplicationShutdown {
   @Interval(TICK_MS)
   tick(): void {
     if (!this.supervisor.isReady) return;
-    for (const runner of this.catalog.allRunners) {
-      const look = this.of(runner)
-        .tick(this.ending.signal)
-        .catch((error: unknown) => {
-          this.logger.error({ err: error }, 'The look for orphans failed');
-        })
-        .finally(() => this.looks.delete(look));
-      this.looks.add(look);
+    const { signal } = this.ending;
+    const now = this.clock.monotonicMs();
+    if (now >= this.formerDue) {
+      this.formerDue = now + this.config.orphans.interval_seconds * 1000;
+      this.keep(this.catalog.lookForFormer(signal));
     }
+    for (const runner of this.catalog.allRunners) this.keep(this.of(runner).tick(signal));
+  }
+
+  private keep(work: Promise<void>): void {
+    const look = work
+      .catch((error: unknown) => {
+        if (!this.ending.signal.aborted) this.logger.error({ err: error }, 'The look for orphans failed');
+      })
+      .finally(() => this.looks.delete(look));
+    this.looks.add(look);
   }
 
   private of(runner: Runner): BackendOrphans {

@@ -6,6 +6,7 @@ import type { Runner } from '../../runners/runner.js';
 import { ModelNotInCatalogError } from '../deployment/errors.js';
 import type { Placement } from '../deployment/placement.js';
 import type { UnitState } from '../deployment/deployment-state.js';
+import { renewedOptions } from '../deployment/known-options.js';
 import { giveUpCordoned } from './cordoned.js';
 import type { DeploymentRecords } from './deployment-records.js';
 import type { Restarts } from './restarts.js';
@@ -55,6 +56,7 @@ export class Starts {
       await this.records.failed(placements, this.notInCatalogError());
       return;
     }
+    this.renewOptions();
     if (await giveUpCordoned(this.unit, placements, this.records, this.services, this.absence)) return;
     const broken = placements.filter(({ state }) => state.kind === 'starting' && state.isStarted);
     if (broken.length > 0) {
@@ -72,6 +74,20 @@ export class Starts {
     // What serves on has its own tries.
     if (cause === 'exhausted') this.restarts.forgive();
     await this.records.failed(this.starting(gpuIds), error);
+  }
+
+  /** Options that the configuration does not take any more end with the last that serves with them. */
+  private renewOptions(): void {
+    const { deployment, modelName } = this.unit;
+    if (deployment.active().some(({ status }) => status === 'RUNNING')) return;
+    const options = renewedOptions(this.runner, modelName, deployment.options);
+    if (!options) return;
+    this.services.logger.warn(
+      { model_name: modelName, before: deployment.options, now: options },
+      'The configuration no longer takes the options of this model: it is launched with what it takes of them, and the defaults',
+    );
+    deployment.options = options;
+    this.records.note();
   }
 
   /** Waits for the turn. `undefined`: something else is wanted meanwhile, and the next pass sees what. */

@@ -80,16 +80,16 @@ export class PlacementServers {
     });
   }
 
-  /** What runs for models of the configuration, by the labels. @throws EngineUnavailableError */
+  /** What runs, by the labels: also of models that the configuration does not have any more. @throws EngineUnavailableError */
   async adoptable(signal: AbortSignal): Promise<Adoptable> {
-    const { backend, models } = this.backend;
-    const infos = await this.list({ [BACKEND_LABEL]: backend }, signal);
+    const infos = await this.list({ [BACKEND_LABEL]: this.backend.backend }, signal);
     const running = infos.filter(({ info }) => info.running);
     const owned = await Promise.all(
       running.map(async (each) => (await this.ownOf(each, signal)) && labelled(each.info.labels)),
     );
     const found = owned.flatMap((server) => server ?? []).sort((a, b) => a.gpuId - b.gpuId);
-    const deployments = models.flatMap((modelName) => {
+    const modelNames = new Set([...this.backend.models, ...found.map(({ modelName }) => modelName)]);
+    const deployments = [...modelNames].flatMap((modelName) => {
       const own = found.filter((each) => each.modelName === modelName);
       const [first] = own;
       // All GPUs of a model share its options: one that runs with others is started anew with these.
@@ -185,9 +185,11 @@ export class PlacementServers {
     return lists.flat().filter(({ running }) => running);
   }
 
+  /** With those that an earlier configuration has launched otherwise. @throws EngineUnavailableError */
   private async list(labels: ServerInfo['labels'], signal: AbortSignal): Promise<Listed[]> {
+    const former = await this.formers.launchersOfThem(signal);
     const lists = await Promise.all(
-      this.launchers().map(async (launcher) => {
+      [...new Set([...this.launchers(), ...former])].map(async (launcher) => {
         const infos = await launcher.list(labels, signal);
         return infos.map((info) => ({ launcher: launcher.kind, info }));
       }),

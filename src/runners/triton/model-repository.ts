@@ -2,6 +2,7 @@ import { access, constants, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
+import { safeName } from '../../config/sections/common.js';
 import { isMissing, isReadable } from '../../host/paths.js';
 import { HostPathMissingError } from '../../launchers/host-paths.js';
 import { readTemplate, type TemplateFacts } from './config-template.js';
@@ -108,8 +109,9 @@ export class ModelRepository {
     }
   }
 
-  /** What was written for the model's last load; `undefined`: nothing is there. */
+  /** What was written for the last load of a model, of the configuration or not; `undefined`: nothing is there. */
   async written(model: string): Promise<InstanceGroups | undefined> {
+    if (!safeName.safeParse(model).success) return undefined; // no model of ours was ever called so
     const text = await readIfThere(join(this.root, model, CONFIG));
     return text === undefined ? undefined : groupsInText(text);
   }

@@ -23,6 +23,7 @@ import { autoOptionsSchema, modelGpuConfig, optionsOf, tritonOptionsSchema } fro
 import type { TritonConfig } from './triton-section.js';
 import { TritonPreflight } from './triton-preflight.js';
 import { TritonServers } from './triton-servers.js';
+import { TritonStops } from './triton-stops.js';
 import { TritonStatus } from './triton-status.js';
 
 /** Serves models from Triton: one shared server, and a dedicated one for each model that wants it. */
@@ -40,6 +41,7 @@ export class TritonRunner extends Runner {
   private readonly places: ModelPlaces;
   private readonly checks: TritonPreflight;
   private readonly loader: TritonLoader;
+  private readonly stops: TritonStops;
   private readonly status: TritonStatus;
   /** Loads, and unloads of what nobody needs, one after another per model. */
   private readonly turns = new NameLocks();
@@ -58,6 +60,7 @@ export class TritonRunner extends Runner {
     this.places = new ModelPlaces(config, this.visibility, this.ensembles);
     this.checks = new TritonPreflight(this.servers, repository, this.visibility, this.places, this.ensembles);
     this.loader = new TritonLoader(repository, this.places, config.api_timeout_seconds);
+    this.stops = new TritonStops(this.servers, this.loader, this.inventory);
     this.status = new TritonStatus(this.servers, this.visibility, this.places, this.ensembles);
     const pull = config.launcher === 'docker' && config.pull === 'if-missing' ? host.pullTimeoutSeconds : 0;
     this.startTimeoutMs = (pull + config.server_start_timeout_seconds + config.api_timeout_seconds) * 1000;
@@ -192,39 +195,12 @@ export class TritonRunner extends Runner {
     });
   }
 
-  async stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
-    // Whose servers those are that others want, too: this one may be among them.
-    const models = modelsOf([deployment, ...context.wanted()]);
-    await Promise.all(models.map((model) => this.servers.locate(model, context.signal)));
-    const server = this.servers.of(deployment.modelName);
-    const repository = this.servers.repositoryOf(deployment.modelName);
-    if (deployment.gpuIds.length > 0) {
-      await this.loader.shrink(server, deployment, gpuIds, context);
-      return;
-    }
-    const isNeeded = (): boolean =>
-      [...modelsOf(context.wanted()), ...this.loader.modelsWorkedOff].some(
-        (model) => this.servers.of(model) === server,
-      );
-    if (context.patienceMs > 0) await this.loader.workOff(server, deployment.modelName, context);
-    // Others start and stop meanwhile: the model goes with the server, or out of one that stays.
-    if (!(await server.stopUnless(isNeeded, context.signal))) {
-      const running = await server.findLive(context);
-      if (running) await this.loader.unload(server, running, deployment.modelName, gpuIds, context);
-      await server.stopUnless(isNeeded, context.signal);
-    }
-    await forget(deployment.modelName, repository, context.wanted());
+  stop(deployment: Deployment, gpuIds: readonly number[], context: StopContext): Promise<void> {
+    return this.stops.stop(deployment, gpuIds, context);
   }
 
-  async stopByForce(
-    { modelName }: Deployment,
-    _gpuIds: readonly number[],
-    context: RunnerContext,
-  ): Promise<void> {
-    const server = await this.servers.locate(modelName, context.signal);
-    const repository = this.servers.repositoryOf(modelName);
-    await server.end(context.signal);
-    await forget(modelName, repository, context.wanted());
+  stopByForce(deployment: Deployment, _gpuIds: readonly number[], context: RunnerContext): Promise<void> {
+    return this.stops.byForce(deployment, context);
   }
 
   async recycle(deployment: Deployment, context: RunnerContext): Promise<boolean> {
@@ -281,11 +257,6 @@ export class TritonRunner extends Runner {
     if (this.models.length > 0) this.servers.formers.begin();
     return this.servers.formers.onExit(this.servers.launchers(), listener);
   }
-}
-
-/** Of a model that somebody wants, the configuration is written anew by its next load. */
-async function forget(model: string, repository: ModelRepository, wanted: readonly Needed[]): Promise<void> {
-  if (!modelsOf(wanted).includes(model)) await repository.removeConfig(model);
 }
 
 function modelsOf(needed: readonly Needed[]): string[] {

@@ -57,10 +57,11 @@ export class TritonServers {
     return [...new Set([this.launcher, ...this.formers.launchersInUse])];
   }
 
-  /** Every Triton of this service, the dead included. @throws EngineUnavailableError */
+  /** Every Triton of this service, the dead included, however it was launched. @throws EngineUnavailableError */
   async list(signal: AbortSignal): Promise<ListedTriton[]> {
+    const former = await this.formers.launchersOfThem(signal);
     const lists = await Promise.all(
-      this.launchers().map(async (launcher) => {
+      [...new Set([...this.launchers(), ...former])].map(async (launcher) => {
         const infos = await launcher.list({ [BACKEND_LABEL]: TRITON }, signal);
         return infos.map((info) => ({ launcher, info }));
       }),

@@ -124,7 +124,8 @@ describe('what Triton serves, for a service that has lost its state', () => {
         ],
       },
       Other: { state: 'UNAVAILABLE' },
-      Foreign: { state: 'READY', groups: [{ name: 'gpu_1', count: 1 }] },
+      Former: { state: 'READY', groups: [{ name: 'gpu_1', count: 1 }] },
+      Foreign: { state: 'READY', groups: [{ name: 'Foreign_0', count: 1 }] },
       Step: { state: 'READY', groups: [{ name: 'Step_0', count: 1 }] },
     });
     host.add('shared', shared);
@@ -133,6 +134,7 @@ describe('what Triton serves, for a service that has lost its state', () => {
     expect(await runner.adoptable(signal)).toEqual({
       deployments: [
         { modelName: 'MAM', gpuIds: [2, 12], options: { instances_per_gpu: 3 } },
+        { modelName: 'Former', gpuIds: [1], options: { instances_per_gpu: 1 } },
         { modelName: 'Own', gpuIds: [0], options: { instances_per_gpu: 1 } },
       ],
     });
@@ -153,6 +155,26 @@ describe('what Triton serves, for a service that has lost its state', () => {
       { modelName: 'MAM', gpuIds: [0, 3], options: { instances_per_gpu: 2 } },
       { modelName: 'Other', gpuIds: [0], options: { instances_per_gpu: 2 } },
     ]);
+  });
+
+  it('includes models that the configuration has lost, wherever they are: by groups of ours, or by the label', async () => {
+    const { host, runner } = rig();
+    const groups = [{ name: 'gpu_0', count: 1 }];
+    await write('Comes', [2], 1);
+    host.add(
+      'shared',
+      await triton({
+        Gone: { state: 'READY', groups },
+        Comes: { state: 'LOADING' },
+        Strange: { state: 'LOADING' },
+      }),
+    );
+    host.add('former_Alone', await triton({ Alone: { state: 'READY', groups } }), true, 'Alone');
+    host.add('silent', 1);
+    const { deployments, unclear } = await runner.adoptable(signal);
+    expect(unclear).toBeUndefined();
+    expect(deployments.map(({ modelName }) => modelName).sort()).toEqual(['Alone', 'Comes', 'Gone']);
+    expect(runner.serverNameOf('Alone')).toBe('former_Alone');
   });
 
   it('is not what a second server serves, nor what does not run', async () => {

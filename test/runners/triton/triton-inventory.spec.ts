@@ -7,8 +7,8 @@ import type { Needed } from '../../../src/runners/unneeded.js';
 import { TritonRunner } from '../../../src/runners/triton/triton-runner.js';
 import { testConfig } from '../../fakes/house.js';
 
-/** What Triton says: model → state, and the models that it is an ensemble of. */
-type Loaded = Record<string, { state: string; steps?: string[] }>;
+/** What Triton says: model → state, the models that it is an ensemble of, and the name of its instance group. */
+type Loaded = Record<string, { state: string; steps?: string[]; group?: string }>;
 
 let triton: Server;
 let loaded: Loaded;
@@ -25,7 +25,8 @@ beforeEach(async () => {
     const say = (status: number, body: unknown) => response.writeHead(status).end(JSON.stringify(body));
     const unload = /models\/(\w+)\/unload/.exec(url)?.[1];
     const config = /models\/(\w+)\/config/.exec(url)?.[1];
-    if (url === '/v2/repository/index') {
+    if (url === '/v2/health/live') say(200, {});
+    else if (url === '/v2/repository/index') {
       say(
         200,
         Object.entries(loaded).map(([name, { state }]) => ({ name, version: '1', state })),
@@ -36,7 +37,11 @@ beforeEach(async () => {
       say(200, {});
     } else if (config !== undefined && loaded[config]?.state === 'READY') {
       const steps = (loaded[config].steps ?? []).map((model_name) => ({ model_name }));
-      say(200, { ...(steps.length > 0 && { ensemble_scheduling: { step: steps } }) });
+      const { group: name } = loaded[config];
+      say(200, {
+        ...(steps.length > 0 && { ensemble_scheduling: { step: steps } }),
+        ...(name !== undefined && { instance_group: [{ name, count: 1 }] }),
+      });
     } else say(400, { error: 'no' });
   }).listen(0, '127.0.0.1');
   await once(triton, 'listening');
@@ -160,7 +165,48 @@ describe('servers that nobody needs', () => {
 });
 
 describe('models that nobody needs in a server that others need', () => {
-  it('are those of the configuration alone', async () => {
+  it('include those that the configuration has lost: by groups of ours', async () => {
+    const { host, runner } = rig();
+    host.add('shared');
+    loaded = {
+      MAM: { state: 'READY' },
+      Gone: { state: 'READY', group: 'gpu_2' },
+      Strange: { state: 'READY', group: 'Strange_0' },
+    };
+    const [gone, ...more] = await runner.findUnneeded(needed('MAM'), signal);
+    expect([gone?.model, more]).toEqual(['Gone', []]);
+    expect(await unneeded(runner, 'MAM', 'Gone')).toEqual([]);
+    if (!gone) throw new Error('it was there');
+    expect(await runner.removeUnneeded(gone, () => needed('MAM'), 'polite', signal)).toBe(true);
+    expect(calls).toEqual(['unload Gone']);
+  });
+
+  it.each([
+    ['the configuration has lost', 'Gone', { state: 'READY', group: 'gpu_2' }],
+    ['the configuration has', 'Pre', { state: 'READY' }],
+  ])(
+    'that %s have their grace: a stop of the last other one leaves the server',
+    async (_name, model, spare) => {
+      const { host, runner } = rig();
+      host.add('shared');
+      loaded = { MAM: { state: 'READY', group: 'gpu_0' }, [model]: spare };
+      const stop = () =>
+        runner.stop({ modelName: 'MAM', gpuIds: [], options: {} }, [0], {
+          signal,
+          gpus: [],
+          wanted: () => [],
+          onProgress: () => undefined,
+          patienceMs: 0,
+        });
+      await stop();
+      expect(calls).toEqual(['unload MAM']);
+      loaded = { MAM: { state: 'READY' }, Strange: { state: 'READY' } };
+      await stop();
+      expect(calls).toEqual(['unload MAM', 'stop shared 6']);
+    },
+  );
+
+  it('are those of the configuration, and no strangers', async () => {
     const { host, runner } = rig();
     host.add('shared');
     loaded = { MAM: { state: 'READY' }, Pre: { state: 'READY' }, Strange: { state: 'READY' } };
