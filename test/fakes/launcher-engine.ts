@@ -137,10 +137,11 @@ export class FakeEngine {
       return;
     }
     if (url.pathname === '/containers/json') {
+      const listed = [...this.containers.values()].filter(({ labels }) => hasAll(labels, url));
       json(
         response,
         200,
-        [...this.containers.values()].map(({ id, name, publishes = [] }) => ({
+        listed.map(({ id, name, publishes = [] }) => ({
           Id: id,
           Names: [`/${name}`],
           Ports: publishes.map((port) => ({ IP: '127.0.0.1', PublicPort: port, Type: 'tcp' })),
@@ -187,4 +188,13 @@ function inspection(container: FakeContainer): unknown {
       StartedAt: '2026-01-01T00:00:00Z',
     },
   };
+}
+
+/** Of the labels that a listing asks for, `key=value` or `key`. */
+function hasAll(labels: Readonly<Record<string, string>>, url: URL): boolean {
+  const { label = [] } = JSON.parse(url.searchParams.get('filters') ?? '{}') as { label?: string[] };
+  return label.every((each) => {
+    const [key = '', value] = each.split(/=(.*)/s);
+    return key in labels && (value === undefined || labels[key] === value);
+  });
 }
