@@ -105,18 +105,15 @@ export function flagDecision(item: string, decided: Decided, free?: ReadonlySet<
   return found && takeOut(found.subject, decided[found.flag] ?? '');
 }
 
-/** The items that give a flag of this service, those of a text for a shell included: `[sh, -c, 'program --flag']`. */
+/** The items that give a flag of this service. */
 export function flagFaultsIn(
   items: readonly string[],
   decided: Decided,
   free?: ReadonlySet<string>,
 ): DecidedFault[] {
   return items.flatMap((item, key) => {
-    const isShellText = /^-[a-z]*c$/.test(items[key - 1] ?? '');
-    return (isShellText ? item.split(/[\s;&|()"'`]+/) : [item]).flatMap((word) => {
-      const message = flagDecision(word, decided, free);
-      return message === undefined ? [] : [{ key, message }];
-    });
+    const message = flagDecision(item, decided, free);
+    return message === undefined ? [] : [{ key, message }];
   });
 }
 
