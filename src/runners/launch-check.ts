@@ -19,40 +19,41 @@ export interface LaunchToBe {
 export async function checkLaunch(launch: LaunchToBe, signal: AbortSignal, examine: Examiner): Promise<void> {
   const { launcher, look, specOn } = launch;
   if (await foundBy(examine, 'start', () => launch.isThereOrComing(signal), false)) return;
-  await unlessComing(launch, signal, async () => {
+  await unless(isComing(launch, signal), async () => {
     const seen = await foundBy(examine, 'ports', () => look(signal), []);
     await launcher.check(specOn(seen), signal, (subject, check, weight) => {
-      const checked = (): Promise<void> => unlessGivenAway(seen, launch, signal, check);
-      return examine(subject, () => unlessComing(launch, signal, checked), weight);
+      const checked = (): Promise<void> => unless(isGivenAway(seen, launch, signal), check);
+      return examine(subject, () => unless(isComing(launch, signal), checked), weight);
     });
   });
 }
 
-/** What a check finds in the way may be this very server, which somebody else has launched meanwhile. */
-async function unlessComing(
-  { isThereOrComing }: LaunchToBe,
-  signal: AbortSignal,
+/** @throws what `check` throws, unless that is no obstacle any more */
+async function unless(
+  isPast: (error: unknown) => Promise<boolean>,
   check: () => Promise<unknown>,
 ): Promise<void> {
   try {
     await check();
   } catch (error) {
-    const isComing = await isThereOrComing(signal).catch(() => false);
-    signal.throwIfAborted();
-    if (!isComing) throw error;
+    if (!(await isPast(error))) throw error;
   }
 }
 
+/** What a check finds in the way may be this very server, which somebody else has launched meanwhile. */
+function isComing({ isThereOrComing }: LaunchToBe, signal: AbortSignal): () => Promise<boolean> {
+  return async () => {
+    const isThere = await isThereOrComing(signal).catch(() => false);
+    signal.throwIfAborted();
+    return isThere;
+  };
+}
+
 /** Nobody keeps the ports that a check has seen: another server may have got them since, and this one gets others then. */
-async function unlessGivenAway(
+function isGivenAway(
   seen: readonly number[],
   { look }: LaunchToBe,
   signal: AbortSignal,
-  check: () => Promise<unknown>,
-): Promise<void> {
-  try {
-    await check();
-  } catch (error) {
-    if (!(error instanceof PortInUseError) || String(await look(signal)) === String(seen)) throw error;
-  }
+): (error: unknown) => Promise<boolean> {
+  return async (error) => error instanceof PortInUseError && String(await look(signal)) !== String(seen);
 }

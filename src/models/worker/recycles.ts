@@ -24,7 +24,7 @@ export class Recycles {
   /** Ends the server by force if it still does not answer; it is started anew then. */
   async recycle(): Promise<void> {
     const wanted = this.unit.wanted();
-    const { modelName: model_name } = this.unit;
+    const { modelName } = this.unit;
     const seconds = this.restarts.silenceLimitMs / 1000;
     const fault = `its server did not answer for ${seconds} s (liveness.deadline_seconds)`;
     let wasEnded = false;
@@ -36,13 +36,13 @@ export class Recycles {
       onSuccess: () => {
         if (!wasEnded) return;
         this.services.logger.warn(
-          { event: 'recycle', model_name, gpu_ids: wanted.gpuIds, fault },
-          `${model_name}: ${fault}, and was ended by force; it is started anew`,
+          { event: 'recycle', model_name: modelName, gpu_ids: wanted.gpuIds, fault },
+          `${modelName}: ${fault}, and was ended by force; it is started anew`,
         );
         this.recycled(fault);
       },
       onFailure: (error) => {
-        const facts = { err: error, model_name };
+        const facts = { err: error, model_name: modelName };
         this.services.logger.error(
           facts,
           'A server that does not answer could not be ended and is tried again',

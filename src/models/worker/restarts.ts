@@ -4,7 +4,7 @@ import type { Runner } from '../../runners/runner.js';
 import type { UnitState } from '../deployment/deployment-state.js';
 import { Backoff } from './backoff.js';
 import type { PlanInput } from './planner.js';
-import type { Load } from './server-loads.js';
+import type { Load, Wish } from './server-loads.js';
 import type { WorkerServices } from './worker-services.js';
 
 /**
@@ -70,9 +70,8 @@ export class Restarts {
    * @throws the signal's reason
    */
   async beginLoad(signal: AbortSignal, tell: (words: string | undefined) => void): Promise<Load> {
-    const wish = { server: this.serverName, unit: this.unit.name };
     const { loads } = this.services;
-    return this.isSuspect ? loads.beginAlone(wish, signal, tell) : loads.begin(wish);
+    return this.isSuspect ? loads.beginAlone(this.wish, signal, tell) : loads.begin(this.wish);
   }
 
   /** The server served by a look that began at `sinceMs`, monotonic. */
@@ -136,25 +135,24 @@ export class Restarts {
 
   /** This unit is about to end its server, for `reason`. To be told afterwards whether it has ended. */
   beginEnd(reason: string): (hasEnded: boolean) => void {
-    return this.services.loads.beginEnd({ server: this.serverName, unit: this.unit.name }, reason);
+    return this.services.loads.beginEnd(this.wish, reason);
   }
 
   /** Why this service has ended the server; to be asked before `lost`, which notes that the unit knows of it. */
   get purposeOfEnd(): string | undefined {
-    const wish = { server: this.serverName, unit: this.unit.name };
-    return this.services.loads.purposeOf(wish, this.readySeenMs);
+    return this.services.loads.purposeOf(this.wish, this.readySeenMs);
   }
 
   /** To be asked once of each death: the server died while another model was loading, and this unit was not. */
   isInnocent(): boolean {
-    const wish = { server: this.serverName, unit: this.unit.name };
-    return this.services.loads.diedOfAnother(wish, this.readySeenMs);
+    return this.services.loads.diedOfAnother(this.wish, this.readySeenMs);
   }
 
-  private get serverName(): string {
-    const { modelName, name } = this.unit;
+  /** This unit, and the server that it is on. */
+  private get wish(): Wish {
+    const { modelName, name: unit } = this.unit;
     const [gpuId = 0] = [...this.unit.serving.keys(), ...this.unit.releasing.keys()];
-    return this.runner.serverNameOf(modelName, gpuId) ?? name;
+    return { server: this.runner.serverNameOf(modelName, gpuId) ?? unit, unit };
   }
 
   private get now(): number {

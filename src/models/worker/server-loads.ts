@@ -11,7 +11,8 @@ export interface Load {
   end(outcome: LoadOutcome): void;
 }
 
-interface Wish {
+/** A unit, and the server that it is on. */
+export interface Wish {
   readonly server: string;
   readonly unit: string;
 }
@@ -113,11 +114,10 @@ export class ServerLoads {
     const end: PurposefulEnd = { server, reason, untilMs: Infinity, told: new Set([unit]) };
     this.ends = [...this.ends, end];
     return (hasEnded) => {
-      const isOver = (each: PurposefulEnd): boolean => each.server === server && each.untilMs < Infinity;
-      this.ends = this.ends.filter((each) => each !== end && !(hasEnded && isOver(each)));
-      if (!hasEnded) return;
+      const isOver = (each: PurposefulEnd): boolean =>
+        hasEnded && each.server === server && each.untilMs < Infinity;
+      this.ends = [...this.ends.filter((each) => each !== end && !isOver(each)), ...(hasEnded ? [end] : [])];
       end.untilMs = this.clock.monotonicMs();
-      this.ends = [...this.ends, end];
     };
   }
 
