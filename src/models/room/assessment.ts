@@ -1,7 +1,8 @@
 import { DomainError } from '../../common/errors.js';
 import type { GpuPolicy } from '../../runners/deployment.js';
 import { balanceOf, type MemoryBalance } from './arithmetic.js';
-import type { ForeignProcess, GpuHoldings, MemoryNeed, Occupant } from './occupant.js';
+import type { MemoryNeed } from '../../runners/memory-need.js';
+import type { ForeignProcess, GpuHoldings, Occupant } from './occupant.js';
 
 /** The model needs more memory than is left on the GPU. */
 export class GpuMemoryShortError extends DomainError {

@@ -10,7 +10,8 @@ import type { DeploymentOptions, GpuNeeds, GpuPolicy, GpuRef } from '../../runne
 import { GpuMemoryStore } from '../../state/gpu-memory.store.js';
 import { assess, type Assessment, type RoomRequest } from './assessment.js';
 import { holdingsOf } from './holdings.js';
-import { type Claim, type GpuHoldings, needOf, type Occupant } from './occupant.js';
+import { needOf } from '../../runners/memory-need.js';
+import type { Claim, GpuHoldings, Occupant } from './occupant.js';
 
 /** Time, ms, a driver has to answer; later, the memory counts as unknown and a start is not held up. */
 const READING_TIMEOUT_MS = 3000;

@@ -1,4 +1,5 @@
-import type { GpuNeeds, GpuPolicy } from '../../runners/deployment.js';
+import type { GpuPolicy } from '../../runners/deployment.js';
+import type { MemoryNeed } from '../../runners/memory-need.js';
 
 /** A placement of this service, as whoever wants room on its GPU sees it. */
 export interface Occupant {
@@ -40,18 +41,4 @@ export interface Claim {
   readonly need: MemoryNeed;
   readonly policy: GpuPolicy;
   readonly offGpu?: boolean;
-}
-
-/** What one placement takes at its peak on its GPU, and how that is known. */
-export interface MemoryNeed {
-  readonly memoryMiB: number | null;
-  readonly source: 'configured' | 'learned' | 'unknown';
-}
-
-/** The larger of what the configuration says and what it took earlier, MiB, under the same options. */
-export function needOf({ memoryMiB, offGpu = false }: GpuNeeds, learnedMiB: number | undefined): MemoryNeed {
-  if (!offGpu && learnedMiB !== undefined && learnedMiB > (memoryMiB ?? 0)) {
-    return { memoryMiB: learnedMiB, source: 'learned' };
-  }
-  return { memoryMiB, source: memoryMiB === null ? 'unknown' : 'configured' };
 }

@@ -9,7 +9,7 @@ import type { DeploymentOptions, GpuRef } from '../../runners/deployment.js';
 import type { Runner } from '../../runners/runner.js';
 import { Catalog } from '../deployment/catalog.js';
 import type { Assessment } from '../room/assessment.js';
-import type { MemoryNeed } from '../room/occupant.js';
+import type { MemoryNeed } from '../../runners/memory-need.js';
 import type { DeploymentState } from '../deployment/deployment-state.js';
 import type { HeldGpu } from '../deployment/held-gpus.js';
 import { DeploymentStates } from '../deployment/deployment-states.js';

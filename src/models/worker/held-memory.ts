@@ -1,4 +1,4 @@
-import type { DeploymentState } from '../deployment/deployment-state.js';
+import { needOf } from '../../runners/memory-need.js';
 import type { Placement } from '../deployment/placement.js';
 import type { WorkerServices } from './worker-services.js';
 
@@ -15,7 +15,8 @@ export function neededBesideMiB(
     left.gpuIds.flatMap((gpuId) => {
       const there = state.placements().filter((each) => remains(each) && each.holds(gpuId));
       const own = there.filter((each) => state.runner.serverNameOf(state.modelName, each.gpuId) === server);
-      return own.map(() => needOf(state, learned));
+      const { memoryMiB } = needOf(state.needs, learned.peakOf(state.modelName, state.options));
+      return own.map(() => memoryMiB);
     }),
   );
   return needs.reduce<number>((sum, need) => sum + (need ?? 0), 0);
@@ -24,13 +25,4 @@ export function neededBesideMiB(
 /** It has memory of its GPU, or is about to. */
 function remains(placement: Placement): boolean {
   return !placement.hasLetGo && (placement.status !== 'ERROR' || placement.isUnclean);
-}
-
-function needOf(
-  { modelName, options, needs }: DeploymentState,
-  learned: WorkerServices['learned'],
-): number | null {
-  if (needs.offGpu) return 0;
-  const peakMiB = learned.peakOf(modelName, options);
-  return peakMiB === undefined ? needs.memoryMiB : Math.max(peakMiB, needs.memoryMiB ?? 0);
 }
