@@ -40,29 +40,26 @@ const SUFFIXES: Readonly<Record<string, readonly string[]>> = {
 
 /** Those of the names that the text neither has a sample of nor declares. One that is only declared has counted nothing yet. */
 export function absentMetrics(text: string, names: readonly string[]): string[] {
-  const sampled = namesOf(metricSamples(text, names));
+  const sampled = metricSamples(text, names).map(({ name }) => name);
   const unsampled = names.filter((name) => !sampled.includes(name));
   if (unsampled.length === 0) return [];
   const lines = text.split('\n');
   const declared = lines.flatMap(declaredIn);
-  return unsampled.filter(
-    // A sample that is no number, as NaN, counts nothing, whatever the declaration says.
-    (name) =>
-      !declared.includes(name) ||
-      lines.some((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`)),
-  );
+  const shown = lines.flatMap(shownIn);
+  // A sample that is no number, as NaN, counts nothing, whatever the declaration says.
+  return unsampled.filter((name) => !declared.includes(name) || shown.includes(name));
 }
 
 /** All names that the text has, with a sample or declared. */
 export function metricNames(text: string): string[] {
-  return [...new Set(text.split('\n').flatMap((line) => [...(NAME.exec(line) ?? []), ...declaredIn(line)]))];
+  return [...new Set(text.split('\n').flatMap((line) => [...shownIn(line), ...declaredIn(line)]))];
+}
+
+function shownIn(line: string): string[] {
+  return [...(NAME.exec(line) ?? [])];
 }
 
 function declaredIn(line: string): string[] {
   const [, name, type = ''] = DECLARATION.exec(line) ?? [];
   return name === undefined ? [] : [name, ...(SUFFIXES[type] ?? []).map((suffix) => `${name}${suffix}`)];
-}
-
-function namesOf(samples: readonly MetricSample[]): string[] {
-  return samples.map(({ name }) => name);
 }

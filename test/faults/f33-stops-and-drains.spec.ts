@@ -53,6 +53,17 @@ describe('F33: a polite stop of a server of several processes', () => {
   });
 });
 
+/** Each model is started, and its stop says that it was not drained, and why. */
+async function stopUndrained(reasons: readonly (readonly [model: string, reason: RegExp])[]): Promise<void> {
+  for (const [model, reason] of reasons) {
+    await started(model);
+    expect(await service.stop(model, 0)).toMatchObject({
+      status: 200,
+      body: { status: 'STOPPED', drained: false, drain_reason: expect.stringMatching(reason) },
+    });
+  }
+}
+
 describe('F34: a drain that cannot work', () => {
   it('is a warning at boot where the file tells, and said with its reason in the answer to the stop', async () => {
     const llama = {
@@ -76,18 +87,12 @@ describe('F34: a drain that cannot work', () => {
       /"level":"warn"[^\n]*drain_seconds of without has no effect\. Nothing says how many requests are open: give runners\.http\.models\.without a drain/,
     );
     expect(service.log.match(/has no effect/g)).toHaveLength(1);
-    for (const [model, reason] of [
+    await stopUndrained([
       ['without', /runners\.http\.models\.without/],
       ['astray', /GET \/nowhere answered 404/],
       ['unnamed', /llamacpp:no_such_gauge/],
       ['busy', /^5 requests were still open when the 2 s of the drain were over\.$/],
-    ] as const) {
-      await started(model);
-      expect(await service.stop(model, 0)).toMatchObject({
-        status: 200,
-        body: { status: 'STOPPED', drained: false, drain_reason: expect.stringMatching(reason) },
-      });
-    }
+    ]);
   });
 
   it('is not taken for done where one of its metrics is not in what the server says', async () => {
@@ -109,18 +114,12 @@ describe('F34: a drain that cannot work', () => {
         drain: { path: '/metrics', metrics: [gauge, 'llamacpp:nope'] },
       },
     });
-    for (const [model, reason] of [
+    await stopUndrained([
       ['mistyped', /llamacpp:requests_procesing \(is llamacpp:requests_processing meant\?\)\.$/],
       ['finished', /nope_total/],
       // What is counted is waited for all the same.
       ['counted', /^2 requests were still open when the 2 s of the drain were over\.$/],
-    ] as const) {
-      await started(model);
-      expect(await service.stop(model, 0)).toMatchObject({
-        status: 200,
-        body: { status: 'STOPPED', drained: false, drain_reason: expect.stringMatching(reason) },
-      });
-    }
+    ]);
   });
 
   it('says nothing of it in the answer to a stop without a drain', async () => {

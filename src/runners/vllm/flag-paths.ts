@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { HostPath } from '../../launchers/host-paths.js';
+import { splitFlag } from './vllm-flags.js';
 
 /** What a flag's value may name by a path. */
 type Reader = (value: string) => readonly string[];
@@ -18,11 +19,9 @@ const READERS: ReadonlyMap<string, Reader> = new Map([
 /** What the arguments of a model name, path or not, each under its key: `<key>.<index>`. */
 export function flagPaths(args: readonly string[], key: string): HostPath[] {
   return args.flatMap((argument, index) => {
-    const [flag = '', ...rest] = argument.split('=');
-    const isOneItem = rest.length > 0;
-    const value = isOneItem ? rest.join('=') : (args[index + 1] ?? '');
-    const setting = `${key}.${isOneItem ? index : index + 1}`;
-    return (READERS.get(flag)?.(value) ?? []).map((path) => ({ path, setting }));
+    const [flag, value] = splitFlag(argument);
+    const setting = `${key}.${value === undefined ? index + 1 : index}`;
+    return (READERS.get(flag)?.(value ?? args[index + 1] ?? '') ?? []).map((path) => ({ path, setting }));
   });
 }
 

@@ -165,7 +165,7 @@ export function flagFaults(args: readonly string[]): FlagFault[] {
   const faults: FlagFault[] = [];
   for (let index = 0; index < args.length; index += 1) {
     const argument = args[index] ?? '';
-    const [flag, value] = split(argument);
+    const [flag, value] = splitFlag(argument);
     const fault = (message: string): void => {
       faults.push({ index, message });
     };
@@ -184,7 +184,8 @@ export function flagFaults(args: readonly string[]): FlagFault[] {
   return faults;
 }
 
-function split(argument: string): [string, string?] {
+/** A flag, and its value where that is in the same item. */
+export function splitFlag(argument: string): [string, string?] {
   const sign = argument.indexOf('=');
   return sign === -1 ? [argument] : [argument.slice(0, sign), argument.slice(sign + 1)];
 }
