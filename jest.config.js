@@ -68,7 +68,7 @@ const project = (displayName, paths, { except = [], mayStartProcesses = true } =
 export default {
   testSequencer: '<rootDir>/test/support/sequencer.mjs',
   // Real processes on a busy machine: a bound, not an expectation.
-  testTimeout: 30_000,
+  testTimeout: 60_000,
   projects: [
     project('unit', ['test/'], { except: [...PROCESSES, ...ALONE, ...REAL], mayStartProcesses: false }),
     project('processes', PROCESSES, { except: ALONE }),

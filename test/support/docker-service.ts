@@ -23,7 +23,7 @@ export class DockerTestService {
       config: {
         restart: { initial_delay_ms: 100, max_delay_ms: 500 },
         ...settings.config,
-        launchers: { docker: { socket_path: gate.path, request_timeout_seconds: 1 } },
+        launchers: { docker: { socket_path: gate.path, request_timeout_seconds: 10 } },
       },
     });
     await service.boot();

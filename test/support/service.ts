@@ -193,7 +193,7 @@ export class TestService extends ServiceClient {
       if (running.hasEnded)
         throw new Error(`the service ended with ${running.child.exitCode}:\n${this.output}`);
       return (await this.get('/health/ready')).status === 200;
-    }, 20_000);
+    }, 30_000);
   }
 
   /**
@@ -239,7 +239,7 @@ export class TestService extends ServiceClient {
 
   async untilRunning(...placements: string[]): Promise<void> {
     const wanted = placements.map((placement) => `${placement}:RUNNING`).sort();
-    await this.until(async () => JSON.stringify(await this.placements()) === JSON.stringify(wanted), 15_000);
+    await this.until(async () => JSON.stringify(await this.placements()) === JSON.stringify(wanted), 25_000);
   }
 
   async untilError(model: string, timeoutMs?: number): Promise<PlacementErrorView> {
@@ -281,7 +281,7 @@ export class TestService extends ServiceClient {
   }
 
   /** Looks often at first, and then less: what takes long is not cheaper for being looked at. */
-  async until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+  async until(condition: () => Promise<boolean>, timeoutMs = 25_000): Promise<void> {
     const start = performance.now();
     while (!(await condition())) {
       const elapsed = performance.now() - start;
