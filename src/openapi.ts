@@ -25,6 +25,7 @@ export function createOpenApiDocument(app: INestApplication): OpenAPIObject {
   for (const [name, description] of Object.entries(TAGS)) builder.addTag(name, description);
   const document = SwaggerModule.createDocument(app, builder.build());
   describeStartOptions(document, backends);
+  admitNull(document);
   return {
     ...document,
     paths: inOrderOfTags(document.paths),
@@ -69,6 +70,19 @@ export function describeStartOptions(document: OpenAPIObject, rows: readonly Opt
     Object.assign(schemas, { [name]: schemaOf(row) });
     return { $ref: `#/components/schemas/${name}` };
   });
+}
+
+/** A property that may be null allows it only where the schema that it refers to does, which is then that of no other. */
+function admitNull({ components }: OpenAPIObject): void {
+  for (const schema of Object.values(components?.schemas ?? {})) {
+    for (const property of Object.values('properties' in schema ? (schema.properties ?? {}) : {})) {
+      if ('$ref' in property || property.nullable !== true) continue;
+      for (const part of property.allOf ?? []) {
+        const target = '$ref' in part ? components?.schemas?.[part.$ref.split('/').at(-1) ?? ''] : part;
+        if (target) Object.assign(target, { nullable: true });
+      }
+    }
+  }
 }
 
 function inWords({ name, options }: Options): string {

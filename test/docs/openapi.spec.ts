@@ -17,6 +17,7 @@ interface ErrorBody {
 }
 
 const document = JSON.parse(readFileSync('openapi.json', 'utf8')) as {
+  components: { schemas: Record<string, { properties?: Record<string, { nullable?: true }> }> };
   tags: { name: string; description: string }[];
   paths: Record<string, Record<string, Operation>>;
 };
@@ -65,6 +66,20 @@ describe('the document of the API', () => {
     expect(Object.fromEntries(operations.map(({ name, operationId }) => [name, operationId]))).toEqual(
       OPERATION_IDS,
     );
+  });
+
+  it('allows null wherever it says so', () => {
+    const nullable = Object.entries(document.components.schemas).flatMap(([schema, { properties = {} }]) =>
+      Object.keys(properties)
+        .filter((key) => properties[key]?.nullable)
+        .map((key) => [schema, key] as const),
+    );
+    expect(nullable).toContainEqual(['ModelInstanceInfo', 'gpu_memory']);
+    expect(nullable).toContainEqual(['StartRequest', 'config']);
+    const refused = nullable.filter(([schema, key]) =>
+      problemsOf(schema, { [key]: null }).some((problem) => problem.startsWith(`/${key} `)),
+    );
+    expect(refused).toEqual([]);
   });
 
   it('has its operations in the order of its tags, each under one of them', () => {
