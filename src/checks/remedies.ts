@@ -7,6 +7,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   COMMAND_MISSING: 'Install the program, or correct its path in the configuration.',
   HOST_PATH_MISSING: 'Create the path, or correct the key that names it.',
   PORT_IN_USE: 'Stop what has the port, or configure another.',
+  BIND_ADDRESS_UNUSABLE:
+    'See `ip addr` for the addresses of this host, and correct the key that names another.',
   NAME_TAKEN: 'Remove what has the name, or change container_name.',
   LAUNCH_FAILED:
     'Install the NVIDIA Container Toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart Docker.',

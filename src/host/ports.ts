@@ -9,9 +9,11 @@ import { tcpSockets } from './tcp-table.js';
 // Two probes of one port at once would each find it taken, by the other.
 const probes = new Mutex();
 
-/** Whether something listens on `port` where a server on `address` would collide with it. */
+/**
+ * Whether something listens on `port` where a server on `address` would collide with it. A privileged port is not taken, and one
+ * of an address that is not this host's is not either: `isForeign` tells of that.
+ */
 export async function isPortTaken(address: string, port: number): Promise<boolean> {
-  // Anything else (a privileged port, an address that is not this host's) is not a matter of being taken.
   return systemCodeOf(await listenFault(address, port)) === 'EADDRINUSE';
 }
 
@@ -29,6 +31,14 @@ export function listenFault(address: string, port: number): Promise<Error | unde
         });
       }),
   );
+}
+
+/** Not an address of this host, no address, no name of one, or one of a protocol that is off. */
+const FOREIGN = ['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN', 'EINVAL', 'EAFNOSUPPORT'];
+
+/** Whether nothing can listen on `address` here, whatever the port. */
+export async function isForeign(address: string): Promise<boolean> {
+  return FOREIGN.includes(systemCodeOf(await listenFault(address, 0)) ?? '');
 }
 
 /** Who listens on a port. */

@@ -1,7 +1,7 @@
 import { DomainError } from '../common/errors.js';
 import { examineAll, type Examiner } from '../common/examiner.js';
 import { isReadable } from '../host/paths.js';
-import { type HostPath, HostPathMissingError } from './host-paths.js';
+import { type HostPath, HostPathMissingError, pathFault, sought } from './host-paths.js';
 
 /** What a server may see of the host's GPUs. */
 export type GpuAccess =
@@ -112,17 +112,18 @@ export abstract class Launcher {
    */
   abstract check(spec: LaunchSpec, signal: AbortSignal, examine?: Examiner): Promise<void>;
 
-  /** Those of the paths that a server could not read, as far as can be told from here. */
+  /** Those of the paths that a server could not read as what it needs, as far as can be told from here. */
   async missingPaths(paths: readonly HostPath[], _signal: AbortSignal): Promise<readonly HostPath[]> {
-    const found = await Promise.all(paths.map(({ path }) => isReadable(path)));
+    const found = await Promise.all(paths.map((path) => isReadable(sought(path))));
     return paths.filter((_path, index) => found[index] !== true);
   }
 
   /** @throws HostPathMissingError for the first that is missing; `examine` gets one for each */
   protected requirePaths(paths: readonly HostPath[], signal: AbortSignal, examine: Examiner): Promise<void> {
-    return examineAll(examine, 'paths', async () =>
-      (await this.missingPaths(paths, signal)).map((path) => new HostPathMissingError(path)),
-    );
+    return examineAll(examine, 'paths', async () => {
+      const missing = await this.missingPaths(paths, signal);
+      return Promise.all(missing.map(async (path) => new HostPathMissingError(path, await pathFault(path))));
+    });
   }
 
   /**

@@ -102,6 +102,20 @@ describe('F36: what will not work is said at boot', () => {
     },
   );
 
+  it('an address that this host has not, and refuses the start, of both launchers', async () => {
+    const service = await boot({ models: { MAM: {} }, triton: { bind_address: '192.0.2.7' } });
+    await service.boot();
+    const words = /^192\.0\.2\.7 is not an address of this host .* correct runners\.triton\.bind_address\.$/;
+    await expectWarning(service, 'triton.address', words);
+    const onDocker = await bootOnDocker({ triton: { bind_address: 'nosuchhost.invalid' } });
+    for (const each of [service, onDocker]) {
+      const { status, body } = await each.start('MAM', 0);
+      expect({ status, code: body.code }).toEqual({ status: 500, code: 'BIND_ADDRESS_UNUSABLE' });
+      expect(body.detail).toContain('runners.triton.bind_address');
+      expect(await each.placements()).toEqual([]);
+    }
+  });
+
   it('templates, a program and a port: each with its remedy, and the models that need it', async () => {
     const service = await boot({ models: { MAM: {}, FastFitAll: {} }, triton: { command: ['no-triton'] } });
     await rm(join(service.repository, 'MAM/config.pbtxt.template'));

@@ -40,6 +40,8 @@ export const ERROR_EXAMPLES = {
     'Image nvcr.io/nvidia/tritonserver:25.04-py3 is not on this host: run `docker pull nvcr.io/nvidia/tritonserver:25.04-py3`.',
   COMMAND_MISSING:
     'Command not found: no tritonserver on the PATH (/usr/bin:/bin); install it, or name its full path in runners.triton.command',
+  BIND_ADDRESS_UNUSABLE:
+    '192.0.2.7 is not an address of this host (`ip addr` shows those there are): correct runners.vllm.bind_address.',
   PORT_IN_USE: 'Port 8000 already in use by process 4711 (python): stop it, or configure another port.',
   NAME_TAKEN:
     "The container name triton_server is taken by a container that is not this service's (3f2a9c81d0be): remove it, or configure another name",

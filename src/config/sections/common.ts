@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 
@@ -79,3 +80,11 @@ export function bytesOf(size: string | number): number {
   if (!match) throw new RangeError(`Not a size: ${size}`);
   return Math.round(Number(match[1]) * (SIZE_FACTORS[(match[2] ?? '').toLowerCase()] ?? 1));
 }
+
+/** A name of a host: its last part is no number, so that what is meant for an IPv4 address is none. */
+const HOST_NAME = /^(?:[A-Za-z0-9_-]{1,63}\.)*(?!\d+$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
+
+/** Where servers listen. Whether this host has it, only a start tells. */
+export const bindAddress = z
+  .string()
+  .refine((text) => isIP(text) !== 0 || HOST_NAME.test(text), 'an IP address, or the name of a host');

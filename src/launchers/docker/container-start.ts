@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Container, ContainerInspectInfo } from 'dockerode';
 import { messageOf } from '../../common/errors.js';
+import { BindAddressError } from '../bind-address.js';
 import { HostPathMissingError } from '../host-paths.js';
 import { CommandMissingError, ImageMissingError, LaunchFailedError, type LaunchSpec } from '../launcher.js';
 import { containerOptions } from './container-options.js';
@@ -13,6 +14,7 @@ import { engineWords, statusOf } from './engine-errors.js';
 const PORT_TAKEN = /:(\d+)(?: failed)?: (?:port is already allocated|bind: address already in use)/;
 const NO_GPU_SUPPORT = 'could not select device driver';
 const NO_SUCH_GPU = /nvidia-container-cli|unknown device|CDI device/i;
+const NO_SUCH_ADDRESS = 'cannot assign requested address';
 /** What the Engine has against a mount. Source: moby, `errBindSourceDoesNotExist`. */
 const NO_SUCH_SOURCE = /bind source path does not exist: (.+)/;
 const NO_SUCH_PROGRAM = /executable file not found|exec: .*(no such file or directory|permission denied)/;
@@ -85,9 +87,10 @@ export class ContainerStart {
     const facts = { name, engine: words };
     const port = PORT_TAKEN.exec(words)?.[1];
     if (port !== undefined) return portInUse(this.engine, spec, Number(port), signal);
+    if (words.includes(NO_SUCH_ADDRESS)) return new BindAddressError(spec);
     const source = NO_SUCH_SOURCE.exec(words)?.[1];
     const missing = spec.hostPaths?.find(({ path }) => path === source);
-    if (missing) return new HostPathMissingError(missing, { cause: error });
+    if (missing) return new HostPathMissingError(missing, undefined, { cause: error });
     if (words.includes(NO_GPU_SUPPORT)) {
       const remedy =
         'install the NVIDIA Container Toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart Docker';

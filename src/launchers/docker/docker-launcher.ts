@@ -1,6 +1,7 @@
 import { foundBy, strictly } from '../../common/examiner.js';
 import { containerIdOf } from '../../host/container-id.js';
 import { isBehindLink, isMissing } from '../../host/paths.js';
+import { requireAddress } from '../bind-address.js';
 import { ExitListeners } from '../exit-listeners.js';
 import {
   type GpuSight,
@@ -11,7 +12,7 @@ import {
   type ServerExit,
   type ServerInfo,
 } from '../launcher.js';
-import type { HostPath } from '../host-paths.js';
+import { type HostPath, sought } from '../host-paths.js';
 import { NameLocks } from '../name-locks.js';
 import { lastLines, MAX_TAIL_LINES } from '../output-text.js';
 import { isServerName, requireServerName } from '../server-name.js';
@@ -79,13 +80,15 @@ export class DockerLauncher extends Launcher {
     if (spec.gpus.kind !== 'none') {
       await examine('toolkit', () => requireGpuToolkit(this.engine, this.hostView, signal), 'hint');
     }
+    // In a container of its own, this service does not see the host's addresses: there, the Engine's refusal tells.
+    if (await this.hostView.isShared(signal)) await examine('address', () => requireAddress(spec));
     await examine('ports', () => requirePorts(this.engine, spec, signal));
   }
 
   /** The Engine reads as root, and reads what this service may not see: only what nothing has is missing. */
   override async missingPaths(paths: readonly HostPath[], signal: AbortSignal): Promise<readonly HostPath[]> {
     const looks = await Promise.all(
-      paths.map(async ({ path }) => (await isMissing(path)) && !(await isBehindLink(path))),
+      paths.map(async (path) => (await isMissing(sought(path))) && !(await isBehindLink(path.path))),
     );
     const missing = paths.filter((_path, index) => looks[index] === true);
     return missing.length > 0 && (await this.hostView.isShared(signal)) ? missing : [];

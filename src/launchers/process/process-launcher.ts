@@ -1,5 +1,6 @@
 import { mkdirSync, realpathSync } from 'node:fs';
 import { strictly } from '../../common/examiner.js';
+import { requireAddress } from '../bind-address.js';
 import { ExitListeners } from '../exit-listeners.js';
 import {
   Launcher,
@@ -64,6 +65,7 @@ export class ProcessLauncher extends Launcher {
     await examine('program', () => this.requireProgram(spec));
     signal.throwIfAborted();
     await this.requirePaths(unmountedPaths(spec), signal, examine);
+    await examine('address', () => requireAddress(spec));
     await examine('ports', () => this.requirePorts(spec));
   }
 
@@ -74,6 +76,7 @@ export class ProcessLauncher extends Launcher {
       const live = await this.liveServer(spec);
       if (live) return this.servers.infoOf(live);
       await this.requireProgram(spec);
+      await requireAddress(spec);
       await this.clear(spec.name, CLEARING_GRACE_MS, signal);
       await this.requirePorts(spec);
       signal.throwIfAborted();

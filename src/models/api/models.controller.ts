@@ -54,6 +54,7 @@ export class ModelsController {
       'IMAGE_MISSING',
       'COMMAND_MISSING',
       'PORT_IN_USE',
+      'BIND_ADDRESS_UNUSABLE',
       'NAME_TAKEN',
       'MODEL_CONFIG_FAILED',
       'COMFYUI_FILE_MISSING',

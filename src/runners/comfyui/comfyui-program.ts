@@ -97,7 +97,7 @@ export function neededFiles(config: ComfyuiConfig, modelName: string): HostPath[
     ...keys.flatMap((key) => {
       const path = own[key];
       const setting = `runners.comfyui.model_configs.${modelName}.${key}`;
-      return path === undefined ? [] : [{ setting, path }];
+      return path === undefined ? [] : [{ setting, path, isDirectory: key !== 'extra_model_paths' }];
     }),
   ];
 }

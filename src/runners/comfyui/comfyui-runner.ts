@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { pathFault } from '../../launchers/host-paths.js';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
 import type { InstalledFlags } from '../argparse-help.js';
 import { examineAll, strictly } from '../../common/examiner.js';
@@ -184,13 +185,15 @@ export class ComfyuiRunner extends PlacementServerRunner<ComfyuiConfig, ComfyuiO
   private async missingFiles(modelName: string, signal: AbortSignal): Promise<readonly Error[]> {
     const launcher = this.host.launchers.get(this.config.launcher);
     const looks = launcher.missingPaths(neededFiles(this.config, modelName), signal);
-    return (await orAborted(looks, signal)).map(
-      ({ path, setting }) =>
-        new ComfyuiFileMissingError(
-          `${path} is not there, or not to be read: create it, or correct ${setting}.`,
-          { path, setting },
-        ),
-    );
+    const missing = (await orAborted(looks, signal)).map(async (hostPath) => {
+      const { path, setting } = hostPath;
+      const fault = (await pathFault(hostPath)) ?? 'is not there, or not to be read';
+      return new ComfyuiFileMissingError(`${path} ${fault}: create it, or correct ${setting}.`, {
+        path,
+        setting,
+      });
+    });
+    return Promise.all(missing);
   }
 }
 

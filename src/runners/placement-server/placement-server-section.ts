@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import type { HostPath } from '../../launchers/host-paths.js';
-import { byteSize, hostPath, safeName, tcpPort, whenValid } from '../../config/sections/common.js';
+import {
+  bindAddress,
+  byteSize,
+  hostPath,
+  safeName,
+  tcpPort,
+  whenValid,
+} from '../../config/sections/common.js';
 import { variableFaults } from '../decided.js';
 
 /** Linux hands these out to outgoing connections: a server's port among them may be taken at any moment. */
@@ -65,7 +72,7 @@ export const placementServerKeys = {
     .min(2)
     .max(60)
     .describe('Begins the name of every server: <container_name>_<model>_<gpu_id>.'),
-  bind_address: z.string().min(1).default('127.0.0.1').describe("Address the servers' ports listen on."),
+  bind_address: bindAddress.default('127.0.0.1').describe("Address the servers' ports listen on."),
   ports: serverPorts.describe('Ports for the servers, one each; below 32768, and of no other backend.'),
   device: z
     .enum(['gpu', 'cpu'])

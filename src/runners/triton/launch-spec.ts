@@ -10,6 +10,7 @@ import { labelledLaunch } from '../launch-aspects.js';
 import { itemsOf, programPaths } from '../program-paths.js';
 import { settingsLabel } from '../launched-as.js';
 import type { VisibleGpus } from '../visible-gpus.js';
+import { repositoryPath } from './model-repository.js';
 import { TRITON_DECIDED_VARIABLES } from './triton-flags.js';
 import type { TritonConfig } from './triton-section.js';
 
@@ -123,10 +124,16 @@ export function tritonLaunchSpec(
     bindAddress: config.bind_address,
     mounts,
     hostPaths: [
-      { path: config.model_repository_host_path, setting: 'runners.triton.model_repository_host_path' },
+      repositoryPath(config.model_repository_host_path),
       ...(config.runtime_host_path === null
         ? []
-        : [{ path: config.runtime_host_path, setting: 'runners.triton.runtime_host_path' }]),
+        : [
+            {
+              path: config.runtime_host_path,
+              setting: 'runners.triton.runtime_host_path',
+              isDirectory: true,
+            },
+          ]),
       ...(inContainer ? [] : programPaths(itemsOf(config.command, COMMAND_KEY))),
     ],
     gpus,

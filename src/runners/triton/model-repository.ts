@@ -1,10 +1,10 @@
-import { access, constants, readFile, rm } from 'node:fs/promises';
+import { access, constants, readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { safeName } from '../../config/sections/common.js';
 import { isMissing, isReadable } from '../../host/paths.js';
-import { HostPathMissingError } from '../../launchers/host-paths.js';
+import { type HostPath, HostPathMissingError, pathFault, sought } from '../../launchers/host-paths.js';
 import { readTemplate, type TemplateFacts } from './config-template.js';
 import {
   type FoundPlaces,
@@ -19,6 +19,8 @@ import type { InstanceKind } from './triton-section.js';
 
 const TEMPLATE = 'config.pbtxt.template';
 const CONFIG = 'config.pbtxt';
+/** What Triton takes for a version; it passes over one with a zero in front. */
+const VERSION = /^(?:0|[1-9]\d*)$/;
 
 /** The seed's "Could not generate config for model". */
 export class ModelConfigError extends DomainError {
@@ -39,6 +41,11 @@ interface ModelTemplate {
   readonly steps: readonly string[] | undefined;
 }
 
+/** The root as the configuration names it. */
+export function repositoryPath(path: string): HostPath {
+  return { path, setting: 'runners.triton.model_repository_host_path', isDirectory: true };
+}
+
 /**
  * The model repository on the host: makes each model's `config.pbtxt` from the template beside it.
  * Model names are catalog keys, checked when the configuration was read: they are safe in a path.
@@ -56,20 +63,20 @@ export class ModelRepository {
   }
 
   /**
-   * The template is there and fit to be completed. Says which models an ensemble is made of; `undefined`: it is none.
+   * The template is there and fit to be completed, and so is a version of the model. Says which models an ensemble is made of; `undefined`: it is none.
    * @throws ModelConfigError
    */
   async check(model: string, kind: InstanceKind = 'gpu'): Promise<readonly string[] | undefined> {
-    return (await this.template(model, kind)).steps;
+    const { steps } = await this.template(model, kind);
+    await this.requireVersion(model);
+    return steps;
   }
 
   /** @throws HostPathMissingError */
   async checkRoot(): Promise<void> {
-    if (await isReadable(this.root)) return;
-    throw new HostPathMissingError({
-      path: this.root,
-      setting: 'runners.triton.model_repository_host_path',
-    });
+    const root = repositoryPath(this.root);
+    if (await isReadable(sought(root))) return;
+    throw new HostPathMissingError(root, await pathFault(root));
   }
 
   /** Whether `config.pbtxt` can be written; it need not, where it says the right thing already. @throws ModelConfigError */
@@ -132,6 +139,20 @@ export class ModelRepository {
     } catch (error) {
       throw failed(model, `${path} cannot be removed: ${messageOf(error)}`, error);
     }
+  }
+
+  /** Triton serves nothing but versions, of an ensemble too. @throws ModelConfigError */
+  private async requireVersion(model: string): Promise<void> {
+    const directory = join(this.root, model);
+    let names: readonly string[];
+    try {
+      names = await readdir(directory);
+    } catch (error) {
+      throw failed(model, `${directory} cannot be listed: ${messageOf(error)}`, error);
+    }
+    const versions = names.filter((name) => VERSION.test(name)).map((name) => join(directory, name, '/'));
+    if ((await Promise.all(versions.map(isReadable))).includes(true)) return;
+    throw failed(model, `${directory} has no version directory: create ${join(directory, '1')}`);
   }
 
   private async whyUnread(path: string, error: unknown): Promise<string> {

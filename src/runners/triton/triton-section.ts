@@ -3,6 +3,7 @@ import { variableFaults } from '../decided.js';
 import { serverEnv } from '../placement-server/placement-server-section.js';
 import { TRITON_DECIDED_VARIABLES, tritonArgumentFaults } from './triton-flags.js';
 import {
+  bindAddress,
   hostPath,
   byteSize,
   drainSeconds,
@@ -77,7 +78,7 @@ export const tritonSection = z
       .describe(
         'Directory mounted read-only at /runtime, for environments and libraries of models; null for none.',
       ),
-    bind_address: z.string().min(1).describe("Address Triton's ports listen on."),
+    bind_address: bindAddress.describe("Address Triton's ports listen on."),
     http_port: tcpPort.describe('HTTP port of the shared server.'),
     grpc_port: tcpPort.describe('gRPC port of the shared server.'),
     metrics_port: tcpPort.describe('Metrics port of the shared server.'),
