@@ -1,4 +1,4 @@
-import { access, constants, readdir, readFile, rm } from 'node:fs/promises';
+import { access, constants, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
@@ -19,8 +19,6 @@ import type { InstanceKind } from './triton-section.js';
 
 const TEMPLATE = 'config.pbtxt.template';
 const CONFIG = 'config.pbtxt';
-/** What Triton takes for a version; it passes over one with a zero in front. */
-const VERSION = /^(?:0|[1-9]\d*)$/;
 
 /** The seed's "Could not generate config for model". */
 export class ModelConfigError extends DomainError {
@@ -63,13 +61,11 @@ export class ModelRepository {
   }
 
   /**
-   * The template is there and fit to be completed, and so is a version of the model. Says which models an ensemble is made of; `undefined`: it is none.
+   * The template is there and fit to be completed. Says which models an ensemble is made of; `undefined`: it is none.
    * @throws ModelConfigError
    */
   async check(model: string, kind: InstanceKind = 'gpu'): Promise<readonly string[] | undefined> {
-    const { steps } = await this.template(model, kind);
-    await this.requireVersion(model);
-    return steps;
+    return (await this.template(model, kind)).steps;
   }
 
   /** @throws HostPathMissingError */
@@ -141,24 +137,15 @@ export class ModelRepository {
     }
   }
 
-  /** Triton serves nothing but versions, of an ensemble too. @throws ModelConfigError */
-  private async requireVersion(model: string): Promise<void> {
-    const directory = join(this.root, model);
-    let names: readonly string[];
-    try {
-      names = await readdir(directory);
-    } catch (error) {
-      throw failed(model, `${directory} cannot be listed: ${messageOf(error)}`, error);
-    }
-    const versions = names.filter((name) => VERSION.test(name)).map((name) => join(directory, name, '/'));
-    if ((await Promise.all(versions.map(isReadable))).includes(true)) return;
-    throw failed(model, `${directory} has no version directory: create ${join(directory, '1')}`);
-  }
-
   private async whyUnread(path: string, error: unknown): Promise<string> {
-    if (systemCodeOf(error) !== 'ENOENT') return `${path}: ${messageOf(error)}`;
-    if (!(await isMissing(this.root))) return `${path} does not exist: create it`;
-    return `the model repository ${this.root} is not there: create it, or correct runners.triton.model_repository_host_path`;
+    const root = repositoryPath(this.root);
+    if (await isMissing(sought(root))) {
+      const fault = (await pathFault(root)) ?? 'is not there';
+      return `the model repository ${root.path} ${fault}: create it, or correct ${root.setting}`;
+    }
+    return systemCodeOf(error) === 'ENOENT'
+      ? `${path} does not exist: create it`
+      : `${path}: ${messageOf(error)}`;
   }
 
   private async template(model: string, kind: InstanceKind): Promise<ModelTemplate> {

@@ -41,5 +41,5 @@ export function modelPaths(
 }
 
 function cachePath(key: CacheKey, path: string | null): HostPath[] {
-  return path === null ? [] : [{ setting: `runners.vllm.${key}`, path, isDirectory: true }];
+  return path === null ? [] : [{ setting: `runners.vllm.${key}`, path }];
 }
