@@ -11,6 +11,8 @@ const POLL_MS = 250;
 const QUIET_MS = 1000;
 /** Answers, one after another, that say nothing: it is no use to wait for what nobody can tell. */
 const MAX_FAILURES = 3;
+/** A timer may fire so much too early, ms. */
+const TIMER_SLACK_MS = 5;
 
 /** What the looks at a backend have shown so far. */
 interface Seen {
@@ -178,7 +180,7 @@ export class Drains {
     signal.throwIfAborted();
     if (workload === undefined) {
       // A look that the end of the drain cut short takes nothing from what the one before has counted.
-      const isCutShort = this.shortestMs() === 0 && seen.finished !== undefined;
+      const isCutShort = this.shortestMs() < TIMER_SLACK_MS && seen.finished !== undefined;
       return isCutShort ? seen : this.judgeFailure(seen, gpuIds);
     }
     if (!workload) {
