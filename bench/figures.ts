@@ -2,7 +2,7 @@
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: 'ms' | 'ratio' | 'count';
+  readonly unit: 'ms' | 'ratio' | 'count' | '1/s' | 'MiB';
   /** The project's aim for a time or a ratio. It depends on the machine: it is shown, and fails nothing. */
   readonly target?: string;
   /** The only right value, on every machine. Another value fails the run. */

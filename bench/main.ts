@@ -4,6 +4,7 @@ import { type Choice, choiceOf } from './arguments.js';
 import { benchBoot } from './boot.js';
 import { benchFrozen, benchReadiness, benchStarts, benchStorm } from './commands.js';
 import { faultsOf, type Figure, lineOf } from './figures.js';
+import { benchReads } from './reads.js';
 import { FULL, type Rounds, SMOKE } from './rounds.js';
 
 type Suite = keyof Rounds;
@@ -13,6 +14,7 @@ const SUITES: Readonly<Record<Suite, (rounds: Rounds) => Promise<Figure[]>>> = {
   frozen: ({ frozen }) => benchFrozen(frozen),
   readiness: ({ readiness }) => benchReadiness(readiness),
   storm: ({ storm }) => benchStorm(storm),
+  reads: ({ reads }) => benchReads(reads),
   boot: ({ boot }) => benchBoot(boot),
 };
 const RESULT = 'dist/bench.json';

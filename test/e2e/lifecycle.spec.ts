@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { TestService, type ServiceSettings } from '../support/service.js';
 
 let service: TestService;
@@ -125,3 +126,30 @@ describe('many commands at once', () => {
     }
   });
 });
+
+describe('a read that is polled', () => {
+  it.each(['/api/v1/models/status', '/api/v1/gpus'])(
+    'has the bytes and headers that Express gives it: %s',
+    async (path) => {
+      await boot();
+      await service.start('MAM', 0);
+      await service.untilRunning('MAM@0');
+      await service.until(async () => {
+        // A slash at its end makes it a request that Express answers. What is read may change in between.
+        const [polled, plain] = await Promise.all([path, `${path}/`].map((each) => wholeAnswer(each)));
+        return isDeepStrictEqual(polled, plain);
+      });
+      const { headers } = await wholeAnswer(path);
+      expect(headers).toMatchObject({ etag: expect.stringMatching(/^W/), 'x-request-id': 'same' });
+    },
+  );
+});
+
+async function wholeAnswer(path: string): Promise<{ headers: Record<string, string>; text: string }> {
+  const response = await fetch(`http://127.0.0.1:${service.port}${path}`, {
+    headers: { 'X-Request-Id': 'same' },
+  });
+  expect(response.status).toBe(200);
+  const headers = { ...Object.fromEntries(response.headers), date: '' };
+  return { headers, text: await response.text() };
+}

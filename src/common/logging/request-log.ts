@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pinoHttp, type HttpLogger } from 'pino-http';
 import type { Logger } from './logger.js';
 
@@ -18,6 +19,14 @@ export function noteRefusal(response: object, refusal: Refusal): void {
 
 const REQUEST_ID = /^[A-Za-z0-9_.-]{1,64}$/;
 
+/** The id of a request, in the header of its answer: its own, where that is harmless. */
+export function giveRequestId({ headers }: IncomingMessage, response: ServerResponse): string {
+  const given = headers['x-request-id'];
+  const id = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+  response.setHeader('X-Request-Id', id);
+  return id;
+}
+
 /**
  * One line per request, with an id that is taken from `X-Request-Id` where it is harmless, and sent back.
  * Reads that do not fail, or find nothing, go to debug: pollers must not fill a disk. An error answer's line has its code
@@ -26,12 +35,7 @@ const REQUEST_ID = /^[A-Za-z0-9_.-]{1,64}$/;
 export function requestLog(logger: Logger): HttpLogger {
   return pinoHttp({
     logger,
-    genReqId: (request, response) => {
-      const given = request.headers['x-request-id'];
-      const id = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
-      response.setHeader('X-Request-Id', id);
-      return id;
-    },
+    genReqId: giveRequestId,
     customLogLevel: (request, response, error) => {
       if (response.statusCode === 501) return 'info';
       if (error || response.statusCode >= 500) return 'error';
