@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { type Choice, choiceOf } from './arguments.js';
+import { benchEngine } from './engine.js';
 import { benchBoot } from './boot.js';
 import { benchFrozen, benchReadiness, benchStarts, benchStorm } from './commands.js';
 import { faultsOf, type Figure, lineOf } from './figures.js';
@@ -14,6 +15,7 @@ const SUITES: Readonly<Record<Suite, (rounds: Rounds) => Promise<Figure[]>>> = {
   frozen: ({ frozen }) => benchFrozen(frozen),
   readiness: ({ readiness }) => benchReadiness(readiness),
   storm: ({ storm }) => benchStorm(storm),
+  engine: ({ engine }) => benchEngine(engine),
   reads: ({ reads }) => benchReads(reads),
   boot: ({ boot }) => benchBoot(boot),
 };

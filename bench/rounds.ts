@@ -8,6 +8,8 @@ export interface Rounds {
   readonly readiness: { readonly rounds: number };
   /** Commands that are sent at once. */
   readonly storm: { readonly commands: number };
+  /** Starts and stops of a model in a container. */
+  readonly engine: { readonly rounds: number };
   /** Rounds of reads of each path, `seconds` long. */
   readonly reads: { readonly rounds: number; readonly seconds: number };
   /** Boots of each program, after `warmUps` boots that do not count. */
@@ -20,6 +22,7 @@ export const FULL: Rounds = {
   frozen: { ms: 10_000 },
   readiness: { rounds: 20 },
   storm: { commands: 50 },
+  engine: { rounds: 10 },
   reads: { rounds: 5, seconds: 3 },
   boot: { warmUps: 1, runs: 10 },
 };
@@ -30,6 +33,7 @@ export const SMOKE: Rounds = {
   frozen: { ms: 200 },
   readiness: { rounds: 1 },
   storm: { commands: 20 },
+  engine: { rounds: 1 },
   reads: { rounds: 1, seconds: 1 },
   boot: { warmUps: 0, runs: 1 },
 };

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { type ServiceSettings, TestService } from './service.js';
 
 export const TRITON_IMAGE = process.env.MIC_REAL_TRITON_IMAGE ?? 'nvcr.io/nvidia/tritonserver:25.04-py3';
@@ -15,7 +14,7 @@ export async function createRealTriton(
   const service = await TestService.create({
     process: true,
     ...settings,
-    repository: join(import.meta.dirname, '../real/models'),
+    repository: 'test/real/models',
     triton: {
       launcher: 'docker',
       image_name: TRITON_IMAGE,
