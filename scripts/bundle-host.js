@@ -9,17 +9,15 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { OPTIONS } from './bundle-options.js';
+import { OPTIONS, WITHOUT_UNUSED } from './bundle-options.js';
 
 /** What a host loads in any case, and whose code can be kept, too. */
 const INSIDE = ['dockerode', '@grpc/*', 'pino', 'pino-http', 'write-file-atomic'];
-/** What the Docker client loads for SSH and for builds with BuildKit, which the service never asks for. */
-const UNUSED = ['@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'ssh2'];
 
 await build({
   ...OPTIONS,
   external: OPTIONS.external.filter((name) => !INSIDE.includes(name)),
-  alias: Object.fromEntries(UNUSED.map((name) => [name, './scripts/nothing.cjs'])),
+  alias: WITHOUT_UNUSED,
   entryPoints: { 'service-host': 'test/support/service-host.mjs' },
   outExtension: { '.js': '.cjs' },
   format: 'cjs',

@@ -41,6 +41,17 @@ const SHAKEN = {
   },
 };
 
+/**
+ * What the Docker client loads for SSH and for builds with BuildKit, which the service never asks for: a seventh of the time to
+ * the first answer, and ten megabytes.
+ */
+export const WITHOUT_UNUSED = Object.fromEntries(
+  ['@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'ssh2'].map((name) => [
+    name,
+    './scripts/nothing.cjs',
+  ]),
+);
+
 /** Of every bundle of the service. */
 export const OPTIONS = {
   outdir: 'dist',
