@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '../common/clock.js';
+import { fileWork } from '../common/files/file-work.js';
 import { type Check, fault, type Fault } from './check.js';
 
 /** Two clocks, of a file server and of this host, may differ by so much, ms. */
@@ -36,7 +37,7 @@ export function clockCheck(clock: Clock, stateDir: string): Check {
 
 async function writtenAt(path: string): Promise<Date | undefined> {
   try {
-    return (await stat(path)).mtime;
+    return (await fileWork.run(path, () => stat(path))).mtime;
   } catch {
     return undefined; // there is none yet
   }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { parse, YAMLParseError } from 'yaml';
 import { DomainError, messageOf } from '../common/errors.js';
+import { readRegularSync } from '../common/files/regular-file.js';
 import type { BackendSection } from './backend-section.js';
 import { type ConfigFault, FaultWords, strayModelSettings } from './config-faults.js';
 import { CONFIG_VARIABLE, ENVIRONMENT, variablesOf } from './environment.js';
@@ -39,7 +39,7 @@ function overlay(base: Tree, over: Tree): Tree {
 function readYaml(path: string, variable?: string): Tree {
   let content: unknown;
   try {
-    content = parse(readFileSync(path, 'utf8'));
+    content = parse(readRegularSync(path));
   } catch (error) {
     const namedBy = variable === undefined ? '' : `${variable}: `;
     const message =

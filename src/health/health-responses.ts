@@ -1,15 +1,19 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiOkResponse } from '@nestjs/swagger';
-import { ApiErrors } from '../common/http/api-errors.js';
+import { ApiErrors, type ErrorAnswer } from '../common/http/api-errors.js';
 
 /**
  * Responses of a health check in the OpenAPI document. Terminus' own decorator loads a second Nest, for 1 s of CPU.
  * @param up what it tells of, where it tells
+ * @param unready when it is no success, in words, and the codes of that
  */
-export const ApiHealthResponses = (up: Readonly<Record<string, { status: 'up' }>>): MethodDecorator =>
+export const ApiHealthResponses = (
+  up: Readonly<Record<string, { status: 'up' }>>,
+  unready: ErrorAnswer = ['It is starting, or ending. 启动中或正在关闭', 'NOT_READY'],
+): MethodDecorator =>
   applyDecorators(
     ApiOkResponse({ description: 'All is well. 正常', schema: resultSchema(up) }),
-    ApiErrors({ 503: ['It is starting, or ending. 启动中或正在关闭', 'NOT_READY'] }),
+    ApiErrors({ 503: unready }),
   );
 
 function resultSchema(up: object) {

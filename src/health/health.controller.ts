@@ -7,6 +7,7 @@ import {
   type HealthCheckResult,
 } from '@nestjs/terminus';
 import { Supervisor } from '../models/supervisor/supervisor.js';
+import { FilesStuckError, fileWork } from '../common/files/file-work.js';
 import { HostChecks } from '../checks/host-checks.service.js';
 import { CheckResultView, toCheckResults } from './check-result.dto.js';
 import { ApiHealthResponses } from './health-responses.js';
@@ -35,21 +36,34 @@ export class HealthController {
     return this.health.check([]);
   }
 
-  /** Commands are taken: the state of the last run has been read, and this service is not ending. */
+  /**
+   * Commands are taken: the state of the last run has been read, this service is not ending, and files can be read.
+   * @throws FilesStuckError
+   */
   @Get('ready')
   @HealthCheck({ swaggerDocumentation: false })
-  @ApiHealthResponses({ supervisor: { status: 'up' } })
+  @ApiHealthResponses({ supervisor: { status: 'up' }, files: { status: 'up' } }, [
+    'It is starting, or ending, or no file can be read. 启动中、正在关闭，或无法读取文件',
+    'NOT_READY',
+    'FILES_STUCK',
+  ])
   @ApiOperation({
     operationId: 'getReadiness',
     summary: 'Commands are taken 就绪检查',
     description:
-      'The state of the last run has been read, and this service is not ending. 已读取上次状态且未在关闭。',
+      'The state of the last run has been read, and this service is not ending. `files` is `degraded`, with the path, while a file system does not answer: starts that need a file of it are refused. 503 `FILES_STUCK`: no file can be read. 已读取上次状态且未在关闭。`files` 为 `degraded` 表示某个文件系统没有响应。',
   })
-  ready(): Promise<HealthCheckResult> {
+  async ready(): Promise<HealthCheckResult> {
+    const [oldest] = fileWork.stuck;
+    if (oldest && fileWork.isStandingStill) throw new FilesStuckError(oldest.path, oldest.ms);
     return this.health.check([
       () => {
         const supervisor = this.indicator.check('supervisor');
         return this.supervisor.isReady ? supervisor.up() : supervisor.down('starting or shutting down');
+      },
+      () => {
+        const files = this.indicator.check('files');
+        return oldest ? files.degraded(new FilesStuckError(oldest.path, oldest.ms).message) : files.up();
       },
     ]);
   }

@@ -1,9 +1,11 @@
-import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { z } from 'zod';
 import { NotDurableError, replaceFile, type SyncDirectory } from '../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../common/errors.js';
+import { fileWork } from '../common/files/file-work.js';
+import { readRegular } from '../common/files/regular-file.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
@@ -58,8 +60,10 @@ export class DesiredStateStore {
   async load(): Promise<readonly DesiredDeployment[]> {
     let text: string;
     try {
-      await mkdir(this.config.state.dir, { recursive: true });
-      text = await readFile(this.file, 'utf8');
+      text = await fileWork.run(this.file, async () => {
+        await mkdir(this.config.state.dir, { recursive: true });
+        return readRegular(this.file);
+      });
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return this.withoutFile();
       throw new StateReadError(

@@ -1,8 +1,10 @@
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { replaceFile } from '../common/durable-file.js';
 import { messageOf, systemCodeOf } from '../common/errors.js';
+import { FilesStuckError, fileWork } from '../common/files/file-work.js';
+import { readRegular } from '../common/files/regular-file.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
@@ -26,7 +28,8 @@ export class GpuCordonsStore {
   /** A file that makes no sense is set aside, and said loudly: no GPU is cordoned by it. */
   async load(): Promise<GpuCordonsRecord> {
     try {
-      return gpuCordonsSchema.parse(JSON.parse(await readFile(this.file, 'utf8')));
+      const text = await fileWork.run(this.file, () => readRegular(this.file));
+      return gpuCordonsSchema.parse(JSON.parse(text));
     } catch (error) {
       if (systemCodeOf(error) !== 'ENOENT') await this.setAside(error);
       return { cordons: [], acknowledged: [] };
@@ -54,7 +57,7 @@ export class GpuCordonsStore {
       { err: error, file: this.file, aside },
       'The cordons of the GPUs cannot be read: no GPU is cordoned. Cordon again by hand what must not be used',
     );
-    if (systemCodeOf(error) !== undefined) return;
+    if (systemCodeOf(error) !== undefined || error instanceof FilesStuckError) return;
     await rename(this.file, aside).catch((failure: unknown) => {
       this.logger.warn({ err: failure, file: this.file }, 'They cannot be set aside either');
     });

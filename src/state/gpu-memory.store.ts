@@ -1,10 +1,12 @@
-import { readFile, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { writeWhole } from '../common/durable-file.js';
 import { canonicalJson } from '../common/canonical-json.js';
 import { Clock } from '../common/clock.js';
 import { systemCodeOf } from '../common/errors.js';
+import { FilesStuckError, fileWork } from '../common/files/file-work.js';
+import { readRegular } from '../common/files/regular-file.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
@@ -37,11 +39,12 @@ export class GpuMemoryStore implements OnModuleInit {
 
   async onModuleInit(): Promise<void> {
     try {
-      this.peaks = gpuMemorySchema.parse(JSON.parse(await readFile(this.file, 'utf8'))).peaks;
+      const text = await fileWork.run(this.file, () => readRegular(this.file));
+      this.peaks = gpuMemorySchema.parse(JSON.parse(text)).peaks;
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return;
       this.logger.warn({ err: error, file: this.file }, 'What was learned of GPU memory cannot be read');
-      if (systemCodeOf(error) === undefined) await this.setAside();
+      if (systemCodeOf(error) === undefined && !(error instanceof FilesStuckError)) await this.setAside();
     }
   }
 

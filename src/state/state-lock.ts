@@ -3,7 +3,6 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
-  readFileSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -13,6 +12,7 @@ import { dirname, join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import { z } from 'zod';
 import { DomainError, messageOf, systemCodeOf } from '../common/errors.js';
+import { readRegularSync } from '../common/files/regular-file.js';
 import type { Config } from '../config/schema.js';
 import { StateReadError } from './desired-state.store.js';
 
@@ -122,7 +122,7 @@ function isDirectory(path: string): boolean {
 
 function holderInWords(path: string): string {
   try {
-    const holder = holderSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    const holder = holderSchema.parse(JSON.parse(readRegularSync(path)));
     return `process ${holder.pid} since ${holder.since} (${holder.instance_name}, ${holder.address})`;
   } catch {
     // It has the lock and has not written yet who it is.

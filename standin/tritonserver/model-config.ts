@@ -1,5 +1,5 @@
 import { MessageReader, type Json } from './message-reader.js';
-import { parseTextFormat, type Message } from './text-format.js';
+import { parseTextFormat, type Message } from '../../src/runners/triton/text-format.js';
 
 const DATA_TYPES = [
   'TYPE_INVALID',

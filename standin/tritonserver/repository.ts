@@ -8,7 +8,7 @@ import {
   type VersionPolicy,
 } from './model-config.js';
 import { parseSettings, type StandinSettings } from './standin-settings.js';
-import { TextFormatError } from './text-format.js';
+import { TextFormatError } from '../../src/runners/triton/text-format.js';
 
 const CONFIG = 'config.pbtxt';
 const SETTINGS = 'standin.json';

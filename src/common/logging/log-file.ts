@@ -1,4 +1,4 @@
-import { appendFile, close, fstat, mkdirSync, open, openSync } from 'node:fs';
+import { appendFile, close, closeSync, constants, fstat, mkdirSync, open, openSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
@@ -29,6 +29,8 @@ export class LogFile implements LineSink {
   ) {
     try {
       mkdirSync(dirname(path), { recursive: true });
+      // A FIFO that nobody reads is an error then, and would be waited for otherwise.
+      closeSync(openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK));
       this.fd = openSync(path, 'a');
     } catch (error) {
       throw new LogFileError(

@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
+import { fileWork } from '../../common/files/file-work.js';
+import { readRegular } from '../../common/files/regular-file.js';
 import { GpuReadError, type GpuSample } from '../gpu-provider.js';
 import { faultsIn, type GpuFault, LOST, RESET_REQUIRED, THROTTLE_BITS } from '../health/faults.js';
 import type { ToldXids } from './told-xids.js';
@@ -56,7 +57,7 @@ export class SimulatedFaults {
 
   private async read(file: string): Promise<Readonly<Record<string, Faults>>> {
     try {
-      const text = await readFile(file, 'utf8');
+      const text = await fileWork.run(file, () => readRegular(file));
       return text.trim() === '' ? {} : faultsSchema.parse(JSON.parse(text));
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return {};

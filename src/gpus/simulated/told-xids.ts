@@ -1,7 +1,8 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { writeWhole } from '../../common/durable-file.js';
+import { readRegular } from '../../common/files/regular-file.js';
 
 /** GPU → how many of its Xid errors have been told. */
 const toldSchema = z.record(z.string(), z.int().min(0));
@@ -35,7 +36,7 @@ export class ToldXids {
   private async read(): Promise<ReadonlyMap<string, number>> {
     if (this.file === null) return new Map();
     try {
-      const kept = toldSchema.parse(JSON.parse(await readFile(this.file, 'utf8')));
+      const kept = toldSchema.parse(JSON.parse(await readRegular(this.file)));
       return new Map(Object.entries(kept));
     } catch {
       return new Map();

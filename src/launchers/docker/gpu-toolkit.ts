@@ -1,6 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { fileWork } from '../../common/files/file-work.js';
 import { knownName } from '../../host/process-name.js';
 import { environmentOf, listPids } from '../../host/process-table.js';
 import { LaunchFailedError } from '../launcher.js';
@@ -39,10 +40,12 @@ async function isHookThere(): Promise<boolean> {
   const paths = await Promise.all(daemons.map(async (pid) => (await environmentOf(pid)).get('PATH') ?? ''));
   const directories = [...paths, process.env.PATH ?? '', USUAL_PATH].join(':').split(':');
   const looks = [...new Set(directories)].filter(Boolean).map((directory) =>
-    access(join(directory, HOOK), constants.X_OK).then(
-      () => true,
-      () => false,
-    ),
+    fileWork
+      .run(directory, () => access(join(directory, HOOK), constants.X_OK))
+      .then(
+        () => true,
+        () => false,
+      ),
   );
   return (await Promise.all(looks)).includes(true);
 }

@@ -1,5 +1,6 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { fileWork } from '../../common/files/file-work.js';
 import type { GpuAccess, LaunchSpec } from '../launcher.js';
 import { inheritedEnvironment } from './inherited-environment.js';
 
@@ -47,18 +48,22 @@ export function serverEnvironment(
   };
 }
 
-/** The file that `program` runs, by the rules of execvp; `undefined` when there is none. */
+/** The file that `program` runs, by the rules of execvp; `undefined` when there is none. @throws FilesStuckError */
 export async function findProgram(program: string, searchPath: string): Promise<string | undefined> {
   const candidates = program.includes('/')
     ? [isAbsolute(program) ? program : resolve(program)]
     : searchPath.split(delimiter).map((directory) => join(directory === '' ? '.' : directory, program));
   for (const candidate of candidates) {
-    try {
-      await access(candidate, constants.X_OK);
-      if ((await stat(candidate)).isFile()) return candidate;
-    } catch {
-      // Not this one.
-    }
+    if (await fileWork.run(candidate, () => isProgram(candidate))) return candidate;
   }
   return undefined;
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK);
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
 }

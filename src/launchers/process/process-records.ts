@@ -1,8 +1,10 @@
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, systemCodeOf } from '../../common/errors.js';
+import { fileWork } from '../../common/files/file-work.js';
+import { readRegular, UnfitFileError } from '../../common/files/regular-file.js';
 import { isServerName } from '../server-name.js';
 
 const recordSchema = z.object({
@@ -49,12 +51,14 @@ export class ProcessRecords {
     this.directory = join(stateDir, 'processes');
   }
 
-  /** `undefined` when there is none, or none that can be understood. @throws RecordsGoneError */
+  /** `undefined` when there is none, or none that can be understood. @throws RecordsGoneError, FilesStuckError */
   async read(name: string): Promise<ProcessRecord | undefined> {
     let content: string;
     try {
-      content = await readFile(this.pathOf(name), 'utf8');
+      const path = this.pathOf(name);
+      content = await fileWork.run(path, () => readRegular(path));
     } catch (error) {
+      if (error instanceof UnfitFileError) return undefined; // no record was ever written so
       if (systemCodeOf(error) !== 'ENOENT') throw error;
       await this.requireDirectory();
       return undefined;
@@ -62,11 +66,11 @@ export class ProcessRecords {
     return parseRecord(content, name);
   }
 
-  /** @throws RecordsGoneError */
+  /** @throws RecordsGoneError, FilesStuckError */
   async list(): Promise<readonly ProcessRecord[]> {
     let entries: string[];
     try {
-      entries = await readdir(this.directory);
+      entries = await fileWork.run(this.directory, () => readdir(this.directory));
       this.wasThere = true;
     } catch (error) {
       if (systemCodeOf(error) !== 'ENOENT') throw error;

@@ -1,9 +1,4 @@
-/** A field of a protobuf text-format document, by the names that lead to it, and its text where it is a string. */
-interface Field {
-  readonly path: string;
-  readonly isTopLevel: boolean;
-  readonly text?: string;
-}
+import { type Message, parseTextFormat, TextFormatError } from './text-format.js';
 
 /** What a template says that this service has to know. */
 export interface TemplateFacts {
@@ -14,62 +9,40 @@ export interface TemplateFacts {
   readonly steps: readonly string[] | undefined;
 }
 
-/** @throws SyntaxError when strings or braces do not close */
+/** @throws SyntaxError that says what is wrong, and where */
 export function readTemplate(text: string): TemplateFacts {
-  const fields = fieldsOf(text);
-  const textsAt = (path: string): string[] =>
-    fields.flatMap((field) => (field.path === path && field.text !== undefined ? [field.text] : []));
-  const topLevel = fields.flatMap(({ path, isTopLevel, text: value }) =>
-    value === undefined && isTopLevel ? [path] : [],
+  const template = parsed(text);
+  const scheduling = template.filter(({ name }) => name === 'ensemble_scheduling');
+  const steps = scheduling.flatMap(({ value }) =>
+    messagesOf(messageOf(value), 'step').flatMap((step) => textsOf(step, 'model_name')),
   );
   return {
-    topLevel,
-    platform: textsAt('platform').at(-1),
-    steps: topLevel.includes('ensemble_scheduling')
-      ? [...new Set(textsAt('ensemble_scheduling.step.model_name'))]
-      : undefined,
+    topLevel: template.map(({ name }) => name),
+    platform: textsOf(template, 'platform').at(-1),
+    steps: scheduling.length > 0 ? [...new Set(steps)] : undefined,
   };
 }
 
-const TOKENS =
-  /#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>[\]]|[A-Za-z_][A-Za-z0-9_]*\s*(?=[:{<[])|["']/g;
-
-/**
- * Every field once where its name stands, and once more for each string that it holds. Enough to know what a template
- * has; not a parser.
- * Source: protobuf.dev, "Text Format Language Specification".
- * @throws SyntaxError when strings or braces do not close
- */
-function fieldsOf(text: string): Field[] {
-  const fields: Field[] = [];
-  /** Names of the open messages and lists; a message in a list has none of its own. */
-  const open: string[] = [];
-  let name = '';
-  const add = (value?: string): void => {
-    const path = [...open, name].filter((each) => each !== '').join('.');
-    fields.push({ path, isTopLevel: open.length === 0, ...(value !== undefined && { text: value }) });
-  };
-  for (const [token] of text.matchAll(TOKENS)) {
-    if (token === '"' || token === "'") throw new SyntaxError('a string is not closed');
-    if (token.startsWith('#')) continue;
-    if (token.startsWith('"') || token.startsWith("'")) {
-      add(unquoted(token));
-    } else if ('{[<'.includes(token)) {
-      open.push(name);
-      name = '';
-    } else if ('}]>'.includes(token)) {
-      if (open.pop() === undefined) throw new SyntaxError('a bracket is closed that was never opened');
-      name = '';
-    } else {
-      name = token.trim();
-      add();
-    }
+function parsed(text: string): Message {
+  try {
+    return parseTextFormat(text);
+  } catch (error) {
+    if (!(error instanceof TextFormatError) || error.open === undefined) throw error;
+    const { line, column } = error.at;
+    throw new SyntaxError(`${error.open} is not closed, at ${line}:${column}`, { cause: error });
   }
-  if (open.length > 0) throw new SyntaxError('a bracket is not closed');
-  return fields;
 }
 
-/** Names and platforms hold no escapes but of quotes and backslashes. */
-function unquoted(token: string): string {
-  return token.slice(1, -1).replaceAll(/\\(.)/g, '$1');
+function messageOf(value: Message[number]['value']): Message {
+  return value.kind === 'message' ? value.message : [];
+}
+
+function messagesOf(message: Message, field: string): Message[] {
+  return message.filter(({ name }) => name === field).map(({ value }) => messageOf(value));
+}
+
+function textsOf(message: Message, field: string): string[] {
+  return message.flatMap(({ name, value }) =>
+    name === field && value.kind === 'string' ? [value.text] : [],
+  );
 }

@@ -1,3 +1,4 @@
+import { type Message, parseTextFormat } from './text-format.js';
 import type { TritonModelConfig } from './triton-client.js';
 import type { InstanceKind } from './triton-section.js';
 
@@ -44,19 +45,32 @@ export function placesComment(places: readonly InstancePlace[]): string {
   return places.map(({ gpuId }) => `# placement { name: "${groupName(gpuId)}" count: 1 }\n`).join('');
 }
 
-/** Of a `config.pbtxt` that `instanceGroupText` or `placesComment` has written. */
+const PLACEMENT = /^# placement \{ name: "(gpu_\d+)" count: 1 \}$/;
+
+/**
+ * Of a `config.pbtxt` that `instanceGroupText` or `placesComment` has written: comments count at its end alone, where they
+ * were written. @throws TextFormatError
+ */
 export function groupsInText(text: string): InstanceGroups {
-  const groups = [
-    ...text.matchAll(/\{ name: "(gpu_\d+)" count: (\d+) (?:kind: (\w+) )?(?:gpus: \[ (\d+) \] )?/g),
-  ];
-  return {
-    instance_group: groups.map(([, name = '', count, kind = '', gpu]) => ({
-      name,
-      count: Number(count),
-      kind,
-      gpus: gpu === undefined ? [] : [Number(gpu)],
-    })),
+  const lines = text.trimEnd().split('\n');
+  const last = lines.findLastIndex((line) => !PLACEMENT.test(line));
+  const named = lines.slice(last + 1).flatMap((line) => PLACEMENT.exec(line)?.[1] ?? []);
+  if (named.length > 0)
+    return { instance_group: named.map((name) => ({ name, count: 1, kind: '', gpus: [] })) };
+  const groups = parseTextFormat(text).flatMap(({ name, value }) =>
+    name === 'instance_group' && value.kind === 'message' ? [groupOf(value.message)] : [],
+  );
+  return { instance_group: groups };
+}
+
+function groupOf(message: Message): InstanceGroups['instance_group'][number] {
+  const values = (field: string) => message.flatMap(({ name, value }) => (name === field ? [value] : []));
+  const text = (field: string): string => {
+    const value = values(field).at(-1);
+    return value && value.kind !== 'message' ? value.text : '';
   };
+  const gpus = values('gpus').flatMap((value) => (value.kind === 'number' ? [value.value] : []));
+  return { name: text('name'), count: Number(text('count')), kind: text('kind'), gpus };
 }
 
 /** Where a model is placed, by its own configuration. */

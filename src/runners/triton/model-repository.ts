@@ -1,6 +1,7 @@
-import { access, constants, readFile, rm } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { writeWhole } from '../../common/durable-file.js';
+import { FilesStuckError, type FileWork, fileWork } from '../../common/files/file-work.js';
+import { UnfitFileError } from '../../common/files/regular-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../../common/errors.js';
 import { safeName } from '../../config/sections/common.js';
 import { isMissing, isReadable } from '../../host/paths.js';
@@ -15,10 +16,14 @@ import {
   placesComment,
   placesOf,
 } from './instance-groups.js';
+import { RepositoryFiles } from './repository-files.js';
+import { TextFormatError } from './text-format.js';
 import type { InstanceKind } from './triton-section.js';
 
 const TEMPLATE = 'config.pbtxt.template';
 const CONFIG = 'config.pbtxt';
+/** Triton takes it at the beginning of a text alone. */
+const BYTE_ORDER_MARK = /^\uFEFF/;
 
 /** The seed's "Could not generate config for model". */
 export class ModelConfigError extends DomainError {
@@ -49,7 +54,14 @@ export function repositoryPath(path: string): HostPath {
  * Model names are catalog keys, checked when the configuration was read: they are safe in a path.
  */
 export class ModelRepository {
-  constructor(private readonly root: string) {}
+  private readonly files: RepositoryFiles;
+
+  constructor(
+    private readonly root: string,
+    private readonly work: FileWork = fileWork,
+  ) {
+    this.files = new RepositoryFiles(root, work);
+  }
 
   /** What this server reads is what the configuration has. @throws ModelRepositoryChangedError */
   checkConfigured(server: string, configured: ModelRepository): void {
@@ -61,25 +73,35 @@ export class ModelRepository {
   }
 
   /**
-   * The template is there and fit to be completed. Says which models an ensemble is made of; `undefined`: it is none.
-   * @throws ModelConfigError
+   * The template is there and fit to be completed, and nothing is in the place of `config.pbtxt` that is not to be replaced.
+   * Says which models an ensemble is made of; `undefined`: it is none.
+   * @throws ModelConfigError, FilesStuckError
    */
   async check(model: string, kind: InstanceKind = 'gpu'): Promise<readonly string[] | undefined> {
-    return (await this.template(model, kind)).steps;
+    const { steps } = await this.template(model, kind);
+    try {
+      await this.files.checkReplaceable(model, CONFIG);
+    } catch (error) {
+      throw unwritable(model, join(this.root, model, CONFIG), error);
+    }
+    return steps;
   }
 
-  /** @throws HostPathMissingError */
+  /** @throws HostPathMissingError, FilesStuckError */
   async checkRoot(): Promise<void> {
     const root = repositoryPath(this.root);
     if (await isReadable(sought(root))) return;
     throw new HostPathMissingError(root, await pathFault(root));
   }
 
-  /** Whether `config.pbtxt` can be written; it need not, where it says the right thing already. @throws ModelConfigError */
+  /**
+   * Whether `config.pbtxt` can be written; it need not, where it says the right thing already.
+   * @throws ModelConfigError, FilesStuckError
+   */
   async checkWritable(model: string): Promise<void> {
     const directory = join(this.root, model);
     try {
-      await access(directory, constants.W_OK);
+      await this.work.run(directory, () => access(directory, constants.W_OK));
     } catch (error) {
       if (await isMissing(directory)) return; // the template is missing, then
       throw failed(model, `${directory} cannot be written: ${messageOf(error)}`, error);
@@ -89,7 +111,7 @@ export class ModelRepository {
   /**
    * Writes `config.pbtxt`, whole or not at all, and not when it already says the same: Triton takes a newer file for a
    * changed one. Triton refuses instances of an ensemble; those of kind `auto` it chooses itself.
-   * @throws ModelConfigError
+   * @throws ModelConfigError, FilesStuckError
    */
   async writeConfig(
     model: string,
@@ -105,18 +127,26 @@ export class ModelRepository {
     const content = `# Generated from ${TEMPLATE}: edit that file instead.\n${text.trimEnd()}\n${instances}`;
     const path = join(this.root, model, CONFIG);
     try {
-      if ((await readIfThere(path)) === content) return;
-      await writeWhole(path, content);
+      if ((await this.config(model)) === content) return;
+      await this.files.replace(model, CONFIG, content);
     } catch (error) {
-      throw failed(model, `${path} cannot be written: ${messageOf(error)}`, error);
+      throw unwritable(model, path, error);
     }
   }
 
-  /** What was written for the last load of a model, of the configuration or not; `undefined`: nothing is there. */
+  /**
+   * What was written for the last load of a model, of the configuration or not; `undefined`: nothing is there that this
+   * service has written. @throws FilesStuckError, a system error
+   */
   async written(model: string): Promise<InstanceGroups | undefined> {
     if (!safeName.safeParse(model).success) return undefined; // no model of ours was ever called so
-    const text = await readIfThere(join(this.root, model, CONFIG));
-    return text === undefined ? undefined : groupsInText(text);
+    const text = await this.config(model);
+    try {
+      return text === undefined ? undefined : groupsInText(text);
+    } catch (error) {
+      if (error instanceof TextFormatError) return undefined;
+      throw error;
+    }
   }
 
   /**
@@ -127,17 +157,31 @@ export class ModelRepository {
     return placesOf(config) ?? placesOf((await this.written(model)) ?? config);
   }
 
-  /** @throws ModelConfigError */
+  /** What this service cannot have written stays, and so does what is on a disk that does not answer. @throws ModelConfigError */
   async removeConfig(model: string): Promise<void> {
     const path = join(this.root, model, CONFIG);
     try {
-      await rm(path, { force: true });
+      await this.files.remove(model, CONFIG);
     } catch (error) {
+      if (error instanceof UnfitFileError || systemCodeOf(error) === 'ENOENT') return;
+      // The model has gone, and its stop is done: the next start writes the file anew.
+      if (error instanceof FilesStuckError) return;
       throw failed(model, `${path} cannot be removed: ${messageOf(error)}`, error);
     }
   }
 
+  /** `undefined`: there is none, or none that this service has written. */
+  private async config(model: string): Promise<string | undefined> {
+    try {
+      return await this.files.read(model, CONFIG);
+    } catch (error) {
+      if (error instanceof UnfitFileError || systemCodeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
   private async whyUnread(path: string, error: unknown): Promise<string> {
+    if (error instanceof DomainError || error instanceof UnfitFileError) return error.message;
     const root = repositoryPath(this.root);
     if (await isMissing(sought(root))) {
       const fault = (await pathFault(root)) ?? 'is not there';
@@ -152,7 +196,7 @@ export class ModelRepository {
     const path = join(this.root, model, TEMPLATE);
     let text: string;
     try {
-      text = await readFile(path, 'utf8');
+      text = (await this.files.read(model, TEMPLATE)).replace(BYTE_ORDER_MARK, '');
     } catch (error) {
       throw failed(model, await this.whyUnread(path, error), error);
     }
@@ -182,16 +226,18 @@ function faultOf({ topLevel, platform, steps }: TemplateFacts, kind: InstanceKin
   return undefined;
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+function unwritable(model: string, path: string, error: unknown): DomainError {
+  const words = messageOf(error);
+  return failed(
+    model,
+    error instanceof UnfitFileError ? words : `${path} cannot be written: ${words}`,
+    error,
+  );
 }
 
-function failed(model: string, cause: string, error?: unknown): ModelConfigError {
+/** Of a file system that does not answer, nothing is wrong with the model. */
+function failed(model: string, cause: string, error?: unknown): DomainError {
+  if (error instanceof FilesStuckError) return error;
   return new ModelConfigError(
     `Could not generate config for model ${model}: ${cause}.`,
     { model },

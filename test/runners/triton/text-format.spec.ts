@@ -4,7 +4,7 @@ import {
   TextFormatError,
   type Message,
   type Value,
-} from '../../standin/tritonserver/text-format.js';
+} from '../../../src/runners/triton/text-format.js';
 
 type Plain = string | number | Plain[][];
 

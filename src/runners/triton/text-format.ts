@@ -1,4 +1,4 @@
-import { TextFormatError, tokenize, type Position, type Token } from './text-format-lexer.js';
+import { Lexer, type Position, TextFormatError, type Token } from './text-format-lexer.js';
 
 export { TextFormatError } from './text-format-lexer.js';
 
@@ -25,35 +25,40 @@ const MAX_DEPTH = 100;
 /**
  * Reads protobuf text format without a schema: `key: value`, `key { … }`, `key: { … }`, `key < … >`,
  * `key: [ … ]`, `key [ { … } ]`, adjacent strings, comments, `,` and `;` between fields.
- * Throws TextFormatError.
+ * The field names of Triton's messages are its own to judge.
+ * Source: protobuf.dev, "Text Format Language Specification".
+ * @throws TextFormatError
  */
 export function parseTextFormat(text: string): Message {
-  return new Parser(tokenize(text)).parse();
+  return new Parser(new Lexer(text)).parse();
 }
 
 class Parser {
-  private next = 0;
+  private token: Token;
+  /** Brackets that are open. */
+  private open = 0;
 
-  constructor(private readonly tokens: readonly Token[]) {}
+  constructor(private readonly lexer: Lexer) {
+    this.token = lexer.next();
+  }
 
   parse(): Message {
-    const message = this.fieldsUntil(undefined, 0);
-    return message;
+    return this.fieldsUntil(undefined, 0);
   }
 
   private fieldsUntil(close: string | undefined, depth: number): Message {
     if (depth > MAX_DEPTH) this.fail('Message is too deep.');
     const fields: Field[] = [];
     for (;;) {
-      if (close === undefined ? this.peek().kind === 'end' : this.accept(close)) return fields;
-      fields.push(...this.field(depth));
+      if (close === undefined ? this.token.kind === 'end' : this.accept(close)) return fields;
+      for (const field of this.field(depth)) fields.push(field);
     }
   }
 
   private field(depth: number): Field[] {
-    const name = this.peek();
+    const name = this.token;
     if (name.kind !== 'identifier') this.fail(`Expected identifier, got: ${shown(name)}`);
-    this.next += 1;
+    this.advance();
     const colon = this.accept(':');
     const values = this.accept('[') ? this.list(colon, depth) : [this.value(colon, depth)];
     if (!this.accept(',')) this.accept(';');
@@ -73,50 +78,52 @@ class Parser {
   private value(colon: boolean, depth: number): Value {
     if (this.accept('{')) return { kind: 'message', message: this.fieldsUntil('}', depth + 1) };
     if (this.accept('<')) return { kind: 'message', message: this.fieldsUntil('>', depth + 1) };
-    if (!colon) this.fail(`Expected ":", found ${shown(this.peek())}.`);
+    if (!colon) this.fail(`Expected ":", found ${shown(this.token)}.`);
     return this.scalar();
   }
 
   private scalar(): Value {
     const sign = this.accept('-') ? '-' : '';
-    const token = this.peek();
+    const { token } = this;
     if (token.kind === 'number') {
-      this.next += 1;
+      this.advance();
       const text = sign + token.text;
       return { kind: 'number', text, value: (sign ? -1 : 1) * numberOf(token.text) };
     }
     if (token.kind === 'identifier') {
-      this.next += 1;
+      this.advance();
       if (sign && !/^(inf|infinity|nan)$/i.test(token.text)) this.fail(`Invalid float number: ${token.text}`);
       return { kind: 'identifier', text: sign + token.text };
     }
     if (token.kind !== 'string' || sign) this.fail(`Expected a value, got: ${shown(token)}`);
     let text = '';
-    while (this.peek().kind === 'string') {
-      text += this.peek().text;
-      this.next += 1;
+    while (this.token.kind === 'string') {
+      text += this.token.text;
+      this.advance();
     }
     return { kind: 'string', text };
   }
 
-  private peek(): Token {
-    // The last token is always `end`, and nothing steps over it.
-    return this.tokens[this.next] ?? { kind: 'end', text: '', at: { line: 1, column: 1 } };
+  private advance(): void {
+    this.token = this.lexer.next();
   }
 
   private accept(symbol: string): boolean {
-    const token = this.peek();
+    const { token } = this;
     if (token.kind !== 'symbol' || token.text !== symbol) return false;
-    this.next += 1;
+    if ('{[<'.includes(symbol)) this.open += 1;
+    if ('}]>'.includes(symbol)) this.open -= 1;
+    this.advance();
     return true;
   }
 
   private expect(symbol: string): void {
-    if (!this.accept(symbol)) this.fail(`Expected "${symbol}", found ${shown(this.peek())}.`);
+    if (!this.accept(symbol)) this.fail(`Expected "${symbol}", found ${shown(this.token)}.`);
   }
 
   private fail(problem: string): never {
-    throw new TextFormatError(this.peek().at, problem);
+    const { kind, at } = this.token;
+    throw new TextFormatError(at, problem, kind === 'end' && this.open > 0 ? 'a bracket' : undefined);
   }
 }
 
