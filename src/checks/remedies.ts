@@ -20,7 +20,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   GPU_NOT_USABLE: 'Give the backend a GPU of this host.',
   NVML_NOT_INSTALLED:
     "Install NVIDIA's driver, set gpus.nvml_library, or set gpus.source: simulated to try things out.",
-  FILES_STUCK: 'Bring the file system of the path back: `findmnt -T` names it, and its server where it has one.',
+  FILES_STUCK:
+    'Bring the file system of the path back: `findmnt -T` names it, and its server where it has one.',
   PREFLIGHT_TIMEOUT: 'See why the disk hangs.',
   GPU_READ_FAILED: 'Make `nvidia-smi` work for the user of this service.',
 };

@@ -92,7 +92,7 @@ describe('F43: a file that never answers', () => {
     await made.boot();
     const { status, body } = await made.start('MAM', 0);
     expect({ status, code: body.code }).toEqual({ status: 500, code: 'MODEL_CONFIG_FAILED' });
-    expect(body.detail).toMatch(/config\.pbtxt\.template has 3221225472 bytes, more than the 1048576/);
+    expect(body.detail).toMatch(/config\.pbtxt\.template has 3221225472 bytes, more than the 262144/);
   });
 
   it('named by the operator: the boot says so, and ends', async () => {

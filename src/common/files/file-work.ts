@@ -23,8 +23,11 @@ export interface FileWorkLimits {
   readonly threads: number;
 }
 
-/** libuv has four threads for files and names; half are left for the state, the log and names. */
-const LIMITS: FileWorkLimits = { deadlineMs: 3000, threads: 2 };
+/**
+ * libuv has four threads for files and names; half are left for the state, the log and names. Two that hang one after the
+ * other are known to be so within the time of a start's checks.
+ */
+const LIMITS: FileWorkLimits = { deadlineMs: 2000, threads: 2 };
 /** A timer that is later than this, ms, tells of this process being held up, not of the file. */
 const LAG_MS = 250;
 

@@ -53,7 +53,7 @@ export const ERROR_EXAMPLES = {
   SERVER_RECORDS_GONE:
     '/var/lib/model-inference-client/processes was there and is not any more: put it back, or start this service again.',
   FILES_STUCK:
-    '/mnt/models/MAM/config.pbtxt.template does not answer: a read or write of it is not done after 3 s. Bring its file system back; what needs none of its files goes on.',
+    '/mnt/models/MAM/config.pbtxt.template does not answer: a read or write of it is not done after 2 s. Bring its file system back; what needs none of its files goes on.',
   PREFLIGHT_TIMEOUT: 'The checks of a start of MAM were not done within 5 s. Nothing was changed: try again.',
   STOP_TIMEOUT:
     'MAM on GPU 0 was not stopped within 62 s; the stop goes on. Its status tells when it is done.',

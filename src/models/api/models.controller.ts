@@ -71,6 +71,7 @@ export class ModelsController {
     503: [
       'It cannot be checked just now, or this service takes no commands. Nothing has changed: try again. 暂不可用',
       'PREFLIGHT_TIMEOUT',
+      'FILES_STUCK',
       'ADOPTION_PENDING',
       'SHUTTING_DOWN',
     ],

@@ -13,7 +13,7 @@ import {
 } from '../../common/files/regular-file.js';
 
 /** Configurations of models have some kilobytes; the largest, with all its labels and warmups, stays far below, bytes. */
-const MAX_BYTES = 1024 * 1024;
+const MAX_BYTES = 256 * 1024;
 /** Of a mode, what a file that is replaced hands on to the new one. */
 const PERMISSIONS = 0o777;
 
@@ -51,7 +51,7 @@ export class RepositoryFiles {
   }
 
   /**
-   * Replaces the file in one step, or writes none. The new one is synced, its name is not.
+   * Replaces the file in one step, or writes none. Not synced: after a power cut it is written anew with the first load.
    * @throws FilesStuckError, UnfitFileError, a system error
    */
   replace(model: string, name: string, text: string): Promise<void> {
@@ -138,7 +138,6 @@ async function writeNew(path: string, text: string, before: Stats | undefined): 
       await handle.chmod(before.mode & PERMISSIONS);
     }
     await handle.writeFile(text);
-    await handle.sync();
   } finally {
     await handle.close();
   }

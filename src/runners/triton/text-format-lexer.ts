@@ -31,7 +31,7 @@ const IDENTIFIER = /[A-Za-z_]\w*/y;
 const NUMBER = /0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[fF]?/y;
 const WORD = /\w/;
 const STRING = /"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"|'[^'\\\n]*(?:\\[^\n][^'\\\n]*)*'/y;
-const SYMBOL = /[{}[\]<>:,;-]/y;
+const SYMBOLS = '{}[]<>:,;-';
 const ESCAPE = /\\(?:x([0-9a-fA-F]{1,2})|([0-7]{1,3})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/g;
 const CONTROL: Readonly<Record<string, string>> = {
   a: '\x07',
@@ -53,17 +53,22 @@ export class Lexer {
 
   /** The next word; `end` after the last, as often as it is asked for. @throws TextFormatError */
   next(): Token {
-    this.pass(this.take(BLANK) ?? '');
+    this.passBlanks();
     const at = { line: this.line, column: this.offset - this.lineStart + 1 };
     if (this.offset >= this.text.length) return { kind: 'end', text: '', at };
+    const first = this.text.charAt(this.offset);
+    if (SYMBOLS.includes(first)) {
+      this.offset += 1;
+      return { kind: 'symbol', text: first, at };
+    }
     for (const [kind, pattern] of KINDS) {
       const raw = this.take(pattern);
       if (raw === undefined) continue;
-      this.pass(raw);
+      this.offset += raw.length;
       if (kind === 'number' && WORD.test(this.text.charAt(this.offset))) break;
       return { kind, text: kind === 'string' ? unquote(raw, at) : raw, at };
     }
-    throw problemAt(at, this.text.charAt(at.column - 1 + this.lineStart));
+    throw problemAt(at, first);
   }
 
   private take(pattern: RegExp): string | undefined {
@@ -71,17 +76,14 @@ export class Lexer {
     return pattern.exec(this.text)?.[0];
   }
 
-  private pass(raw: string): void {
-    const end = this.offset + raw.length;
-    for (
-      let at = this.text.indexOf('\n', this.offset);
-      at !== -1 && at < end;
-      at = this.text.indexOf('\n', at + 1)
-    ) {
+  /** Of blanks alone: no other word has the end of a line in it. */
+  private passBlanks(): void {
+    const raw = this.take(BLANK) ?? '';
+    for (let at = raw.indexOf('\n'); at !== -1; at = raw.indexOf('\n', at + 1)) {
       this.line += 1;
-      this.lineStart = at + 1;
+      this.lineStart = this.offset + at + 1;
     }
-    this.offset = end;
+    this.offset += raw.length;
   }
 }
 
@@ -89,7 +91,6 @@ const KINDS = [
   ['identifier', IDENTIFIER],
   ['number', NUMBER],
   ['string', STRING],
-  ['symbol', SYMBOL],
 ] as const;
 
 function problemAt(at: Position, character: string): TextFormatError {

@@ -109,6 +109,35 @@ describe('protobuf text format', () => {
     expect(() => parseTextFormat('a {'.repeat(100_000))).toThrow('Message is too deep.');
   });
 
+  // The largest template, of what is the worst for each pattern.
+  const SIZE = 256 * 1024;
+  it.each([
+    ['blanks', ' '],
+    ['comments', '#\n'],
+    ['one comment', '#'],
+    ['digits that run into a word', '1', 'x'],
+    ['digits after the point', '1.', '1'.repeat(SIZE), 'x'],
+    ['an open string', '\\a', '', 'a: "'],
+    ['an open string of quotes', "'", '', 'a: "'],
+    ['adjacent strings', '"x"', '', 'a: '],
+    ['one name', 'a'],
+    ['fields', 'a:1 '],
+    ['messages', 'a{}'],
+    ['a list', '1,', '1]', 'a: ['],
+    ['open lists', '['],
+    ['open messages', 'a{'],
+    ['lines', '\n'],
+  ])('is read, or refused, in time: %s', (_name, part, after = '', before = '') => {
+    const text = before + part.repeat(Math.ceil(SIZE / part.length)) + after;
+    const begun = performance.now();
+    try {
+      parseTextFormat(text);
+    } catch (error) {
+      expect(error).toBeInstanceOf(TextFormatError);
+    }
+    expect(performance.now() - begun).toBeLessThan(2000);
+  });
+
   it('either reads a text or says where it is wrong, whatever it holds', () => {
     const words = fc.constantFrom(
       'a',

@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { readTemplate } from '../../../src/runners/triton/config-template.js';
 import { GpuVisibility } from '../../../src/runners/triton/gpu-visibility.js';
-import { instanceGroupText, serves } from '../../../src/runners/triton/instance-groups.js';
+import {
+  groupsInText,
+  instanceGroupText,
+  placesComment,
+  serves,
+} from '../../../src/runners/triton/instance-groups.js';
 import { GpuNotUsableError } from '../../../src/runners/errors.js';
 
 const topLevelFields = (text: string): readonly string[] => readTemplate(text).topLevel;
@@ -20,6 +25,23 @@ describe('the top-level fields of a template', () => {
     ['an instance_group', 'name: "A"\ninstance_group [ { kind: KIND_CPU } ]', ['name', 'instance_group']],
     ['an instance_group right beside its bracket', 'instance_group[{count:1}]', ['instance_group']],
     ['an instance_group with a brace', 'instance_group { count: 1 }', ['instance_group']],
+    ['an instance_group behind a comment', 'instance_group # ours\n [ { count: 1 } ]', ['instance_group']],
+    [
+      'an instance_group behind a comment and a colon',
+      'instance_group # :\n : { count: 1 }',
+      ['instance_group'],
+    ],
+    [
+      'an instance_group behind blanks of all kinds',
+      'instance_group \t\v\f\r\n < count: 1 >',
+      ['instance_group'],
+    ],
+    [
+      'an instance_group behind a string',
+      `platform: "a" 'b'instance_group{}`,
+      ['platform', 'instance_group'],
+    ],
+    ['an instance_group behind a message', 'a{b{}}instance_group{}', ['a', 'instance_group']],
     ['an instance_group in a comment', '# instance_group [ { } ]\nname: "A"', ['name']],
     ['an instance_group behind a field', 'name: "A" # instance_group: [', ['name']],
     ['an instance_group in a string', 'name: "instance_group [ { } ]"', ['name']],
@@ -80,6 +102,31 @@ describe('the steps of an ensemble', () => {
   it('are none of a model that only mentions them', () => {
     const text = 'name: "ensemble_scheduling" parameters { key: "step" value { string_value: "ensemble" } }';
     expect(readTemplate(text)).toMatchObject({ platform: undefined, steps: undefined });
+  });
+});
+
+describe('the groups of what was written', () => {
+  const places = [
+    { gpuId: 2, visibleIndex: 0 },
+    { gpuId: 3, visibleIndex: null },
+  ];
+  /** What a copy of an earlier config.pbtxt has in it. */
+  const TEMPLATE =
+    '# { name: "gpu_7" count: 1 kind: KIND_GPU gpus: [ 7 ] }\n# placement { name: "gpu_8" count: 1 }\nname: "A"\n';
+
+  it('are those of its instance_group, and of no comment', () => {
+    expect(groupsInText(TEMPLATE + instanceGroupText(places, 8)).instance_group).toEqual([
+      { name: 'gpu_2', count: 8, kind: 'KIND_GPU', gpus: [0] },
+      { name: 'gpu_3', count: 8, kind: 'KIND_CPU', gpus: [] },
+    ]);
+    expect(groupsInText(TEMPLATE).instance_group).toEqual([]);
+  });
+
+  it('are the placements in the comments at its end, where Triton chooses the instances', () => {
+    expect(groupsInText(TEMPLATE + placesComment(places)).instance_group).toEqual([
+      { name: 'gpu_2', count: 1, kind: '', gpus: [] },
+      { name: 'gpu_3', count: 1, kind: '', gpus: [] },
+    ]);
   });
 });
 
