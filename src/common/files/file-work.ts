@@ -106,7 +106,10 @@ export class FileWork {
     const watch = (): void => {
       const due = performance.now() + this.limits.deadlineMs;
       timer = setTimeout(() => {
-        if (performance.now() - due > LAG_MS) return watch();
+        if (performance.now() - due > LAG_MS) {
+          watch();
+          return;
+        }
         work.isStuck = true;
         work.refuse(stuckError(work));
         this.next();

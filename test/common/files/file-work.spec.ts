@@ -32,7 +32,11 @@ describe('work on files', () => {
   it('that does not answer is refused with its path, and whatever is on its mount at once; the rest goes on', async () => {
     const work = fileWork();
     const first = hung();
-    const refused = { code: 'FILES_STUCK', retry: 'always', message: expect.stringContaining('/nfs/a/1') };
+    const refused = {
+      code: 'FILES_STUCK',
+      retry: 'always',
+      message: expect.stringContaining('/nfs/a/1') as unknown,
+    };
     const late = work.run('/nfs/a/1', () => first.promise);
     // Waits for its turn on the same mount, and is refused with it.
     const behind = work.run('/nfs/a/2', read('never'));
