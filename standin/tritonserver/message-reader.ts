@@ -1,4 +1,9 @@
-import { type Field, type Message, TextFormatError, type Value } from '../../src/runners/triton/text-format.js';
+import {
+  type Field,
+  type Message,
+  TextFormatError,
+  type Value,
+} from '../../src/runners/triton/text-format.js';
 
 /** JSON of a message whose schema nobody here knows: names as written, repeated fields as arrays. */
 export type Json = string | number | boolean | Json[] | { [key: string]: Json };
