@@ -31,7 +31,7 @@ export async function readRegular(path: string, limits: ReadLimits = {}): Promis
     const stats = await handle.stat();
     requireRegular(path, stats, limits);
     if (directory !== undefined) await requireWithin(handle, path, directory);
-    const buffer = Buffer.alloc(stats.size);
+    const buffer = Buffer.alloc(Math.max(stats.size, 1));
     let length = 0;
     while (length < buffer.length) {
       const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
@@ -51,7 +51,7 @@ export function readRegularSync(path: string, limits: ReadLimits = {}): string {
   try {
     const stats = fstatSync(fd);
     requireRegular(path, stats, limits);
-    const buffer = Buffer.alloc(stats.size);
+    const buffer = Buffer.alloc(Math.max(stats.size, 1));
     let length = 0;
     while (length < buffer.length) {
       const bytesRead = readSync(fd, buffer, length, buffer.length - length, length);
@@ -90,7 +90,9 @@ export function otherThanFile(stats: Stats): string | undefined {
   return stats.isSocket() ? 'a socket' : 'a device';
 }
 
+/** Of a directory, which cannot block, the read itself says what it is: EISDIR, which callers know. */
 function requireRegular(path: string, stats: Stats, { maxBytes = MAX_FILE_BYTES }: ReadLimits): void {
+  if (stats.isDirectory()) return;
   const other = otherThanFile(stats);
   if (other !== undefined) throw new UnfitFileError(`${path} is ${other}, and no regular file`);
   if (stats.size > maxBytes)
