@@ -2,6 +2,7 @@ import type { RequestListener, Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
+import { boundConnections } from './common/http/connections.js';
 import { ErrorFilter } from './common/http/error-filter.js';
 import { polledReads } from './common/http/polled-reads.js';
 import { answerRawErrors } from './common/http/raw-errors.js';
@@ -36,7 +37,7 @@ export async function createApp(config: FullConfig, logger: Logger): Promise<Nes
   server.requestTimeout = config.server.request_timeout_seconds * 1000;
   server.headersTimeout = config.server.request_timeout_seconds * 1000;
   server.keepAliveTimeout = config.server.keep_alive_timeout_seconds * 1000;
-  server.maxConnections = config.server.max_connections;
+  boundConnections(server, { max: config.server.max_connections, silenceMs: server.requestTimeout });
   Object.assign(server, { connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS });
   answerRawErrors(server);
   return app;

@@ -32,7 +32,9 @@ export const serverSection = z
       .int()
       .min(16)
       .max(65_536)
-      .describe('Connections at once; further ones are closed unanswered.'),
+      .describe(
+        'Connections at once; a further one takes the place of the one that has waited longest for its client.',
+      ),
     shutdown_timeout_seconds: z
       .number()
       .min(0.1)
