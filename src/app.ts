@@ -7,6 +7,7 @@ import { ErrorFilter } from './common/http/error-filter.js';
 import { polledReads } from './common/http/polled-reads.js';
 import { answerRawErrors } from './common/http/raw-errors.js';
 import { jsonBody } from './common/http/json-body.js';
+import { KnownInput } from './common/http/known-input.js';
 import { validationPipe } from './common/http/validation.js';
 import type { Logger } from './common/logging/logger.js';
 import { NestLogger } from './common/logging/nest-logger.js';
@@ -29,6 +30,7 @@ export async function createApp(config: FullConfig, logger: Logger): Promise<Nes
   });
   app.disable('x-powered-by');
   app.use(...jsonBody(config.server.body_limit_kb));
+  app.useGlobalGuards(new KnownInput());
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ErrorFilter(logger));
   serveDocs(app);

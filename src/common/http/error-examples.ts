@@ -18,6 +18,8 @@ export const ERROR_EXAMPLES = {
   STATE_WRITE_FAILED:
     'Cannot write the state to /var/lib/model-inference-client/desired-state.json: no space left on device. Nothing was changed; free space or mend the directory.',
   MODEL_UNKNOWN: 'Model "MAN" is not supported. Supported models: MAM, FastFitAll.',
+  MODEL_TYPE_MISMATCH:
+    'MAM is a model of triton, and model_type says "comfyui": leave model_type out, or send "triton".',
   MODEL_NOT_RUNNING: 'Model "MAM" is not running on GPU 0.',
   CONFIG_OPTION_INVALID: 'Invalid config for MAM: config.instances is no option of triton.',
   GPU_NOT_FOUND: 'CUDA device not found: there is no GPU 9 on this host. GPUs: 0, 1, 2, 3.',

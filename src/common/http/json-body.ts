@@ -49,12 +49,14 @@ function invalid(reason: string): InvalidJsonError {
   return new InvalidJsonError(`The request body is not valid JSON: ${reason}.`);
 }
 
-/** Parses JSON bodies up to `limitKb` KiB; a POST in any other form is refused before a handler sees it. */
+const WRITES: ReadonlySet<string> = new Set(['POST', 'DELETE']);
+
+/** Parses JSON bodies up to `limitKb` KiB; a write in any other form is refused before a handler sees it. */
 export function jsonBody(limitKb: number): RequestHandler[] {
   const requireJson = (request: Request, _response: Response, next: NextFunction): void => {
     const hasBody =
       request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length']) > 0;
-    if (request.method === 'POST' && hasBody && !request.is('application/json')) {
+    if (WRITES.has(request.method) && hasBody && !request.is('application/json')) {
       next(new ContentTypeError('Send the body as JSON, with the header Content-Type: application/json.'));
       return;
     }
