@@ -39,7 +39,7 @@ export async function createApp(config: FullConfig, logger: Logger): Promise<Nes
   server.requestTimeout = config.server.request_timeout_seconds * 1000;
   server.headersTimeout = config.server.request_timeout_seconds * 1000;
   server.keepAliveTimeout = config.server.keep_alive_timeout_seconds * 1000;
-  boundConnections(server, { max: config.server.max_connections, silenceMs: server.requestTimeout });
+  boundConnections(server, { max: config.server.max_connections, silenceMs: server.requestTimeout }, logger);
   Object.assign(server, { connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS });
   answerRawErrors(server);
   return app;

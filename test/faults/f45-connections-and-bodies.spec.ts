@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { request } from 'node:http';
@@ -70,7 +70,7 @@ async function expectOthersAnswered(): Promise<void> {
 
 describe('F45: connections beyond server.max_connections', () => {
   it('that never send a byte keep nobody out, as many as there may be', async () => {
-    await openMany(4096);
+    await openMany(4200);
     await expectOthersAnswered();
     for (const socket of sockets) socket.destroy();
   });
@@ -85,6 +85,10 @@ describe('F45: connections beyond server.max_connections', () => {
     ['are idle after an answer', 'GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['never read their answer', UNREAD],
   ])('that %s', (_what, first) => {
+    afterEach(() => {
+      for (const socket of sockets.splice(0)) socket.destroy();
+    });
+
     beforeAll(async () => {
       await service.end('SIGTERM');
       await service.configureServer({ max_connections: MAX_CONNECTIONS, request_timeout_seconds: 600 });
@@ -110,6 +114,18 @@ describe('F45: connections beyond server.max_connections', () => {
       await openMany(2 * MAX_CONNECTIONS, first);
       expect(await stop).toBe(200);
     });
+  });
+
+  it('that come back at once keep nobody out', async () => {
+    let isOver = false;
+    const comeBack = (): void => {
+      if (isOver) return;
+      void open().then((socket) => socket.once('close', comeBack), comeBack);
+    };
+    for (let count = 0; count < 2 * MAX_CONNECTIONS; count++) comeBack();
+    await sleep(300);
+    await expectOthersAnswered();
+    isOver = true;
   });
 
   it('close a connection whose client does not read its answer', async () => {

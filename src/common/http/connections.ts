@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Logger } from '../logging/logger.js';
 
 /** Time, ms, over the limit of a request in which Node itself may say that it was too late (408). */
 const GRACE_MS = 1000;
@@ -11,6 +12,9 @@ export interface ConnectionLimits {
   readonly silenceMs: number;
 }
 
+/** Time, ms, between two lines of the log that say that there are too many. */
+const TOLD_EVERY_MS = 60_000;
+
 /** The last request of a connection; none before the first. */
 interface Exchange {
   readonly request: IncomingMessage;
@@ -21,14 +25,24 @@ interface Exchange {
  * Bounds the connections of a server in a way that nobody is locked out by: a new one beyond the limit takes the place of
  * the one that has waited longest for its client. A connection whose request is being worked on gives way to none.
  */
-export function boundConnections(server: Server, { max, silenceMs }: ConnectionLimits): void {
+export function boundConnections(server: Server, { max, silenceMs }: ConnectionLimits, logger: Logger): void {
   /** In the order in which each was opened, or had its last answer. */
   const open = new Map<Socket, Exchange | undefined>();
+  let toldAt = -TOLD_EVERY_MS;
+  const tell = (): void => {
+    if (performance.now() - toldAt < TOLD_EVERY_MS) return;
+    toldAt = performance.now();
+    logger.warn(
+      { max_connections: max },
+      'There are more connections than server.max_connections: those that wait longest for their clients are closed',
+    );
+  };
 
   server.on('connection', (socket: Socket) => {
     open.set(socket, undefined);
     socket.once('close', () => open.delete(socket));
     if (open.size <= max) return;
+    tell();
     // The new one is the last of them: it goes where all others are being answered.
     for (const [each, exchange] of open) {
       if (isWorkedOn(exchange)) continue;
