@@ -51,7 +51,7 @@ export function boundConnections(server: Server, { max, silenceMs }: ConnectionL
       return;
     }
   });
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+  server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
     const { socket } = request;
     open.set(socket, { request, response });
     response.once('finish', () => {
