@@ -17,7 +17,8 @@ export function createOpenApiDocument(app: INestApplication): OpenAPIObject {
   const builder = new DocumentBuilder()
     .setTitle('Model Inference Client API')
     .setDescription(
-      'Starts, stops and watches model servers on the GPUs of this host. 在多GPU环境下启动、停止和监控模型实例的统一API。',
+      'Starts, stops and watches model servers on the GPUs of this host. 在多GPU环境下启动、停止和监控模型实例的统一API。\n\n' +
+        'A POST or DELETE with a query parameter or a field of the body that it does not know is a 400 `VALIDATION_FAILED`, which names the nearest that it knows; nothing has changed. A path that does not take a method answers 405 `METHOD_NOT_ALLOWED`, with `Allow`. POST 和 DELETE 请求中未知的查询参数或请求体字段返回 400；路径不支持的方法返回 405。',
     )
     .setVersion('1')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { BackendSection } from './backend-section.js';
 import { portOverlapsWith } from './port-overlaps.js';
 import { runnersSchemaOf, sectionsInUse } from './runners-schema.js';
-import { tcpPort, whenValid } from './sections/common.js';
+import { LOOPBACK, REACHABLE, tcpPort, whenValid } from './sections/common.js';
 import {
   gpusSection,
   healthSection,
@@ -39,6 +39,12 @@ export type Config = z.infer<z.ZodObject<typeof serviceKeys>>;
 /** Of port 0, the service takes one that is free. */
 const withPort = z.object({ server: z.object({ port: tcpPort }), runners: z.unknown() });
 
+const withTrust = z.object({
+  server: z.object({ trusted_network: z.boolean() }),
+  runners: z.record(z.string(), z.unknown()),
+});
+const withAddress = z.object({ bind_address: z.string() });
+
 /** The whole configuration of a service with these backends, valid or refused as one. Keys are those of the YAML files. */
 export function configSchemaOf<const Backends extends readonly BackendSection[]>(backends: Backends) {
   return z
@@ -49,7 +55,16 @@ export function configSchemaOf<const Backends extends readonly BackendSection[]>
       for (const { path, message } of portOverlapsWith(own, sectionsInUse(backends, runners))) {
         context.addIssue({ code: 'custom', path: ['runners', ...path], message });
       }
-    }, whenValid(withPort));
+    }, whenValid(withPort))
+    .superRefine((config, context) => {
+      const { server, runners } = withTrust.parse(config);
+      if (server.trusted_network) return;
+      for (const [backend, section] of Object.entries(runners)) {
+        const address = withAddress.safeParse(section).data?.bind_address ?? 'localhost';
+        if (LOOPBACK.test(address)) continue;
+        context.addIssue({ code: 'custom', path: ['runners', backend, 'bind_address'], message: REACHABLE });
+      }
+    }, whenValid(withTrust));
 }
 
 /** The whole configuration of a service with these backends. */

@@ -4,6 +4,7 @@ import { RunnersModule } from '../runners/runners.module.js';
 import { StateModule } from '../state/state.module.js';
 import { Catalog } from './deployment/catalog.js';
 import { HealthPoller } from './watch/health-poller.js';
+import { ModelTypes } from './api/model-types.js';
 import { ModelsController } from './api/models.controller.js';
 import { OrphanWatch } from './watch/orphan-watch.js';
 import { OrphansController } from './api/orphans.controller.js';
@@ -48,6 +49,7 @@ import { WorkerServices } from './worker/worker-services.js';
     StartCommands,
     ServerShutdown,
     Supervisor,
+    ModelTypes,
     HealthPoller,
     OrphanWatch,
     MemoryLearner,

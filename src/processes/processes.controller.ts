@@ -8,7 +8,7 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { ApiErrors } from '../common/http/api-errors.js';
+import { ApiErrors, INVALID_BODY } from '../common/http/api-errors.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/schema.js';
 import { KillProcessResponse } from './kill-process-response.dto.js';
@@ -44,9 +44,10 @@ export class ProcessesController {
   @ApiOkResponse({ type: KillProcessResponse })
   @ApiErrors({
     400: [
-      'Not a pid, or dry_run is neither true nor false. 请求参数无效',
+      'Not a pid, dry_run is neither true nor false, or there is another parameter or a body. 请求参数无效',
       'PID_INVALID',
       'DRY_RUN_INVALID',
+      ...INVALID_BODY,
       'BAD_REQUEST',
     ],
     403: [

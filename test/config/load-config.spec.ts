@@ -142,6 +142,12 @@ describe('a wrong configuration', () => {
 
   it.each([
     ['server: { host: 0.0.0.0 }', /^server\.host: is reachable/],
+    ...['triton', 'comfyui', 'vllm', 'http'].flatMap((backend) =>
+      ['0.0.0.0', "'::'", '10.0.0.5', 'gpu-host'].map((address): [string, RegExp] => [
+        `runners: { ${backend}: { bind_address: ${address} } }`,
+        new RegExp(`^runners\\.${backend}\\.bind_address: is reachable .*server\\.trusted_network`),
+      ]),
+    ),
     ['server: { host: 192.168.1.7 }', /^server\.host: is reachable/],
     ['server: { host: "::" }', /^server\.host: is reachable/],
     ['server: { host: localhost.evil.com }', /^server\.host: is reachable/],
@@ -240,6 +246,8 @@ describe('a wrong configuration', () => {
 
   it.each([
     'server: { host: 0.0.0.0, trusted_network: true }',
+    'server: { trusted_network: true }\nrunners: { triton: { bind_address: 0.0.0.0 } }',
+    "runners: { triton: { bind_address: 127.0.0.2 }, vllm: { bind_address: '::1' }, http: { bind_address: localhost } }",
     'server: { host: localhost }',
     'server: { host: 127.1.2.3 }',
     'runners: { triton: { gpus: "device=0,GPU-1b2c" } }',

@@ -137,12 +137,35 @@ describe('what is not there', () => {
 
   it.each([
     ['GET', '/nope'],
-    ['GET', '/api/v1/models/start'],
-    ['PUT', '/api/v1/models/status'],
-    ['DELETE', '/api/v1/gpus'],
+    ['POST', '/nope'],
     ['GET', '/api/v2/gpus'],
+    ['DELETE', '/api/v1/models'],
+    ['GET', '/api/v1/models/start/MAM'],
   ])('%s %s', async (method, path) => {
     expectRefusal(await service.call(method, path), 404);
+  });
+});
+
+describe('a method that a path does not take', () => {
+  it.each([
+    ['GET', '/api/v1/models/start', 'POST'],
+    ['PUT', '/api/v1/models/status', 'GET, HEAD'],
+    ['POST', '/api/v1/models/status/MAM', 'GET, HEAD'],
+    ['DELETE', '/api/v1/gpus', 'GET, HEAD'],
+    ['GET', '/api/v1/gpus/0/cordon', 'POST'],
+    ['GET', '/api/v1/processes/4194304', 'DELETE'],
+    ['POST', '/api/v1/processes/4194304', 'DELETE'],
+    ['PATCH', '/', 'GET, HEAD'],
+    ['POST', '/health/ready', 'GET, HEAD'],
+    ['POST', '/openapi.json', 'GET, HEAD'],
+  ])('%s %s is told which it takes', async (method, path, allow) => {
+    expectRefusal(await service.call(method, path), 405);
+    const response = await fetch(`http://127.0.0.1:${service.port}${path}`, { method });
+    expect(response.headers.get('Allow')).toBe(allow);
+    expect(await response.json()).toMatchObject({
+      code: 'METHOD_NOT_ALLOWED',
+      detail: expect.stringContaining(`it takes ${allow}.`),
+    });
   });
 });
 

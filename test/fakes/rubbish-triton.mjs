@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { setTimeout } from 'node:timers';
 
 const flag = (name) => process.argv.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3) ?? '';
 const port = Number(flag('http-port'));
@@ -16,10 +17,18 @@ function write(response, chunk) {
   more();
 }
 
+const MODELS = (process.env.MODELS ?? 'MAM').split(',');
+const unloaded = new Set();
 const GROUPS = [0, 1, 2, 3].map((id) => ({ name: `gpu_${id}`, count: 1, kind: 'KIND_GPU', gpus: [id] }));
 
 function good(request, response) {
-  if (request.url.endsWith('/index')) return response.end(JSON.stringify([{ name: 'MAM', state: 'READY' }]));
+  if (request.url.endsWith('/index')) {
+    const stateOf = (name) => (unloaded.has(name) ? 'UNAVAILABLE' : 'READY');
+    return response.end(JSON.stringify(MODELS.map((name) => ({ name, state: stateOf(name) }))));
+  }
+  const [, model, verb] = /\/repository\/models\/(.+)\/(load|unload)$/.exec(request.url) ?? [];
+  if (verb === 'load') unloaded.delete(model);
+  if (verb === 'unload') unloaded.add(model);
   if (request.url.endsWith('/config')) return response.end(JSON.stringify({ instance_group: GROUPS }));
   return response.end();
 }
@@ -45,6 +54,7 @@ const WAYS = {
   },
   'no-http': (_request, response) => response.socket.end('SSH-2.0-OpenSSH_9.2\r\n'),
   hang: () => undefined,
+  slow: (request, response) => setTimeout(() => good(request, response), 2500),
 };
 
 const server = createServer((request, response) => {

@@ -103,11 +103,12 @@ describe('F36: what will not work is said at boot', () => {
   );
 
   it('an address that this host has not, and refuses the start, of both launchers', async () => {
-    const service = await boot({ models: { MAM: {} }, triton: { bind_address: '192.0.2.7' } });
+    const config = { server: { trusted_network: true } };
+    const service = await boot({ config, models: { MAM: {} }, triton: { bind_address: '192.0.2.7' } });
     await service.boot();
     const words = /^192\.0\.2\.7 is not an address of this host .* correct runners\.triton\.bind_address\.$/;
     await expectWarning(service, 'triton.address', words);
-    const onDocker = await bootOnDocker({ triton: { bind_address: 'nosuchhost.invalid' } });
+    const onDocker = await bootOnDocker({ config, triton: { bind_address: 'nosuchhost.invalid' } });
     for (const each of [service, onDocker]) {
       const { status, body } = await each.start('MAM', 0);
       expect({ status, code: body.code }).toEqual({ status: 500, code: 'BIND_ADDRESS_UNUSABLE' });

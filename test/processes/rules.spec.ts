@@ -172,4 +172,57 @@ describe('command lines in the log', () => {
     expect(describeCommand(['--token', '--keyboard', 'us'])).toBe('--token --keyboard us');
     expect(describeCommand(['x'.repeat(1000)])).toHaveLength(201);
   });
+
+  it.each<[shown: string, ...command: string[]]>([
+    ['curl -H Authorization: ***', 'curl', '-H', 'Authorization: Bearer hush'],
+    ['curl --header=Authorization: ***', 'curl', '--header=Authorization: Bearer hush'],
+    ['x Authorization:*** Bearer ***', 'x', 'Authorization:', 'Bearer', 'hush'],
+    ['x Bearer ***', 'x', 'Bearer hush'],
+    ['x bearer ***', 'x', 'bearer', 'hush'],
+    ['curl -H authorization: ***', 'curl', '-H', 'authorization: Basic hush'],
+    ['curl -H X-Api-Key: ***', 'curl', '-H', 'X-Api-Key: hush'],
+    ['curl -H Cookie: ***', 'curl', '-H', 'Cookie: session=hush'],
+    ['x {"api_key":"***', 'x', '{"api_key":"hush","a":1}'],
+    ['git clone https://ada:***@host/x.git', 'git', 'clone', 'https://ada:hush@host/x.git'],
+    ['git clone https://***@host/x.git', 'git', 'clone', 'https://hush@host/x.git'],
+    ['x --db=postgres://ada:***@db/x', 'x', '--db=postgres://ada:hush@db/x'],
+    ['x redis://:***@db:6379/0', 'x', 'redis://:hu@s/h@db:6379/0'],
+    ['x https://host/x?access_token=***', 'x', 'https://host/x?access_token=hush&page=hush'],
+    ['x https://host/x?a=1&X-Amz-Signature=***', 'x', 'https://host/x?a=1&X-Amz-Signature=hush'],
+    ['mysql -u root -p***', 'mysql', '-u', 'root', '-phush'],
+    ['mysql -p=***', 'mysql', '-p=hush'],
+    ['sshpass -p *** ssh host', 'sshpass', '-p', 'hush', 'ssh', 'host'],
+    ['unzip -P *** x.zip', 'unzip', '-P', 'hush', 'x.zip'],
+    ['sh -c mysql -p***', 'sh', '-c', 'mysql -phush db'],
+    ['sh -c x --password ***', 'sh', '-c', 'x --password hush'],
+    ['sh -c curl -H "Authorization: ***', 'sh', '-c', 'curl -H "Authorization: Bearer hush" https://host'],
+    ['curl -u ada:*** host', 'curl', '-u', 'ada:hush', 'host'],
+    ['curl -uada:*** host', 'curl', '-uada:hush', 'host'],
+    ['curl --user ada:*** host', 'curl', '--user', 'ada:hush', 'host'],
+    ['curl --proxy-user=ada:*** host', 'curl', '--proxy-user=ada:hush', 'host'],
+    ['x --passphrase *** --pass *** --pwd=***', 'x', '--passphrase', 'hush', '--pass', 'hush', '--pwd=hush'],
+    ['x PGPASSWORD=*** SESSION_TOKEN=***', 'x', 'PGPASSWORD=hush hush', 'SESSION_TOKEN=hush'],
+  ])('shows %s', (shown, ...command) => {
+    expect(describeCommand(command)).toBe(shown);
+  });
+
+  it.each([
+    ['vllm', 'serve', '/models/qwen', '--port', '8000', '--served-model-name', 'qwen'],
+    ['python3', 'main.py', '--listen', '127.0.0.1', '--verbose'],
+    ['x', 'http://127.0.0.1:8000/a@b', 'ada@host', 'oci://host/image@sha256:12', 'C:/a'],
+    ['docker', 'run', 'image:tag', '--keyboard', 'us', '--tokenizer=x'],
+  ])('leaves alone what is no secret: %s …', (...command) => {
+    expect(describeCommand(command)).toBe(command.join(' '));
+  });
+
+  it.each(['a', '-', '-p', ',-u', ' -u a', '://', '://a:', '@', 'key', 'key ', 'key:', 'bearer ', ' ', '"'])(
+    'takes no longer for a long command: %j',
+    (part) => {
+      const word = part.repeat(Math.ceil(500_000 / part.length));
+      const began = performance.now();
+      describeCommand([word]);
+      describeCommand([`x ${word}`, word, word]);
+      expect(performance.now() - began).toBeLessThan(1000);
+    },
+  );
 });

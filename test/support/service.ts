@@ -80,10 +80,10 @@ export class TestService extends ServiceClient {
     }
     const config = {
       instance_name: service.instanceName,
-      server: { port },
       state: { dir: service.stateDir },
       gpus: { source: 'simulated' },
       ...settings.config,
+      server: { port, ...(settings.config?.server as object | undefined) },
       runners: {
         ...(typeof settings.runners === 'function' ? await settings.runners(directory) : settings.runners),
         triton: {

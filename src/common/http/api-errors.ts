@@ -21,7 +21,12 @@ export const BODY_ERRORS = {
 } as const satisfies Record<number, ErrorAnswer>;
 
 /** What makes a body invalid, whatever the route takes. */
-export const INVALID_BODY = ['VALIDATION_FAILED', 'INVALID_JSON', 'UNSUPPORTED_CONTENT_TYPE'] as const;
+export const INVALID_BODY = [
+  'VALIDATION_FAILED',
+  'INVALID_JSON',
+  'BODY_TOO_DEEP',
+  'UNSUPPORTED_CONTENT_TYPE',
+] as const;
 
 /** Documents the error answers of a route: status → when, and with which codes. */
 export function ApiErrors(errors: Readonly<Record<number, ErrorAnswer>>): MethodDecorator & ClassDecorator {

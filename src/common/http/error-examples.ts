@@ -6,6 +6,7 @@ export const ERROR_EXAMPLES = {
   VALIDATION_FAILED: 'Invalid request: gpu_id must be an integer number.',
   BAD_REQUEST: "Failed to decode param '%ff'",
   INVALID_JSON: 'The request body is not valid JSON: Unexpected end of JSON input.',
+  BODY_TOO_DEEP: 'The request body is nested too deep: 32 levels of objects and lists are the limit.',
   UNSUPPORTED_CONTENT_TYPE: 'Send the body as JSON, with the header Content-Type: application/json.',
   UNSUPPORTED_MEDIA_TYPE: 'unsupported charset "LATIN1"',
   BODY_TOO_LARGE: 'The request body is too large: server.body_limit_kb is the limit.',
@@ -17,6 +18,8 @@ export const ERROR_EXAMPLES = {
   STATE_WRITE_FAILED:
     'Cannot write the state to /var/lib/model-inference-client/desired-state.json: no space left on device. Nothing was changed; free space or mend the directory.',
   MODEL_UNKNOWN: 'Model "MAN" is not supported. Supported models: MAM, FastFitAll.',
+  MODEL_TYPE_MISMATCH:
+    'MAM is a model of triton, and model_type says "comfyui": leave model_type out, or send "triton".',
   MODEL_NOT_RUNNING: 'Model "MAM" is not running on GPU 0.',
   CONFIG_OPTION_INVALID: 'Invalid config for MAM: config.instances is no option of triton.',
   GPU_NOT_FOUND: 'CUDA device not found: there is no GPU 9 on this host. GPUs: 0, 1, 2, 3.',
@@ -57,7 +60,7 @@ export const ERROR_EXAMPLES = {
   PREFLIGHT_TIMEOUT: 'The checks of a start of MAM were not done within 5 s. Nothing was changed: try again.',
   STOP_TIMEOUT:
     'MAM on GPU 0 was not stopped within 62 s; the stop goes on. Its status tells when it is done.',
-  STOP_FAILED: 'Triton did not unload MAM from GPU 0 within 120 s: no answer.',
+  STOP_FAILED: 'Triton did not unload MAM from GPU 0 within 120 s (runners.triton.api_timeout_seconds).',
   GPU_MEMORY_HELD:
     'The server of MAM has ended, and process 4711 still holds 8192 MiB of GPU 0: it is looked at again.',
   PLACEMENT_NOT_RUNNING: 'llm on GPU 0 is STARTING: only a placement that is RUNNING can sleep and wake.',

@@ -3,11 +3,19 @@ import type { Request, Response } from 'express';
 import { DomainError, type ErrorKind } from '../errors.js';
 import { LOGGER, type Logger } from '../logging/logger.js';
 import { noteRefusal } from '../logging/request-log.js';
+import { allowedMethods } from './allowed-methods.js';
 
 /** The body of every error answer. */
 interface ErrorBody {
   readonly detail: string;
   readonly code: string;
+}
+
+interface ErrorAnswer {
+  readonly status: number;
+  readonly body: ErrorBody;
+  /** The header of that name. */
+  readonly allow?: string;
 }
 
 const STATUS_OF = {
@@ -40,7 +48,7 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
-    const { status, body } = this.answerTo(error, request);
+    const { status, body, allow } = this.answerTo(error, request);
     // 501 is an answer like a 400: what was asked for is not there, and nothing has gone wrong.
     if (status >= 500 && status !== STATUS_OF.not_implemented) {
       const facts = error instanceof DomainError ? error.facts : {};
@@ -48,11 +56,12 @@ export class ErrorFilter implements ExceptionFilter {
     }
     // The client may have been answered, or be gone, before this error came up.
     if (response.headersSent || response.destroyed) return;
+    if (allow) response.setHeader('Allow', allow);
     noteRefusal(response, { code: body.code, ...modelIn(request) });
     response.status(status).json(body);
   }
 
-  private answerTo(error: unknown, request: Request): { status: number; body: ErrorBody } {
+  private answerTo(error: unknown, request: Request): ErrorAnswer {
     if (error instanceof DomainError) {
       return { status: STATUS_OF[error.kind], body: { detail: error.message, code: error.code } };
     }
@@ -70,6 +79,8 @@ export class ErrorFilter implements ExceptionFilter {
         body: { detail: 'Internal error: the log of this service has the cause.', code: 'INTERNAL_ERROR' },
       };
     }
+    const allowed = status === 404 ? allowedMethods(request) : [];
+    if (allowed.length > 0) return wrongMethod(request, allowed.join(', '));
     return {
       status,
       body: { detail: detailOf(error, status, request), code: CODE_OF_STATUS[status] ?? 'BAD_REQUEST' },
@@ -94,6 +105,13 @@ function statusOf(error: unknown): number | undefined {
   if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number')
     return error.statusCode;
   return undefined;
+}
+
+/** The path is known, and not with this method. */
+function wrongMethod({ method, path }: Request, allow: string): ErrorAnswer {
+  const status = 405;
+  const detail = `${method} is no method of ${path.slice(0, 200)}: it takes ${allow}. /docs lists all paths.`;
+  return { status, body: { detail, code: 'METHOD_NOT_ALLOWED' }, allow };
 }
 
 function detailOf(error: unknown, status: number, request: Request): string {

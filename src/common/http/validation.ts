@@ -18,7 +18,7 @@ function sentences(errors: readonly ValidationError[], parent = ''): string[] {
   });
 }
 
-/** Class-validator over every DTO; all faults in one sentence, 400. Unknown top-level properties are ignored. */
+/** Class-validator over every DTO; all faults in one sentence, 400. What is unknown: `KnownInput`. */
 export function validationPipe(): ValidationPipe {
   return new ValidationPipe({
     transform: true,

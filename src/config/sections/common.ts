@@ -81,6 +81,13 @@ export function bytesOf(size: string | number): number {
   return Math.round(Number(match[1]) * (SIZE_FACTORS[(match[2] ?? '').toLowerCase()] ?? 1));
 }
 
+/** An address that no other machine reaches. */
+export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
+
+/** What is wrong with any other address while `server.trusted_network` is false. */
+export const REACHABLE =
+  'is reachable from other machines: set server.trusted_network to true to allow that, or use 127.0.0.1';
+
 /** A name of a host: its last part is no number, so that what is meant for an IPv4 address is none. */
 const HOST_NAME = /^(?:[A-Za-z0-9_-]{1,63}\.)*(?!\d+$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { gpuPolicy, hostPath, safeName, whenValid } from './common.js';
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
+import { gpuPolicy, hostPath, LOOPBACK, REACHABLE, safeName, whenValid } from './common.js';
 
 export const serverSection = z
   .strictObject({
@@ -12,7 +10,9 @@ export const serverSection = z
     port: z.int().min(0).max(65_535).describe('TCP port of the API. 0 picks a free one.'),
     trusted_network: z
       .boolean()
-      .describe('Says that whoever can reach host may start and stop models and end processes.'),
+      .describe(
+        'Says that whoever can reach host may start and stop models and end processes, and that whoever can reach a bind_address of a backend may use its API.',
+      ),
     body_limit_kb: z
       .int()
       .min(1)
@@ -32,7 +32,9 @@ export const serverSection = z
       .int()
       .min(16)
       .max(65_536)
-      .describe('Connections at once; further ones are closed unanswered.'),
+      .describe(
+        'Connections at once; a further one takes the place of the one that has waited longest for its client.',
+      ),
     shutdown_timeout_seconds: z
       .number()
       .min(0.1)
@@ -42,8 +44,7 @@ export const serverSection = z
   .refine((server) => server.trusted_network || LOOPBACK.test(server.host), {
     ...whenValid(z.object({ trusted_network: z.boolean(), host: z.string() })),
     path: ['host'],
-    message:
-      'is reachable from other machines: set server.trusted_network to true to allow that, or use 127.0.0.1',
+    message: REACHABLE,
   });
 
 export const gpusSection = z.strictObject({

@@ -6,6 +6,7 @@ import { Catalog } from '../deployment/catalog.js';
 import { ModelInstanceInfo, ModelStatusItem } from './model-responses.dto.js';
 import { StartRequest, StopRequest } from './start-request.dto.js';
 import { StartPlan } from './start-plan.dto.js';
+import { ModelTypes } from './model-types.js';
 import { StatusQuery } from './status-query.dto.js';
 import { NotPlacedError, quoted } from '../deployment/errors.js';
 import { Supervisor } from '../supervisor/supervisor.js';
@@ -17,6 +18,7 @@ export class ModelsController {
   constructor(
     private readonly supervisor: Supervisor,
     private readonly catalog: Catalog,
+    private readonly modelTypes: ModelTypes,
   ) {}
 
   @Post('start')
@@ -33,6 +35,7 @@ export class ModelsController {
       'The request is invalid, the model is not supported, or there is no such GPU. 请求参数无效',
       ...INVALID_BODY,
       'MODEL_UNKNOWN',
+      'MODEL_TYPE_MISMATCH',
       'GPU_NOT_FOUND',
       'GPU_NOT_USABLE',
       'CONFIG_OPTION_INVALID',
@@ -77,6 +80,7 @@ export class ModelsController {
     ],
   })
   async start(@Body() request: StartRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
+    this.modelTypes.check(request);
     const { model_name: modelName, gpu_id: gpuId, config } = request;
     const started = await this.supervisor.start(modelName, gpuId, config ?? {}, id);
     return toInstanceInfo(started);
@@ -96,6 +100,7 @@ export class ModelsController {
       'The request is invalid, the model is not supported, or there is no such GPU. 请求参数无效',
       ...INVALID_BODY,
       'MODEL_UNKNOWN',
+      'MODEL_TYPE_MISMATCH',
       'GPU_NOT_FOUND',
       'CONFIG_OPTION_INVALID',
     ],
@@ -105,6 +110,7 @@ export class ModelsController {
     503: ['This service is starting or ending. 暂不可用', 'SHUTTING_DOWN'],
   })
   async plan(@Body() request: StartRequest): Promise<StartPlan> {
+    this.modelTypes.check(request);
     return toStartPlan(
       await this.supervisor.foresee(request.model_name, request.gpu_id, request.config ?? {}),
     );
@@ -120,7 +126,7 @@ export class ModelsController {
   })
   @ApiOkResponse({ type: ModelInstanceInfo })
   @ApiErrors({
-    400: ['The request is invalid. 请求参数无效', ...INVALID_BODY],
+    400: ['The request is invalid. 请求参数无效', ...INVALID_BODY, 'MODEL_TYPE_MISMATCH'],
     404: [
       'The model is not supported, or not running on this GPU. 模型未找到或未在指定GPU上运行',
       'MODEL_NOT_RUNNING',
@@ -143,6 +149,7 @@ export class ModelsController {
     ],
   })
   async stop(@Body() request: StopRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
+    this.modelTypes.check(request);
     const { model_name: modelName, gpu_id: gpuId, gpu_uuid: gpuUuid } = request;
     const { drain_seconds: drainSeconds, force } = request;
     const asked = { gpuUuid, drainSeconds, force, request: id };

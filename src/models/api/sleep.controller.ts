@@ -4,11 +4,12 @@ import { ApiErrors, BODY_ERRORS, INVALID_BODY } from '../../common/http/api-erro
 import { RequestId } from '../../common/http/request-id.js';
 import { ModelInstanceInfo } from './model-responses.dto.js';
 import { Supervisor } from '../supervisor/supervisor.js';
+import { ModelTypes } from './model-types.js';
 import { toInstanceInfo } from './views.js';
 import { SleepRequest, WakeRequest } from './sleep-request.dto.js';
 
 const ErrorsOfSleep = ApiErrors({
-  400: ['The request is invalid. 请求参数无效', ...INVALID_BODY],
+  400: ['The request is invalid. 请求参数无效', ...INVALID_BODY, 'MODEL_TYPE_MISMATCH'],
   404: [
     'The model is not supported, or has no placement on this GPU. 模型未找到或未在指定GPU上运行',
     'MODEL_NOT_RUNNING',
@@ -34,7 +35,10 @@ const ErrorsOfSleep = ApiErrors({
 @ApiTags('models')
 @Controller('api/v1/models')
 export class SleepController {
-  constructor(private readonly supervisor: Supervisor) {}
+  constructor(
+    private readonly supervisor: Supervisor,
+    private readonly modelTypes: ModelTypes,
+  ) {}
 
   @Post('sleep')
   @HttpCode(200)
@@ -47,6 +51,7 @@ export class SleepController {
   @ApiOkResponse({ type: ModelInstanceInfo })
   @ErrorsOfSleep
   async sleep(@Body() request: SleepRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
+    this.modelTypes.check(request);
     const { model_name: modelName, gpu_id: gpuId, level = 1 } = request;
     const slept = await this.supervisor.sleepOrWake(modelName, gpuId, { kind: 'sleep', level }, id);
     return toInstanceInfo(slept);
@@ -63,6 +68,7 @@ export class SleepController {
   @ApiOkResponse({ type: ModelInstanceInfo })
   @ErrorsOfSleep
   async wake(@Body() request: WakeRequest, @RequestId() id: string): Promise<ModelInstanceInfo> {
+    this.modelTypes.check(request);
     const { model_name: modelName, gpu_id: gpuId } = request;
     const woken = await this.supervisor.sleepOrWake(modelName, gpuId, { kind: 'wake' }, id);
     return toInstanceInfo(woken);

@@ -53,6 +53,19 @@ export class PlacementRequest {
   @Min(0)
   @Max(MAX_GPU_ID)
   gpu_id!: number;
+
+  @ApiPropertyOptional({
+    description:
+      'For older clients: the backend is known from the configuration, and this has to agree with it. 兼容旧客户端：必须与配置中的后端一致',
+    example: 'triton',
+    type: String,
+    maxLength: MAX_NAME_LENGTH,
+    nullable: true,
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(MAX_NAME_LENGTH)
+  model_type?: string | null;
 }
 
 /** The seed's `StopRequest`. */

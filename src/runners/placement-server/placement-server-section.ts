@@ -72,7 +72,11 @@ export const placementServerKeys = {
     .min(2)
     .max(60)
     .describe('Begins the name of every server: <container_name>_<model>_<gpu_id>.'),
-  bind_address: bindAddress.default('127.0.0.1').describe("Address the servers' ports listen on."),
+  bind_address: bindAddress
+    .default('127.0.0.1')
+    .describe(
+      "Address the servers' ports listen on. Anything but a loopback address needs server.trusted_network.",
+    ),
   ports: serverPorts.describe('Ports for the servers, one each; below 32768, and of no other backend.'),
   device: z
     .enum(['gpu', 'cpu'])

@@ -192,8 +192,13 @@ export class TritonLoader {
     } catch (error) {
       // A server that died, or that others have stopped meanwhile, has let go of everything.
       if (!(await server.isStill(running, context.signal))) return;
+      const from = gpuIds.length > 0 ? ` from GPU ${gpuIds.join(', ')}` : '';
+      const why =
+        error instanceof DeadlineError
+          ? ` within ${this.timeoutSeconds} s (runners.triton.api_timeout_seconds).`
+          : `: ${messageOf(error)}`;
       throw new StopFailedError(
-        `Triton did not unload ${model}${gpuIds.length > 0 ? ` from GPU ${gpuIds.join(', ')}` : ''} within ${this.timeoutSeconds} s: ${messageOf(error)}`,
+        `Triton did not unload ${model}${from}${why}`,
         { model, gpuIds, log: await server.lastLines() },
         { cause: error },
       );

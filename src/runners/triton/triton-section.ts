@@ -78,7 +78,9 @@ export const tritonSection = z
       .describe(
         'Directory mounted read-only at /runtime, for environments and libraries of models; null for none.',
       ),
-    bind_address: bindAddress.describe("Address Triton's ports listen on."),
+    bind_address: bindAddress.describe(
+      "Address Triton's ports listen on. Anything but a loopback address needs server.trusted_network.",
+    ),
     http_port: tcpPort.describe('HTTP port of the shared server.'),
     grpc_port: tcpPort.describe('gRPC port of the shared server.'),
     metrics_port: tcpPort.describe('Metrics port of the shared server.'),
