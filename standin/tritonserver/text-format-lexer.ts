@@ -22,7 +22,7 @@ export class TextFormatError extends Error {
 
 const BLANK = /(?:[\s]+|#[^\n]*)+/y;
 const IDENTIFIER = /[A-Za-z_]\w*/y;
-const NUMBER = /(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fF]?)(?!\w)/y;
+const NUMBER = /(?:0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[fF]?)(?!\w)/y;
 const STRING = /"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*'/y;
 const SYMBOL = /[{}[\]<>:,;-]/y;
 const ESCAPE = /\\(?:x([0-9a-fA-F]{1,2})|([0-7]{1,3})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/g;

@@ -32,7 +32,7 @@ export function readTemplate(text: string): TemplateFacts {
 }
 
 const TOKENS =
-  /#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>[\]]|[A-Za-z_][A-Za-z0-9_]*\s*(?=[:{<[])|["']/g;
+  /#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>[\]]|(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9_]*\s*(?=[:{<[])|["']/g;
 
 /**
  * Every field once where its name stands, and once more for each string that it holds. Enough to know what a template
