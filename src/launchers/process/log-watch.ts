@@ -5,7 +5,7 @@ import { messageOf } from '../../common/errors.js';
 export type LogLook = () => Promise<number>;
 
 /** Between two looks, ms: the more often, the faster a log grows. */
-const INTERVAL = { least: 10, most: 250 } as const;
+const INTERVAL = { least: 10, most: 50 } as const;
 
 /**
  * Keeps the logs of servers within their bound while these run. A server writes to its file itself, so that the only way is
