@@ -112,9 +112,9 @@ export class DesiredStateStore implements OnApplicationShutdown {
   async freeAll(changes: ReadonlyMap<string, DesiredDeployment | undefined>): Promise<void> {
     const undo = this.undoOf(changes);
     const fault = await this.keepAll(changes);
-    if (systemCodeOf(fault?.cause) !== 'ENOENT') return;
+    if (!fault || systemCodeOf(fault.cause) !== 'ENOENT') return;
     undo();
-    throw fault as StateWriteError;
+    throw fault;
   }
 
   /** Why something that stands is not on disk; `undefined`: all of it is. */

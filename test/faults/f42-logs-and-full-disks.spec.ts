@@ -11,7 +11,7 @@ const canMount = spawnSync('unshare', ['-m', 'true']).status === 0;
 const onMounts = canMount ? it : it.skip;
 
 let service: TestService;
-let undo: (() => Promise<unknown> | void)[] = [];
+const undo: (() => unknown)[] = [];
 
 afterEach(async () => {
   for (const each of undo.splice(0).reverse()) await each();
