@@ -28,11 +28,18 @@ export class Service {
     variables: ReadonlyMap<string, string> = new Map(),
   ): Promise<Service> {
     // Before the port: of two on one directory, the second is to hear who has the directory.
-    const unlockState = lockState(config);
+    let full: unknown;
+    const unlockState = lockState(config, (error) => (full = error));
     let log: ServiceLog | undefined;
     try {
       await requireAddress(config.server, variables);
       log = createLogger(config.log);
+      if (full !== undefined) {
+        log.logger.error(
+          { err: full, dir: config.state.dir },
+          'The disk of the state is full: what runs is watched and can be stopped, and every start is refused until there is room',
+        );
+      }
       return new Service(config, log, await createApp(config, log.logger), unlockState, variables);
     } catch (error) {
       await log?.close();

@@ -47,7 +47,19 @@ export function systemCodeOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** No room, or none left of a quota: it passes, whoever runs into it. */
+const FULL = ['ENOSPC', 'EDQUOT'];
+
+/** The disk is full, or a cause of the error is that. */
+export function isDiskFull(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    if (FULL.includes(systemCodeOf(each) ?? '')) return true;
+  }
+  return false;
+}
+
 /** Anything thrown that is not expected by its class is final. */
 export function retryPolicyOf(error: unknown): RetryPolicy {
+  if (isDiskFull(error)) return 'always';
   return error instanceof DomainError ? error.retry : 'never';
 }

@@ -83,7 +83,7 @@ function missing(message: string): string {
 }
 
 function expectedIn(message: string): string | undefined {
-  return /expected (.+?)(, received \w+)?$/i.exec(message)?.[1];
+  return /expected (.+?)(, received \w+)?$/is.exec(message)?.[1];
 }
 
 /** What each of the alternatives expects; the union itself does not say. */

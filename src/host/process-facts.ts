@@ -35,6 +35,13 @@ async function executableOf(pid: number): Promise<string | null> {
   }
 }
 
+/** The words of `/proc/<pid>/cmdline`; NULs may fill what a program that names itself anew leaves of it. */
+export function argumentsOf(cmdline: string): string[] {
+  const words = cmdline.split('\0');
+  const end = words.findLastIndex((word) => word !== '') + 1;
+  return words.slice(0, end).filter((word, index) => index > 0 || word !== '');
+}
+
 /** Facts from `/proc`. */
 export async function factsFromProc(pid: number): Promise<OwnFacts | undefined> {
   try {
@@ -44,10 +51,7 @@ export async function factsFromProc(pid: number): Promise<OwnFacts | undefined> 
       readFile(`/proc/${pid}/cmdline`, 'utf8'),
       executableOf(pid),
     ]);
-    const command = cmdline
-      .replace(/\0+$/, '')
-      .split('\0')
-      .filter((argument, index) => index > 0 || argument !== '');
+    const command = argumentsOf(cmdline);
     return {
       threadGroupId: statusField(status, 'Tgid', 0),
       userId: effectiveUserOf(status),

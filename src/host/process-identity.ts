@@ -81,7 +81,7 @@ const PS_COLUMNS = 'pid=,ppid=,pgid=,stat=,lstart=';
 
 /** A line of `ps -o pid=,ppid=,pgid=,stat=,lstart=`. */
 export function parsePsLine(line: string): ProcessRow | undefined {
-  const match = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(\S.*?)\s*$/.exec(line);
+  const match = /^(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(\S.*)$/s.exec(line.trim());
   if (!match) return undefined;
   const [, pid, parentPid, groupId, state = '', startTime = ''] = match;
   return {

@@ -120,10 +120,10 @@ export class ProcessesController {
     };
   }
 
-  private messageOn({ endedBy, serverName, placements }: EndedProcess): string {
+  private messageOn({ endedBy, serverName, placements, unsaved }: EndedProcess): string {
     if (endedBy === 'end of its server') {
       const what = placements.length > 0 ? placements.join(', ') : 'What it served';
-      return `The server ${String(serverName)} was ended by force. ${what}: in ERROR (ENDED_OVER_API) and not restarted; start it again, or stop it.`;
+      return `The server ${String(serverName)} was ended by force. ${what}: in ERROR (ENDED_OVER_API) and not restarted; start it again, or stop it.${unsaved === undefined ? '' : ` ${unsaved}`}`;
     }
     const grace = this.config.processes.term_grace_seconds;
     const isForced = endedBy === 'SIGKILL' && grace > 0;

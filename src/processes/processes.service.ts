@@ -33,6 +33,8 @@ export interface EndedProcess {
   readonly serverName: string | null;
   /** `MAM@0` for all that the server served: in ERROR now, and not brought back. */
   readonly placements: readonly string[];
+  /** Why that is not on disk yet. */
+  readonly unsaved?: string | undefined;
 }
 
 /** What an end of a process would hit. */
@@ -47,7 +49,7 @@ export interface Prospect {
 }
 
 /** Ends whole servers, with all that they serve. */
-export type ServerEnds = Pick<Supervisor, 'endServer' | 'placementsOn'>;
+export type ServerEnds = Pick<Supervisor, 'endServer' | 'placementsOn' | 'unsaved'>;
 
 /** Ends processes: decides whether it may, then does it once, however many ask. */
 @Injectable()
@@ -107,7 +109,7 @@ export class ProcessesService {
   private async endServer(serverName: string, { from, request }: Requester): Promise<EndedProcess> {
     const by = `${from ?? 'somebody'} (request ${String(request)})`;
     const placements = await this.servers.endServer(serverName, by, String(request));
-    return { endedBy: 'end of its server', serverName, placements };
+    return { endedBy: 'end of its server', serverName, placements, unsaved: this.servers.unsaved };
   }
 
   private async processesOf(serverName: string): Promise<Pick<Prospect, 'processes' | 'isComplete'>> {

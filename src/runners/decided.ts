@@ -37,8 +37,9 @@ function variableDecision(name: string, decided: Decided): string | undefined {
  */
 const VARIABLE = /(?:^|[\s;&|("'`=]|-u)([A-Za-z_][A-Za-z0-9_]*)(?==|$|[\s;&|)"'`])/g;
 
-/** `env -i`, alone or in a text for a shell: it takes away what this service sets. */
-const WIPE = /(?:^|[\s;&|("'`/])env\s+(?:\S+\s+)*?(?:-[a-z]*i[a-z]*|-|--ignore-environment)(?=\s|$)/;
+/** `env`, alone or in a text for a shell, and then `-i`, also among others: it takes away what this service sets. */
+const ENV = /(?:^|[;&|("'`/])env$/;
+const WIPE = /^-(?:[a-hj-z]*i[a-z]*|-ignore-environment)?$/;
 
 /**
  * The items of a command line that set or take away a variable of this service: `[env, CUDA_VISIBLE_DEVICES=0, program]`.
@@ -60,8 +61,14 @@ function wipeFaults(items: readonly string[]): DecidedFault[] {
     const isEnv = /(?:^|\/)env$/.test(item);
     const end = items.findIndex((each, at) => at > key && !/^-|=/.test(each));
     const command = isEnv ? items.slice(key, end < 0 ? undefined : end).join(' ') : item;
-    return WIPE.test(command) ? [{ key, message }] : [];
+    return wipes(command) ? [{ key, message }] : [];
   });
+}
+
+function wipes(command: string): boolean {
+  const words = command.split(/\s+/);
+  const env = words.findIndex((word) => ENV.test(word));
+  return env !== -1 && words.slice(env + 1).some((word) => WIPE.test(word));
 }
 
 /** An item as a flag: `--http_port=1` is `--http-port`. `undefined` where it is none. */

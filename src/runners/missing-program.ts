@@ -1,6 +1,7 @@
+import { inOrder } from '../common/in-order.js';
+
 /** What interpreters say last when the file or module that they are to run is not there. The sample is in the test. */
 const NOT_THERE = [
-  /: can't open file '.*': \[Errno \d+\] /,
   /python[\d.]*: No module named \S/,
   /python[\d.]*: Error while finding module specification for /,
   /: can't find '__main__' module in /,
@@ -9,6 +10,7 @@ const NOT_THERE = [
   /^Error: Unable to access jarfile /,
   /^Error(?: \[ERR_MODULE_NOT_FOUND\])?: Cannot find (?:module|package) '/,
 ];
+const CANNOT_OPEN = [": can't open file '", /': \[Errno \d+\] /] as const;
 /** What may follow that: the trace of Node.js. */
 const TRACE = /^(?:\s|$|\}|Require stack:|- |Did you mean|Node\.js v)/;
 
@@ -26,7 +28,7 @@ const MAY_PASS = /libcuda\.so|libnvidia/;
 export function missingProgram(lines: readonly string[], exitCode: number | null): string | undefined {
   const line = lines.findLast((each) => !TRACE.test(each));
   if (line === undefined) return undefined;
-  if (NOT_THERE.some((words) => words.test(line))) return line;
+  if (inOrder(line, ...CANNOT_OPEN) || NOT_THERE.some((words) => words.test(line))) return line;
   const isOfShell = exitCode !== null && SHELL_CODES.includes(exitCode);
   return isOfShell && SHELL_WORDS.test(line) && !MAY_PASS.test(line) ? line : undefined;
 }

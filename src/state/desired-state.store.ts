@@ -1,6 +1,6 @@
 import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Inject, Injectable, Optional } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown, Optional } from '@nestjs/common';
 import { z } from 'zod';
 import { NotDurableError, replaceFile, type SyncDirectory } from '../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../common/errors.js';
@@ -17,6 +17,8 @@ import {
 } from './desired-state.js';
 
 const FILE_NAME = 'desired-state.json';
+/** Time, ms, until what could not be written is tried again. */
+const RETRY_MS = 1000;
 const ASIDE = `${FILE_NAME}.unreadable-`;
 
 /** What was asked for cannot be made to survive a crash, so it is not accepted. */
@@ -37,11 +39,14 @@ export class StateReadError extends DomainError {
  * Writes that arrive while one is under way are written together by the next.
  */
 @Injectable()
-export class DesiredStateStore {
+export class DesiredStateStore implements OnApplicationShutdown {
   private deployments = new Map<string, DesiredDeployment>();
   private adopting: AdoptionProgress | undefined;
   private pending: Promise<void> | undefined;
   private writing: Promise<void> = Promise.resolve();
+  private fault: StateWriteError | undefined;
+  /** Due where something stands that is not on disk. */
+  private retry: NodeJS.Timeout | undefined;
   private readonly file: string;
 
   constructor(
@@ -98,17 +103,39 @@ export class DesiredStateStore {
 
   /** The same of several models at once: all of it is on disk afterwards, or nothing. @throws StateWriteError */
   async putAll(changes: ReadonlyMap<string, DesiredDeployment | undefined>): Promise<void> {
-    const previous = [...changes.keys()].map(
-      (modelName) => [modelName, this.deployments.get(modelName)] as const,
-    );
+    const undo = this.undoOf(changes);
     for (const [modelName, deployment] of changes) this.set(modelName, deployment);
-    // Another writer of the same model cannot come between: its writers hold the lock of its deployment.
-    await this.saveOr(
-      () => {
-        for (const [modelName, deployment] of previous) this.set(modelName, deployment);
-      },
-      { models: [...changes.keys()] },
-    );
+    await this.saveOr(undo, { models: [...changes.keys()] });
+  }
+
+  /**
+   * The same of what frees: that must not need the disk, or nothing could make room on it. It stands, and is written as soon as
+   * it can be.
+   * @throws StateWriteError where the directory is gone, and with it what tells the servers: nothing is changed then
+   */
+  async freeAll(changes: ReadonlyMap<string, DesiredDeployment | undefined>): Promise<void> {
+    const undo = this.undoOf(changes);
+    const fault = await this.keepAll(changes);
+    if (!fault || systemCodeOf(fault.cause) !== 'ENOENT') return;
+    undo();
+    throw fault;
+  }
+
+  /** Why something that stands is not on disk; `undefined`: all of it is. */
+  get unsaved(): string | undefined {
+    return this.fault?.message;
+  }
+
+  /**
+   * The same of what has happened already: it stands in any case, and is written as soon as it can be, by the next write or by a
+   * try of its own.
+   * @returns what keeps it from the disk; `undefined` once it is there
+   */
+  async keepAll(
+    changes: ReadonlyMap<string, DesiredDeployment | undefined>,
+  ): Promise<StateWriteError | undefined> {
+    for (const [modelName, deployment] of changes) this.set(modelName, deployment);
+    return this.writeKept();
   }
 
   /** Resolves once it is on disk. @throws StateWriteError; the progress is then as it was before */
@@ -118,6 +145,46 @@ export class DesiredStateStore {
     await this.saveOr(() => {
       this.adopting = previous;
     });
+  }
+
+  /** The last try: what is not on disk by now is lost. */
+  async onApplicationShutdown(): Promise<void> {
+    clearTimeout(this.retry);
+    if (this.fault) await this.writeKept();
+    clearTimeout(this.retry);
+  }
+
+  private async writeKept(): Promise<StateWriteError | undefined> {
+    this.pending ??= this.writeNext();
+    try {
+      await this.pending;
+      return undefined;
+    } catch (error) {
+      this.fault = this.keptError(error);
+      this.retry ??= setTimeout(() => {
+        this.retry = undefined;
+        void this.writeKept();
+      }, RETRY_MS).unref();
+      return this.fault;
+    }
+  }
+
+  private keptError(error: unknown): StateWriteError {
+    return new StateWriteError(
+      `Cannot write the state to ${this.file}: ${messageOf(error)}. It is done all the same, and written as soon as it can be; if this service dies before, its next run does not know of it. Free space or mend the directory.`,
+      {},
+      { cause: error },
+    );
+  }
+
+  /** Another writer of the same model cannot come between: its writers hold the lock of its deployment. */
+  private undoOf(changes: ReadonlyMap<string, unknown>): () => void {
+    const previous = [...changes.keys()].map(
+      (modelName) => [modelName, this.deployments.get(modelName)] as const,
+    );
+    return () => {
+      for (const [modelName, deployment] of previous) this.set(modelName, deployment);
+    };
   }
 
   private async saveOr(undo: () => void, facts: Record<string, unknown> = {}): Promise<void> {
@@ -157,6 +224,7 @@ export class DesiredStateStore {
         deployments: [...this.deployments.values()],
       };
       await replaceFile(this.file, `${JSON.stringify(state, undefined, 2)}\n`, 0o600, this.sync);
+      this.fault = undefined;
     });
     this.writing = write.catch(() => undefined); // each writer sees its own failure; the next one tries anew
     return write;

@@ -11,7 +11,7 @@ import {
 import { dirname, join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import { z } from 'zod';
-import { DomainError, messageOf, systemCodeOf } from '../common/errors.js';
+import { DomainError, isDiskFull, messageOf, systemCodeOf } from '../common/errors.js';
 import { readRegularSync } from '../common/files/regular-file.js';
 import type { Config } from '../config/schema.js';
 import { StateReadError } from './desired-state.store.js';
@@ -36,11 +36,12 @@ const holderSchema = z.object({
  * holds the lock for the open descriptor and drops it with the process, however that dies, so that none is ever stale.
  * The descriptor is closed on exec: servers that outlive this service do not have it. What the file says is for people
  * only.
+ * @param onFull hears that the disk of the directory is full, which is no reason not to run
  * @returns releases the lock
  * @throws StateLockedError when another service has the directory
  * @throws StateReadError when the directory cannot be made, read or written
  */
-export function lockState(config: Config): () => void {
+export function lockState(config: Config, onFull: (error: unknown) => void = () => undefined): () => void {
   const { dir } = config.state;
   const path = join(dir, FILE_NAME);
   let isLocked: boolean;
@@ -70,8 +71,12 @@ export function lockState(config: Config): () => void {
     writeSync(fd, `${JSON.stringify(holder)}\n`);
     requireNewFiles(dir);
   } catch (error) {
-    closeSync(fd);
-    throw unusable(dir, error);
+    // What runs is to be watched, and to be stopped, all the same; a start is refused until there is room.
+    if (!isDiskFull(error)) {
+      closeSync(fd);
+      throw unusable(dir, error);
+    }
+    onFull(error);
   }
   return () => {
     closeSync(fd);

@@ -6,6 +6,9 @@ import { DesiredStateStore, StateWriteError } from '../../src/state/desired-stat
 /** The desired state without a disk; it can be full. */
 export class MemoryStore extends DesiredStateStore {
   readonly saved = new Map<string, DesiredDeployment>();
+  /** What stands and is not written. */
+  private readonly unwritten = new Map<string, DesiredDeployment | undefined>();
+  private again: NodeJS.Timeout | undefined;
   isFull = false;
   /** Further writes that find room: then the disk is full. */
   writesLeft = Infinity;
@@ -23,10 +26,33 @@ export class MemoryStore extends DesiredStateStore {
 
   override async putAll(changes: ReadonlyMap<string, DesiredDeployment | undefined>): Promise<void> {
     await this.write();
-    for (const [modelName, deployment] of changes) {
+    const kept = [...this.unwritten];
+    this.unwritten.clear();
+    for (const [modelName, deployment] of [...kept, ...changes]) {
       if (deployment) this.saved.set(modelName, structuredClone(deployment));
       else this.saved.delete(modelName);
     }
+  }
+
+  override async keepAll(
+    changes: ReadonlyMap<string, DesiredDeployment | undefined>,
+  ): Promise<StateWriteError | undefined> {
+    try {
+      await this.putAll(changes);
+      return undefined;
+    } catch (error) {
+      for (const [modelName, deployment] of changes) this.unwritten.set(modelName, deployment);
+      this.again ??= setTimeout(() => {
+        this.again = undefined;
+        if (this.unwritten.size > 0) void this.keepAll(new Map());
+      }, 1000).unref();
+      if (error instanceof StateWriteError) return error;
+      throw error;
+    }
+  }
+
+  override get unsaved(): string | undefined {
+    return this.unwritten.size > 0 ? 'Cannot write the state: the disk is full.' : undefined;
   }
 
   override get adoption(): AdoptionProgress | undefined {

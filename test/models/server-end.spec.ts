@@ -133,14 +133,16 @@ describe('a server that is ended over the API', () => {
     expect(house.runner.servedOn('A')).toEqual([]); // it was tried again
   });
 
-  it('is not touched where what is wanted cannot be written', async () => {
+  it('is ended where what is wanted cannot be written, and that is said', async () => {
     const house = await shared().boot();
     await house.running('A', 0);
     house.store.isFull = true;
-    await expect(house.supervisor.endServer(SERVER, BY)).rejects.toThrow('the disk is full');
+    const ended = house.supervisor.endServer(SERVER, BY);
     await settled();
-    expect(house.status()).toEqual(['A 0 RUNNING']);
-    expect(house.runner.servedOn('A')).toEqual([0]);
+    expect(await ended).toEqual(['A@0']);
+    expect(house.supervisor.unsaved).toContain('the disk is full');
+    expect(house.status()).toEqual(['A 0 ERROR']);
+    expect(house.runner.servedOn('A')).toEqual([]);
   });
 
   it('that serves nothing is none of its business', async () => {

@@ -174,12 +174,32 @@ describe('a stop', () => {
     expect(await stopped).toMatch(/^StopTimeoutError/);
   });
 
-  it('that the disk does not take changes nothing', async () => {
+  it.each([undefined, true])(
+    'is done although the disk is full, and written when it can be: force %s',
+    async (force) => {
+      await house.running('A', 0);
+      house.store.isFull = true;
+      const stopped = await house.supervisor.stop('A', 0, { force });
+      expect(stopped.unsaved).toContain('the disk is full');
+      expect(house.status()).toEqual([]);
+      expect(house.runner.servedOn('A')).toEqual([]);
+      expect(house.store.wanted()).toEqual({ A: ['0 serve'] });
+      house.store.isFull = false;
+      await pass(2000);
+      expect(house.store.wanted()).toEqual({});
+      expect(house.supervisor.unsaved).toBeUndefined();
+    },
+  );
+
+  it('is not undone by a start that the full disk refuses', async () => {
     await house.running('A', 0);
     house.store.isFull = true;
-    expect(await outcome(stop(0))).toMatch(/^StateWriteError/);
-    expect(house.status()).toEqual(['A 0 RUNNING']);
-    expect(house.runner.calls).toEqual([]);
+    await house.supervisor.stop('A', 0);
+    await expect(house.supervisor.start('A', 0, {})).rejects.toMatchObject({ code: 'STATE_WRITE_FAILED' });
+    expect(house.status()).toEqual([]);
+    house.store.isFull = false;
+    await pass(2000);
+    expect(house.store.wanted()).toEqual({});
   });
 
   it('is done although its end cannot be written down', async () => {

@@ -89,6 +89,7 @@ class FixedGpus extends GpuProvider {
 
 /** Servers that end when they are told to, in the tests' words only. */
 class ToldServers implements ServerEnds {
+  readonly unsaved = undefined;
   readonly ended: string[] = [];
   failure: Error | undefined;
 

@@ -233,7 +233,12 @@ export const launchersSection = z.strictObject({
     pull_timeout_seconds: z.number().min(0.1).max(86_400).describe('Deadline of an image pull.'),
   }),
   process: z.strictObject({
-    log_max_bytes: z.int().min(65_536).describe("A server's log file starts anew beyond this size."),
+    log_max_bytes: z
+      .int()
+      .min(65_536)
+      .describe(
+        "Bytes that a server's log may have, also while it runs: at half of it, the log is moved to <name>.log.1.",
+      ),
   }),
 });
 

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Container, ContainerInspectInfo } from 'dockerode';
 import { messageOf } from '../../common/errors.js';
+import { inOrder } from '../../common/in-order.js';
 import { BindAddressError } from '../bind-address.js';
 import { HostPathMissingError } from '../host-paths.js';
 import { CommandMissingError, ImageMissingError, LaunchFailedError, type LaunchSpec } from '../launcher.js';
@@ -17,7 +18,8 @@ const NO_SUCH_GPU = /nvidia-container-cli|unknown device|CDI device/i;
 const NO_SUCH_ADDRESS = 'cannot assign requested address';
 /** What the Engine has against a mount. Source: moby, `errBindSourceDoesNotExist`. */
 const NO_SUCH_SOURCE = /bind source path does not exist: (.+)/;
-const NO_SUCH_PROGRAM = /executable file not found|exec: .*(no such file or directory|permission denied)/;
+const NO_SUCH_PROGRAM = 'executable file not found';
+const CANNOT_EXECUTE = ['exec: ', /no such file or directory|permission denied/] as const;
 
 /** Runs containers, and makes sure that one that did not start leaves nothing behind. */
 export class ContainerStart {
@@ -106,7 +108,7 @@ export class ContainerStart {
         facts,
       );
     }
-    if (NO_SUCH_PROGRAM.test(words)) {
+    if (words.includes(NO_SUCH_PROGRAM) || inOrder(words, ...CANNOT_EXECUTE)) {
       const program = (spec.entrypoint ?? spec.command)[0] ?? '';
       const remedy = `correct ${spec.programSetting ?? 'the command'} or the image`;
       return new CommandMissingError(

@@ -16,9 +16,13 @@ export function statusOf(error: unknown): number | undefined {
   return typeof error.statusCode === 'number' ? error.statusCode : undefined;
 }
 
+/** Longest words of the Engine that are looked at, characters: a program's name or a path may be in them. */
+const MAX_WORDS = 4096;
+
 /** The Engine's own words, without what docker-modem puts before them. */
 export function engineWords(error: unknown): string {
   return messageOf(error)
+    .slice(0, MAX_WORDS)
     .replace(/^\(HTTP code \d+\) .*? - /s, '')
     .trim();
 }

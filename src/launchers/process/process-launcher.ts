@@ -26,7 +26,7 @@ export interface ProcessLauncherOptions {
   readonly stateDir: string;
   /** Value of OWNER_LABEL. */
   readonly owner: string;
-  /** A server's log starts anew at a launch when it is larger. */
+  /** Of a server's log, with what was set aside of it, bytes. */
   readonly logMaxBytes: number;
   /** Variables of this service that no server inherits, besides those of its launch. */
   readonly withheld?: readonly string[];
@@ -113,7 +113,7 @@ export class ProcessLauncher extends Launcher {
     if (!isServerName(name)) return [];
     await this.ready(signal);
     const record = await this.servers.records.read(name);
-    return record ? this.servers.logs.tail(name, record.logOffset, tail) : [];
+    return record ? this.servers.tail(record, tail) : [];
   }
 
   onExit(listener: (exit: ServerExit) => void): () => void {

@@ -1,6 +1,7 @@
-import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
+import { type FileHandle, mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { systemCodeOf } from '../../common/errors.js';
 import { fileWork } from '../../common/files/file-work.js';
 import { otherThanFile, UnfitFileError } from '../../common/files/regular-file.js';
@@ -17,9 +18,18 @@ export interface OpenLog {
   readonly offset: number;
 }
 
+/** Of one launch, whose output begins at `offset`, and of which what was set aside is not older than `since`. */
+export interface LaunchLog {
+  readonly name: string;
+  readonly offset: number;
+  readonly since: Date;
+}
+
 /**
  * `<state dir>/logs/<name>.log`: what servers write. The server holds the file itself, no pipe to this service, so
- * that it can go on writing when the service has ended.
+ * that it can go on writing when the service has ended. It appends: a file that is cut goes on from its new end.
+ *
+ * At half of the bound, what was written last goes to `<name>.log.1`, and the file is emptied: both together are within it.
  */
 export class ProcessLogs {
   private readonly directory: string;
@@ -54,31 +64,97 @@ export class ProcessLogs {
     }
   }
 
-  /** The last `count` lines from `offset` on; empty when there is no file. @throws FilesStuckError, a system error */
-  tail(name: string, offset: number, count: number): Promise<readonly string[]> {
-    return fileWork.run(this.pathOf(name), () => this.read(name, offset, count));
-  }
-
-  private async read(name: string, offset: number, count: number): Promise<readonly string[]> {
-    let handle: FileHandle;
+  /**
+   * Sets aside what is beyond half of the bound. What the server writes in the moment of it may be lost. Where the disk has no
+   * room for the copy, it goes.
+   * @returns the size of the file then, bytes
+   */
+  async bound(log: LaunchLog): Promise<number> {
+    const path = this.pathOf(log.name);
+    const size = (await sizeOf(path)) ?? 0;
+    if (size <= this.maxBytes / 2) return size;
+    const handle = await open(path, 'r+');
     try {
-      handle = await open(this.pathOf(name), READ);
-    } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return [];
-      throw error;
-    }
-    try {
-      const stats = await handle.stat();
-      if (!stats.isFile()) return [];
-      const { size } = stats;
-      // A file that is shorter than the offset was emptied meanwhile: all of it is newer.
-      const begin = size < offset ? 0 : offset;
-      const from = Math.max(begin, size - MAX_TAIL_BYTES);
-      const buffer = Buffer.alloc(size - from);
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);
-      return lastLines(buffer.toString('utf8', 0, bytesRead), count);
+      // The last part alone, and nothing of the launches before: their output is not this one's.
+      const begin = (await this.wasCut(log)) || size < log.offset ? 0 : log.offset;
+      await this.setAside(log.name, Math.max(begin, size - Math.floor(this.maxBytes / 2)), size);
     } finally {
+      await handle.truncate(0);
       await handle.close();
     }
+    return 0;
+  }
+
+  /** The last `count` lines of this launch; empty when there is no file. @throws FilesStuckError, a system error */
+  tail(log: LaunchLog, count: number): Promise<readonly string[]> {
+    return fileWork.run(this.pathOf(log.name), () => this.read(log, count));
+  }
+
+  private async read(log: LaunchLog, count: number): Promise<readonly string[]> {
+    const path = this.pathOf(log.name);
+    const size = await sizeOf(path);
+    if (size === undefined) return [];
+    // A file that is shorter than the offset was emptied meanwhile: all of it is newer.
+    const wasCut = (await this.wasCut(log)) || size < log.offset;
+    const written = await readEnd(path, wasCut ? 0 : log.offset, MAX_TAIL_BYTES);
+    if (!wasCut || written.length >= MAX_TAIL_BYTES) return lastLines(written.toString('utf8'), count);
+    const before = await readEnd(asideOf(path), 0, MAX_TAIL_BYTES - written.length);
+    return lastLines(Buffer.concat([before, written]).toString('utf8'), count);
+  }
+
+  private async setAside(name: string, start: number, end: number): Promise<void> {
+    const path = this.pathOf(name);
+    const aside = asideOf(path);
+    try {
+      const copy = createWriteStream(aside, { mode: 0o640 });
+      await pipeline(end > start ? createReadStream(path, { start, end: end - 1 }) : [], copy);
+    } catch {
+      await rm(aside, { force: true });
+    }
+  }
+
+  /** Something of this launch was set aside. */
+  private async wasCut({ name, since }: LaunchLog): Promise<boolean> {
+    try {
+      return (await stat(asideOf(this.pathOf(name)))).mtimeMs >= since.getTime();
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return false;
+      throw error;
+    }
+  }
+}
+
+function asideOf(path: string): string {
+  return `${path}.1`;
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The last bytes of a file from `begin` on, so many at most; empty when there is no file. */
+async function readEnd(path: string, begin: number, maxBytes: number): Promise<Buffer> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, READ);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  }
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) return Buffer.alloc(0);
+    const { size } = stats;
+    const from = Math.max(begin, size - maxBytes);
+    const buffer = Buffer.alloc(Math.max(0, size - from));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
   }
 }

@@ -9,7 +9,8 @@ import type { NameLocks } from '../name-locks.js';
 import { isAliveRecord, recordOrphans } from './find-orphans.js';
 import { MARKER, serverEnvironment } from './process-environment.js';
 import { ProcessGroup } from './process-group.js';
-import { ProcessLogs } from './process-log.js';
+import { LogWatch } from './log-watch.js';
+import { type LaunchLog, ProcessLogs } from './process-log.js';
 import { type ProcessRecord, ProcessRecords } from './process-records.js';
 import { type ProcessEnd, ProcessWatch } from './process-watch.js';
 import { environmentOf } from '../../host/process-table.js';
@@ -29,6 +30,7 @@ export class ProcessServers {
   readonly logs: ProcessLogs;
   private readonly logger = new Logger('ProcessLauncher');
   private readonly watch = new ProcessWatch();
+  private readonly logWatch: LogWatch;
   /** Ends that this instance saw, by launch id: a record that was read a moment ago may not have them yet. */
   private readonly ends = new Map<string, ProcessEnd>();
   /** Records being written for ends just seen. */
@@ -42,17 +44,23 @@ export class ProcessServers {
   ) {
     this.records = new ProcessRecords(options.stateDir);
     this.logs = new ProcessLogs(options.stateDir, options.logMaxBytes);
+    this.logWatch = new LogWatch(options.logMaxBytes);
   }
 
   /** Finds what an earlier run of the service left running, and watches it from now on. */
   async adoptAll(): Promise<void> {
     await recordOrphans(this.options.stateDir, this.records, this.logs);
-    for (const record of await this.records.list()) await this.infoOf(record);
+    for (const record of await this.records.list()) {
+      // Of one that has ended as well: what is left of it may still write.
+      this.watchLog(record);
+      await this.infoOf(record);
+    }
   }
 
   /** Resolves when what was seen to end is on disk. */
   async close(): Promise<void> {
     this.watch.close();
+    this.logWatch.close();
     await Promise.all(this.notes);
   }
 
@@ -105,7 +113,13 @@ export class ProcessServers {
 
   /** Forgets a server of which nothing is left. */
   async forget(name: string, record: ProcessRecord | undefined): Promise<void> {
-    await this.records.remove(name);
+    this.logWatch.end(name);
+    try {
+      await this.records.remove(name);
+    } catch (error) {
+      // It names processes that are gone: what it says is true of none that comes.
+      this.logger.warn(`The record of ${name} could not be removed: ${messageOf(error)}`);
+    }
     if (record) this.ends.delete(record.launchId);
   }
 
@@ -134,10 +148,20 @@ export class ProcessServers {
       await this.records.write(intent);
       const record = await this.spawn(spec, intent, log.handle);
       await this.records.write(record);
+      this.watchLog(record);
       return await this.infoOf(record);
     } finally {
       await log.handle.close();
     }
+  }
+
+  /** The last lines of the server of `record`. */
+  tail(record: ProcessRecord, count: number): Promise<readonly string[]> {
+    return this.logs.tail(logOf(record), count);
+  }
+
+  private watchLog(record: ProcessRecord): void {
+    this.logWatch.begin(record.name, () => this.logs.bound(logOf(record)));
   }
 
   private async spawn(spec: LaunchSpec, intent: ProcessRecord, log: FileHandle): Promise<ProcessRecord> {
@@ -195,6 +219,10 @@ export class ProcessServers {
 function identityOf(record: ProcessRecord): { pid: number; startTime: string } | null {
   if (record.pid === null || record.startTime === null) return null;
   return { pid: record.pid, startTime: record.startTime };
+}
+
+function logOf({ name, logOffset: offset, launchedAt }: ProcessRecord): LaunchLog {
+  return { name, offset, since: new Date(launchedAt) };
 }
 
 function idOf(record: ProcessRecord): string {

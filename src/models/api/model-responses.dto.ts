@@ -289,4 +289,12 @@ export class ModelInstanceInfo {
     example: '3 requests were still open when the 60 s of the drain were over.',
   })
   drain_reason?: string;
+
+  @ApiPropertyOptional({
+    description:
+      'In the answer to a stop: why it is not on disk yet, as where the disk is full. It is done, and written as soon as it can be; if this service dies before, its next run brings the model back. 停止已完成，但状态尚未写入磁盘的原因',
+    example:
+      'Cannot write the state to /var/lib/model-inference-client/desired-state.json: ENOSPC: no space left on device, write. It is done all the same, and written as soon as it can be; if this service dies before, its next run does not know of it. Free space or mend the directory.',
+  })
+  state_unsaved?: string;
 }

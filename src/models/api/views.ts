@@ -37,6 +37,7 @@ export function toInstanceInfo(view: DeploymentView): ModelInstanceInfo {
     placements: held.map((each) => toItem(deployment, each)),
     ...(placement?.status === 'STOPPED' && { gpu_memory: toMemoryInfo(placement.releasedMemory) }),
     ...(placement?.status === 'STOPPED' && toDrainInfo(placement.drainOutcome)),
+    ...(view.unsaved !== undefined && { state_unsaved: view.unsaved }),
   };
 }
 

@@ -93,7 +93,7 @@ export class Acceptance {
 
   /**
    * Returns the promise of its end inside an object, so that the lock is not held until then.
-   * @throws NotPlacedError, StateWriteError; nothing has changed then
+   * @throws NotPlacedError; StateWriteError where the state's directory is gone; nothing has changed then
    */
   async stop(
     workers: DeploymentWorkers,
@@ -110,7 +110,7 @@ export class Acceptance {
     const isFirst = !releasing.has(id);
     if (wanted || asked.force === true) placement.history.cause = asked.request;
     if (wanted) {
-      await this.store.put(state.modelName, toRelease(state, wanted, this.clock.now()));
+      await this.store.freeAll(new Map([[state.modelName, toRelease(state, wanted, this.clock.now())]]));
       serving.delete(id);
       if (isFirst) leave(releasing, wanted);
       else this.journal.record(state, wanted, 'released', 'stopped before its start had begun');

@@ -47,7 +47,7 @@ export class ServerEnd {
    * @param by who asked for it, for the error of the placements
    * @param request id of the request, for the log
    * @returns the placements that went to ERROR
-   * @throws StateWriteError before anything was done, to any of them; StopTimeoutError and the runner's errors when it was
+   * @throws StateWriteError before anything was done, to any of them, where the state's directory is gone; StopTimeoutError and the runner's errors when it was
    * accepted and is not done: it goes on in the background
    */
   async run(serverName: string, by: string, request?: string): Promise<PlacementName[]> {
@@ -81,7 +81,7 @@ export class ServerEnd {
     const changes = hits
       .filter(({ failed }) => failed.length > 0)
       .map((hit) => [hit.workers.state.modelName, withFailed(hit, error, now)] as const);
-    if (changes.length > 0) await this.store.putAll(new Map(changes));
+    if (changes.length > 0) await this.store.freeAll(new Map(changes));
     for (const { workers, failed } of hits) {
       for (const gpuId of failed) {
         const placement = workers.state.serving.get(gpuId);

@@ -29,6 +29,8 @@ export interface DeploymentView {
   /** All GPUs to show: those that are held, and those of the placement that has just stopped. */
   readonly held: readonly OccupiedGpu[];
   readonly instancesPerGpu: number;
+  /** Why what was done is not on disk. */
+  readonly unsaved?: string | undefined;
 }
 
 /** Takes commands, writes down what is wanted, and has the workers bring it about. */
@@ -133,7 +135,7 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
       return this.acceptance.stop(workers, gpuId, asked);
     });
     const stopped = await untilLetGo(workers, placement.gpuId, done);
-    return this.view(workers.state, stopped);
+    return { ...this.view(workers.state, stopped), unsaved: this.unsaved };
   }
 
   /**
@@ -172,6 +174,11 @@ export class Supervisor implements OnApplicationBootstrap, BeforeApplicationShut
   async endServer(serverName: string, by: string, request?: string): Promise<string[]> {
     this.assertOpen();
     return this.serverEnd.run(serverName, by, request);
+  }
+
+  /** Why something that was done is not on disk, and would be unknown to the next run; `undefined`: all of it is. */
+  get unsaved(): string | undefined {
+    return this.store.unsaved;
   }
 
   /** Every deployment that has a placement. Never waits. */

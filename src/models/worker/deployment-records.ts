@@ -103,9 +103,9 @@ export class DeploymentRecords {
 
   private async persist(): Promise<void> {
     const { state } = this;
-    try {
-      await this.services.store.put(state.modelName, state.isEmpty ? undefined : state.toDesired());
-    } catch (error) {
+    const desired = state.isEmpty ? undefined : state.toDesired();
+    const error = await this.services.store.keepAll(new Map([[state.modelName, desired]]));
+    if (error) {
       this.services.logger.error(
         { err: error, model_name: state.modelName },
         'The state could not be written',

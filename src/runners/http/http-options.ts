@@ -1,3 +1,4 @@
+import { RE2JS } from 're2js';
 import { z } from 'zod';
 
 const MAX_LENGTH = 1024;
@@ -5,13 +6,24 @@ const MAX_LENGTH = 1024;
 /** A text as an argument: on one line, without NUL, and not to be taken for a flag. */
 const CONTROL = /[\p{Cc}\u2028\u2029]/u;
 
-function compiles(pattern: string): boolean {
-  try {
-    new RegExp(pattern, 'u');
-    return true;
-  } catch {
-    return false;
-  }
+/** Of a pattern that only a matcher which goes back could match: with it, a start could hold up this service for ever. */
+const NOT_LINEAR =
+  'a regular expression of RE2: without look-around and back references, as those take unbounded time';
+
+/** As RE2 has it, which matches in linear time whatever the pattern and the text are. @throws an Error */
+function compiled(pattern: string): RE2JS {
+  return RE2JS.compile(RE2JS.translateRegExp(pattern));
+}
+
+function compiles(compile: (pattern: string) => unknown): (pattern: string) => boolean {
+  return (pattern) => {
+    try {
+      compile(pattern);
+      return true;
+    } catch {
+      return false;
+    }
+  };
 }
 
 const numeric = { min: z.number().optional(), max: z.number().optional() };
@@ -27,9 +39,13 @@ const definition = z.discriminatedUnion('type', [
     enum: z.array(z.string()).min(1).optional(),
     pattern: z
       .string()
-      .refine(compiles, { message: 'a regular expression', abort: true })
+      .refine(
+        compiles((pattern) => new RegExp(pattern, 'u')),
+        { message: 'a regular expression', abort: true },
+      )
+      .refine(compiles(compiled), { message: NOT_LINEAR, abort: true })
       .optional()
-      .describe('Regular expression that the whole value must match.'),
+      .describe('Regular expression (RE2) that the whole value must match.'),
     allow_leading_dash: z.boolean().optional(),
     default: z.string(),
     description,
@@ -57,14 +73,14 @@ export function httpOptionSchema(option: HttpOption): z.ZodType<string | number 
 }
 
 function textSchema({ enum: allowed, pattern, allow_leading_dash: dash }: HttpOption & { type: 'string' }) {
-  const whole = pattern === undefined ? undefined : new RegExp(`^(?:${pattern})$`, 'u');
+  const whole = pattern === undefined ? undefined : compiled(pattern);
   return z
     .string()
     .max(MAX_LENGTH)
     .refine((text) => !CONTROL.test(text), 'must be one line without control characters')
     .refine((text) => dash === true || !text.startsWith('-'), 'must not begin with "-"')
     .refine((text) => !allowed || allowed.includes(text), `must be one of ${(allowed ?? []).join(', ')}`)
-    .refine((text) => whole?.test(text) !== false, `must match ${pattern ?? ''}`);
+    .refine((text) => whole?.matches(text) !== false, `must match ${pattern ?? ''}`);
 }
 
 /** The options of a model's starts, by name, each with a default that is valid itself. */

@@ -15,10 +15,11 @@ export interface PollFailure {
   readonly words: string;
 }
 
-const FAILURE =
-  /(?<quote>"?)(?<words>(?:Poll failed for model directory|failed to poll model) '(?<model>[^']*)': .*)$/;
+/** From its first words on, which a quote may precede, and then the model. */
+const FAILURE = /"?(?:Poll failed for model directory|failed to poll model) '/;
+const MODEL = /^(?<quote>"?)(?<words>[^']*'(?<model>[^']*)': .*)$/s;
 /** Written by a library, just before the failure that it is the cause of; names no model. */
-const PARSER = /^\[libprotobuf ERROR .*?\] (?<words>Error parsing text-format .*)$/;
+const PARSER = /^\[libprotobuf ERROR .*?\] (?<words>Error parsing text-format .*)$/s;
 
 /**
  * The last line on this model. To the load itself, Triton answers no more than "failed to poll from model repository".
@@ -26,7 +27,8 @@ const PARSER = /^\[libprotobuf ERROR .*?\] (?<words>Error parsing text-format .*
  */
 export function pollFailureIn(log: readonly string[], model: string): PollFailure | undefined {
   const failures = log.flatMap((line, index): PollFailure[] => {
-    const match = FAILURE.exec(line)?.groups;
+    const from = line.search(FAILURE);
+    const match = from === -1 ? undefined : MODEL.exec(line.slice(from))?.groups;
     if (match?.model !== model) return [];
     const { words = '', quote } = match;
     const parser = PARSER.exec(log[index - 1] ?? '')?.groups?.words;
@@ -38,7 +40,8 @@ export function pollFailureIn(log: readonly string[], model: string): PollFailur
 
 /** Triton quotes the text of a line as JSON does. */
 function unquoted(words: string): string {
-  const text = words.replace(/"\s*$/, '');
+  const trimmed = words.trimEnd();
+  const text = trimmed.endsWith('"') ? trimmed.slice(0, -1) : words;
   try {
     const parsed: unknown = JSON.parse(`"${text}"`);
     return typeof parsed === 'string' ? parsed : text;

@@ -69,6 +69,16 @@ describe('runners.http', () => {
     ['a default out of bounds', opt({ type: 'integer', max: 1, default: 2 }), ['options.a.default']],
     ['a default below 0 without min', opt({ type: 'integer', default: -1 }), ['options.a.default']],
     ['a pattern that is none', opt({ type: 'string', pattern: '(', default: '' }), ['options.a.pattern']],
+    [
+      'a pattern that looks around',
+      opt({ type: 'string', pattern: '(?!-).*', default: '' }),
+      ['options.a.pattern'],
+    ],
+    [
+      'a pattern that looks back',
+      opt({ type: 'string', pattern: '(.)\\1', default: '' }),
+      ['options.a.pattern'],
+    ],
     ['an option without a type', opt({ default: 1 }), ['options.a.type']],
     ['a health path without a slash', { health_path: 'health' }, ['health_path']],
     ['a health path with a space', { health_path: '/a b' }, ['health_path']],
