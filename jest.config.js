@@ -25,6 +25,7 @@ const PROCESSES = [
   'test/runners/comfyui/comfyui-runner',
   'test/runners/http/http-runner',
   'test/runners/placement-server/',
+  'test/scripts/',
   'test/standin/process',
   'test/runners/vllm/early-version',
 ];
