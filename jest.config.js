@@ -35,6 +35,7 @@ const REAL = ['test/real/'];
 /** Of these, suites that stop the Docker Engine of the machine, or assert times. */
 const REAL_ALONE = [
   'test/real/engine-faults',
+  'test/real/gpu-check',
   'test/real/nvml',
   'test/real/service-faults',
   'test/real/triton(?=\\.)',

@@ -52,7 +52,7 @@ function run(args: readonly string[]): { status: number | null; stderr: string }
 }
 
 describe.each([
-  ['has no Python', () => undefined, /needs Python 3\.9 to 3\.12 with pip; python3 is not there/],
+  ['has no Python', (): void => undefined, /needs Python 3\.9 to 3\.12 with pip; python3 is not there/],
   [
     'has too new a Python',
     () => {
