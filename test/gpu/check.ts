@@ -77,8 +77,9 @@ const [rounds, seconds] = [Number(options.rounds), Number(options.seconds)];
 const gpus = await gpusOfHost();
 const gpu = gpus.find(({ id }) => id === Number(options.gpu)) ?? fail(`There is no GPU ${options.gpu}.`);
 if (!(rounds >= 1 && seconds >= 1)) fail(USAGE);
-const { status, stderr } = spawnSync(settings.python, ['-c', 'import torch'], { encoding: 'utf8' });
-if (status !== 0) fail(`${settings.python} has no PyTorch:\n${stderr}`);
+const question = 'import torch; assert torch.cuda.is_available(), "it sees no GPU"';
+const { status, stderr } = spawnSync(settings.python, ['-c', question], { encoding: 'utf8' });
+if (status !== 0) fail(`${settings.python} has no PyTorch for CUDA:\n${stderr}`);
 
 for (const { id, name, uuid, driver } of gpus) write(`GPU ${id}: ${name}, ${uuid}, driver ${driver}`);
 const report = new Report(write);

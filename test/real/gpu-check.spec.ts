@@ -124,7 +124,8 @@ if (!isReady && process.env.REQUIRE_REAL === '1')
 
     it.each([
       ['no nvidia-smi', [], { PATH: '/usr/bin:/bin' }, /^nvidia-smi cannot be asked: /m],
-      ['no PyTorch', [], { PYTHONPATH: '' }, /has no PyTorch:\n.*No module named 'torch'/s],
+      ['no PyTorch', [], { PYTHONPATH: '' }, /has no PyTorch for CUDA:\n.*No module named 'torch'/s],
+      ['a PyTorch that sees no GPU', [], { NO_GPU: '1' }, /has no PyTorch for CUDA:\n.*it sees no GPU/s],
       ['no such GPU', ['--gpu=7'], {}, /^There is no GPU 7\.$/m],
       ['no such option', ['--gpus=7'], {}, /^Usage: \.\/run\.sh/m],
       [

@@ -62,6 +62,10 @@ class _Properties:
 
 class cuda:
     @staticmethod
+    def is_available():
+        return "NO_GPU" not in os.environ
+
+    @staticmethod
     def synchronize():
         pass
 
