@@ -35,13 +35,10 @@ const PACKAGES = [
   'swagger-ui-dist',
   'write-file-atomic',
 ];
-/** Beside the bundle's own file. */
-const BUNDLE = [
-  'dist/server.js',
-  'dist/nvml-child.js',
-  'config/default.yaml',
-  'openapi.json',
-  'package.json',
+/** The bundle, and what it reads. */
+const SERVICE = [
+  ...['server', 'bundle', 'docker-client', 'nvml-child'].map((name) => `dist/${name}.js`),
+  ...['config/default.yaml', 'openapi.json', 'package.json'],
 ];
 
 const { values: options } = parseArgs({
@@ -74,7 +71,7 @@ const work = mkdtempSync(join(tmpdir(), `${NAME}-`));
 try {
   const root = join(work, NAME);
   const service = join(root, 'service');
-  for (const file of BUNDLE) {
+  for (const file of SERVICE) {
     mkdirSync(dirname(join(service, file)), { recursive: true });
     copyFileSync(file, join(service, file));
   }

@@ -29,12 +29,12 @@ if (!isReady && process.env.REQUIRE_REAL === '1')
     let nvml: NvmlDouble;
 
     beforeAll(async () => {
+      nvml = await NvmlDouble.build();
       directory = mkdtempSync(join(tmpdir(), 'mic-gpu-spec-'));
       archive = join(directory, 'check.tar.xz');
       // As little compressed as can be: what is well compressed is smaller.
       execFileSync(process.execPath, ['scripts/pack-gpu.js', '--out', archive, '--level', '0']);
       execFileSync('python3', ['-m', 'tarfile', '-e', archive, directory]);
-      nvml = await NvmlDouble.build();
     });
 
     afterAll(async () => {
