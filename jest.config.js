@@ -25,6 +25,7 @@ const PROCESSES = [
   'test/runners/comfyui/comfyui-runner',
   'test/runners/http/http-runner',
   'test/runners/placement-server/',
+  'test/scripts/',
   'test/standin/process',
   'test/runners/vllm/early-version',
 ];
@@ -34,6 +35,7 @@ const REAL = ['test/real/'];
 /** Of these, suites that stop the Docker Engine of the machine, or assert times. */
 const REAL_ALONE = [
   'test/real/engine-faults',
+  'test/real/gpu-check',
   'test/real/nvml',
   'test/real/service-faults',
   'test/real/triton(?=\\.)',

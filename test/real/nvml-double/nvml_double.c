@@ -1,8 +1,8 @@
 /*
  * A stand-in for libnvidia-ml.so.1, compiled against NVIDIA's own nvml.h. Every field of every struct gets a value of
  * its own, so that a caller with a wrong layout reads a wrong value. Words in the file NVML_DOUBLE_CONTROL change what it
- * does: no-driver, uninitialized, lost, hang, crash; "0:4711" puts process 4711 on GPU 0, in place of all invented ones;
- * "throttle=40" gives GPU 0 these reasons (hex), "ecc=3" as many errors, "remap-pending", "remap-failure" and "retiring" say
+ * does: no-driver, uninitialized, lost, hang, crash; "0:4711" puts process 4711 on GPU 0, in place of all invented ones, and
+ * "0:4711/612" with 612 MiB; "throttle=40" gives GPU 0 these reasons (hex), "ecc=3" as many errors, "remap-pending", "remap-failure" and "retiring" say
  * so of it; "xid=1.79;" is an Xid of GPU 1, once for each time that the word is new.
  *
  * GPU 0: all readings, more processes than fit a first guess. GPU 1: no power readings, memory of processes not
@@ -42,12 +42,16 @@ static int told(const char *word) { return strstr(control(), word) != NULL; }
 
 static unsigned index_of(nvmlDevice_t device) { return (unsigned)((int *)device - gpus); }
 
-/* Pids that the control file puts on this GPU; how many. As with the driver, no process is among them that has ended. */
-static unsigned placed(nvmlDevice_t device, unsigned *pids, unsigned room) {
+/* Pids that the control file puts on this GPU, and their MiB (0: not said); how many. As with the driver, no process is among
+ * them that has ended. */
+static unsigned placed(nvmlDevice_t device, unsigned *pids, unsigned *mib, unsigned room) {
   unsigned found = 0;
   for (const char *colon = strchr(control(), ':'); colon && found < room; colon = strchr(colon + 1, ':')) {
-    unsigned pid = (unsigned)atoi(colon + 1);
-    if ((unsigned)(colon[-1] - '0') == index_of(device) && kill((pid_t)pid, 0) == 0) pids[found++] = pid;
+    char *rest;
+    unsigned pid = (unsigned)strtoul(colon + 1, &rest, 10);
+    if ((unsigned)(colon[-1] - '0') != index_of(device) || kill((pid_t)pid, 0) != 0) continue;
+    mib[found] = *rest == '/' ? (unsigned)atoi(rest + 1) : 0;
+    pids[found++] = pid;
   }
   return found;
 }
@@ -153,9 +157,9 @@ nvmlReturn_t nvmlSystemGetProcessName(unsigned pid, char *name, unsigned length)
 /* `total` processes from `first` on, or those `placed`, which compute and draw; the n-th holds n+1 MiB. */
 static nvmlReturn_t list(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_t *infos, unsigned first, unsigned total) {
   unsigned room = *count;
-  unsigned pids[ROOM];
+  unsigned pids[ROOM], mib[ROOM] = {0};
   int invents = !told(":");
-  if (!invents) total = first == FIRST_PID ? placed(device, pids, ROOM) : 0;
+  if (!invents) total = first == FIRST_PID ? placed(device, pids, mib, ROOM) : 0;
   nvmlReturn_t state = state_of(device);
   if (state != NVML_SUCCESS) return state;
   *count = total;
@@ -164,7 +168,8 @@ static nvmlReturn_t list(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_t
   for (unsigned i = 0; i < total; i++) {
     infos[i].pid = invents ? first + i : pids[i];
     infos[i].usedGpuMemory =
-        index_of(device) == 1 ? (unsigned long long)NVML_VALUE_NOT_AVAILABLE : (i + 1) * MIB;
+        index_of(device) == 1 ? (unsigned long long)NVML_VALUE_NOT_AVAILABLE
+                              : (!invents && mib[i] != 0 ? mib[i] : i + 1) * MIB;
     infos[i].gpuInstanceId = 0xA0A0A0A0u;
     infos[i].computeInstanceId = 0xB0B0B0B0u;
   }

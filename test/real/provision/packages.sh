@@ -6,7 +6,7 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/common.sh"
 
 export DEBIAN_FRONTEND=noninteractive
-packages=(docker.io iptables debootstrap libnvidia-ml1 libnvidia-ml-dev gcc libc6-dev unzip
+packages=(docker.io iptables debootstrap libnvidia-ml1 libnvidia-ml-dev gcc libc6-dev
   busybox-static python3-pip python3-venv util-linux)
 
 missing() {

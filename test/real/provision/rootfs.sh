@@ -6,16 +6,13 @@ here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=common.sh
 . "$here/common.sh"
 
-wheel=nvidia-pytriton==0.7.0
 tarball=$1
 root=$WORK_DIR/rootfs
 wheels=$WORK_DIR/wheels
 
 fetch_triton() {
   rm -rf "$wheels"
-  mkdir -p "$wheels/unpacked"
-  logged python3 -m pip download --no-deps --only-binary=:all: --dest "$wheels" "$wheel"
-  logged unzip -q "$wheels"/nvidia_pytriton-*.whl 'pytriton/tritonserver/*' 'nvidia_pytriton.libs/*' -d "$wheels/unpacked"
+  logged python3 "$here/../../../scripts/fetch-tritonserver.py" "$wheels" --python 3.11
 }
 
 make_debian() {
@@ -27,13 +24,11 @@ make_debian() {
 }
 
 add_triton() {
-  local from=$wheels/unpacked/pytriton/tritonserver to=$root/opt/tritonserver
+  local from=$wheels/pytriton/tritonserver to=$root/opt/tritonserver
   mkdir -p "$to/lib"
   cp -a "$from/bin" "$from/backends" "$from/caches" "$to/"
-  cp -a "$wheels"/unpacked/nvidia_pytriton.libs/. "$to/lib/"
-  cp "$(find "$from/python_backend_stubs" -path '*3.11*' -name triton_python_backend_stub)" "$to/backends/python/"
+  cp -a "$wheels"/nvidia_pytriton.libs/. "$to/lib/"
   chmod -R +rX "$to"
-  chmod +x "$to"/bin/* "$to/backends/python/triton_python_backend_stub"
 }
 
 fetch_triton &
