@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 
 /** The TCP ports, both ends included, that one key of a section gives to servers. */
 export interface PortClaim {

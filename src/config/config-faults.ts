@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { BackendSection } from './backend-section.js';
 import { nearest } from '../common/nearest.js';
 import { settingInWords } from './environment.js';

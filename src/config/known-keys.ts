@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { nearest } from '../common/nearest.js';
 
 /** Nodes of a JSON schema that lead from a path to its keys. */

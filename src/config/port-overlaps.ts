@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { BackendSection, PortClaim } from './backend-section.js';
 import { tcpPort } from './sections/common.js';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { BackendSection, SectionsOf } from './backend-section.js';
 import { portOverlaps } from './port-overlaps.js';
 import { whenValid } from './sections/common.js';

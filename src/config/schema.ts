@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { BackendSection } from './backend-section.js';
 import { portOverlapsWith } from './port-overlaps.js';
 import { runnersSchemaOf, sectionsInUse } from './runners-schema.js';

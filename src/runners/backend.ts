@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { BackendSection } from '../config/backend-section.js';
 import type { Runner } from './runner.js';
 import type { RunnerHost } from './runner-host.js';

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { DomainError } from '../common/errors.js';
 import type { GpuSight } from '../launchers/launcher.js';
 import type { Adoptable, Deployment, DeploymentOptions, GpuNeeds, GpuRef } from './deployment.js';

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable, type OnApplicationShutdown, Optional } from '@nestjs/common';
-import { z } from 'zod';
+import * as z from 'zod';
 import { NotDurableError, replaceFile, type SyncDirectory } from '../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../common/errors.js';
 import { fileWork } from '../common/files/file-work.js';

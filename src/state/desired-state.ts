@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Why a placement is in ERROR: a stable code, the cause in words, and the server's last log lines where they tell it. */
 export const placementErrorSchema = z.object({

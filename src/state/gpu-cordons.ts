@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A GPU on which nothing is started. */
 const cordonSchema = z.object({

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What a model has taken of a GPU's memory at most, under one set of options. */
 const peakSchema = z.object({

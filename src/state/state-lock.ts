@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
-import { z } from 'zod';
+import * as z from 'zod';
 import { DomainError, isDiskFull, messageOf, systemCodeOf } from '../common/errors.js';
 import { readRegularSync } from '../common/files/regular-file.js';
 import type { Config } from '../config/schema.js';

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A name that can stand in a URL, a path and a container name without quoting. */
 export const safeName = z

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { gpuPolicy, hostPath, LOOPBACK, REACHABLE, safeName, whenValid } from './common.js';
 
 export const serverSection = z

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { messageOf, systemCodeOf } from '../../common/errors.js';
 import { fileWork } from '../../common/files/file-work.js';
 import { readRegular } from '../../common/files/regular-file.js';

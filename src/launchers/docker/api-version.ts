@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { EngineTooOldError } from '../launcher.js';
 import type { Engine } from './engine.js';
 

@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { ContainerInspectInfo } from 'dockerode';
-import { z } from 'zod';
+import * as z from 'zod';
 import { messageOf } from '../../common/errors.js';
 import type { ExitListeners } from '../exit-listeners.js';
 import { OWNER_LABEL, type ServerExit, type ServerInfo } from '../launcher.js';

@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { fileWork } from '../../common/files/file-work.js';
 import { knownName } from '../../host/process-name.js';
 import { environmentOf, listPids } from '../../host/process-table.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ImageMissingError, type LaunchSpec, LaunchFailedError, type ProgressListener } from '../launcher.js';
 import { messageOf } from '../../common/errors.js';
 import type { Engine, EngineCall } from './engine.js';

@@ -4,7 +4,7 @@ import type { ProcessRecord, ProcessRecords } from './process-records.js';
 import { isAlive, type ProcessRow, startedBefore } from '../../host/process-identity.js';
 import { writesTo } from '../../host/process-descriptors.js';
 import { environmentOf, listProcesses } from '../../host/process-table.js';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isServerName } from '../server-name.js';
 
 const labelsSchema = z.record(z.string(), z.string());

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, systemCodeOf } from '../../common/errors.js';
 import { fileWork } from '../../common/files/file-work.js';

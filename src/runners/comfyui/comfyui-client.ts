@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 
 const systemStats = z.object({

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { PREVIEW_METHODS, VRAM_FLAGS } from './comfyui-flags.js';
 
 const VRAM = {

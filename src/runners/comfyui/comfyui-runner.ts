@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { pathFault } from '../../launchers/host-paths.js';
 import { orAborted, pollUntil, within } from '../../common/deadline.js';
 import type { InstalledFlags } from '../argparse-help.js';

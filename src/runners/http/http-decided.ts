@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Decided, type DecidedFault, flagDecision, flagOf } from '../decided.js';
 import { type HttpOption, httpOptionSchema } from './http-options.js';
 import { placeholdersIn, PORT_PREFIX } from './http-template.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { nearest } from '../../common/nearest.js';
 import { MAIN_PORT } from '../placement-server/server-ports.js';
 import { placeholdersIn, PORT_PREFIX } from './http-template.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { bytesOf, livenessIn } from '../../config/sections/common.js';
 import type { Launcher } from '../../launchers/launcher.js';

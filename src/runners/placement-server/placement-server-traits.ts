@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Launcher, StopSignal } from '../../launchers/launcher.js';
 import type { DeploymentOptions } from '../deployment.js';
 import type { LaunchSettings } from '../launched-as.js';

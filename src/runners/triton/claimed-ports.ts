@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { PortClaim } from '../../config/backend-section.js';
 import { tcpPort } from '../../config/sections/common.js';
 

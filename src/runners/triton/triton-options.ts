@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { DeploymentOptions, GpuPolicy } from '../deployment.js';
 import type { InstanceKind, TritonConfig } from './triton-section.js';
 

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { DomainError } from '../../common/errors.js';
 import { livenessIn } from '../../config/sections/common.js';
 import { NameLocks } from '../../launchers/name-locks.js';

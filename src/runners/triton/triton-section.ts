@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { variableFaults } from '../decided.js';
 import { serverEnv } from '../placement-server/placement-server-section.js';
 import { TRITON_DECIDED_VARIABLES, tritonArgumentFaults } from './triton-flags.js';

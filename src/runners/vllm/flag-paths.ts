@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HostPath } from '../../launchers/host-paths.js';
 import { splitFlag } from './vllm-flags.js';
 

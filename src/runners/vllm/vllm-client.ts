@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { callHttp, UnusableAnswerError } from '../../common/http/http-client.js';
 import { ModelLoadError } from '../errors.js';
 import type { CanaryAnswer, ProgressReading } from '../progress.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type VllmModel, vllmOptionKeys } from './vllm-section.js';
 
 const MAX_GPUS = 64;

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { pollUntil, within } from '../../common/deadline.js';
 import { DomainError, messageOf } from '../../common/errors.js';
 import { callHttp } from '../../common/http/http-client.js';
