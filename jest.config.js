@@ -7,6 +7,7 @@ const ALONE = [
   'test/faults/f21-',
   'test/faults/f22-',
   'test/faults/f23-',
+  'test/faults/f45-',
   'test/faults/engine-hangs',
   'test/faults/server-lanes',
   'test/gpus/nvml-provider',

@@ -107,7 +107,7 @@ describe('F36: what will not work is said at boot', () => {
     const service = await boot({ config, models: { MAM: {} }, triton: { bind_address: '192.0.2.7' } });
     await service.boot();
     const words = /^192\.0\.2\.7 is not an address of this host .* correct runners\.triton\.bind_address\.$/;
-    await expectWarning(service, 'triton.address', words);
+    await expectWarning(service, 'triton.ports', words);
     const onDocker = await bootOnDocker({ config, triton: { bind_address: 'nosuchhost.invalid' } });
     for (const each of [service, onDocker]) {
       const { status, body } = await each.start('MAM', 0);

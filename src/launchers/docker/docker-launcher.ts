@@ -80,9 +80,11 @@ export class DockerLauncher extends Launcher {
     if (spec.gpus.kind !== 'none') {
       await examine('toolkit', () => requireGpuToolkit(this.engine, this.hostView, signal), 'hint');
     }
-    // In a container of its own, this service does not see the host's addresses: there, the Engine's refusal tells.
-    if (await this.hostView.isShared(signal)) await examine('address', () => requireAddress(spec));
-    await examine('ports', () => requirePorts(this.engine, spec, signal));
+    await examine('ports', async () => {
+      // In a container of its own, this service does not see the host's addresses: there, the Engine's refusal tells.
+      if (await this.hostView.isShared(signal)) await requireAddress(spec);
+      await requirePorts(this.engine, spec, signal);
+    });
   }
 
   /** The Engine reads as root, and reads what this service may not see: only what nothing has is missing. */

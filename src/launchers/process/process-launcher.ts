@@ -65,8 +65,10 @@ export class ProcessLauncher extends Launcher {
     await examine('program', () => this.requireProgram(spec));
     signal.throwIfAborted();
     await this.requirePaths(unmountedPaths(spec), signal, examine);
-    await examine('address', () => requireAddress(spec));
-    await examine('ports', () => this.requirePorts(spec));
+    await examine('ports', async () => {
+      await requireAddress(spec);
+      await this.requirePorts(spec);
+    });
   }
 
   async launch(spec: LaunchSpec, signal: AbortSignal): Promise<ServerInfo> {
