@@ -4,8 +4,10 @@ import { messageOf } from '../../common/errors.js';
 /** Looks at one log, and sets aside what is too much; resolves with its size then, bytes. */
 export type LogLook = () => Promise<number>;
 
-/** Between two looks, ms: the more often, the faster a log grows. */
-const INTERVAL = { least: 10, most: 50 } as const;
+/** Between two looks, ms: the more often, the faster a log grows, and the less it takes to fill it all at once. */
+const INTERVAL = { least: 10, calm: { least: 50, most: 1000 } } as const;
+/** What a server that was calm may write all at once, bytes per ms. */
+const BURST = 50_000;
 
 /**
  * Keeps the logs of servers within their bound while these run. A server writes to its file itself, so that the only way is
@@ -15,8 +17,12 @@ export class LogWatch {
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly logger = new Logger('ProcessLauncher');
   private isClosed = false;
+  private readonly calmMs: number;
 
-  constructor(private readonly maxBytes: number) {}
+  constructor(private readonly maxBytes: number) {
+    const { least, most } = INTERVAL.calm;
+    this.calmMs = Math.min(most, Math.max(least, maxBytes / 2 / BURST));
+  }
 
   /** From now on, at once first; one watch per name. */
   begin(name: string, look: LogLook): void {
@@ -43,7 +49,7 @@ export class LogWatch {
         if (this.timers.get(name) !== timer) return;
         const perMs = Math.max(0, size - sizeBefore) / (performance.now() - begun);
         const untilHalfMs = this.maxBytes / 2 / perMs;
-        const calmer = Math.min(afterMs * 2, INTERVAL.most);
+        const calmer = Math.min(afterMs * 2, this.calmMs);
         this.next(name, look, Math.max(INTERVAL.least, Math.min(calmer, untilHalfMs / 2)), size);
       });
     }, afterMs);
