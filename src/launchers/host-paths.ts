@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { DomainError } from '../common/errors.js';
+import { isWithin } from '../common/files/regular-file.js';
 import { isReadable } from '../host/paths.js';
 
 /** A path of this host that the configuration names. */
@@ -45,9 +46,4 @@ export function onHost(
     .sort((a, b) => b.serverPath.length - a.serverPath.length);
   const [mount] = around;
   return mount && posix.join(mount.hostPath, posix.relative(mount.serverPath, path));
-}
-
-function isWithin(path: string, directory: string): boolean {
-  const way = posix.relative(directory, path);
-  return way !== '..' && !way.startsWith('../');
 }

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { type FileHandle, open, readlink, stat } from 'node:fs/promises';
-import { relative } from 'node:path';
+import { posix } from 'node:path';
 
 /** Larger than any file that this service writes or expects of others, bytes. */
 export const MAX_FILE_BYTES = 64 * 1024 * 1024;
@@ -64,9 +64,9 @@ export function readRegularSync(path: string, limits: ReadLimits = {}): string {
   }
 }
 
-/** Both are real paths. */
+/** By the text of both, which are absolute: whoever asks of files asks with real paths. */
 export function isWithin(path: string, directory: string): boolean {
-  const way = relative(directory, path);
+  const way = posix.relative(directory, path);
   return way !== '..' && !way.startsWith('../');
 }
 
