@@ -1,14 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import { RawClients } from '../support/raw-clients.js';
 import { TestService } from '../support/service.js';
 
 const LIMIT_SECONDS = 1;
 const START = '/api/v1/models/start';
 
 let service: TestService;
-const sockets: Socket[] = [];
+const clients = new RawClients(() => service);
 
 beforeAll(async () => {
   service = await TestService.create();
@@ -17,19 +18,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const socket of sockets) socket.destroy();
+  clients.close();
   await service.dispose();
 });
-
-async function open(first?: string): Promise<Socket> {
-  const socket = connect(service.port, '127.0.0.1');
-  sockets.push(socket);
-  socket.on('error', () => undefined); // how it ends is the service's business
-  socket.resume();
-  await once(socket, 'connect');
-  if (first !== undefined) socket.write(first);
-  return socket;
-}
 
 async function expectOthersAnswered(): Promise<void> {
   const began = performance.now();
@@ -55,7 +46,7 @@ describe('a client', () => {
       `POST ${START} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n`,
     ],
   ])('that drips its %s is cut off about when the request timeout says so', async (_part, first) => {
-    const closed = drip(await open(first));
+    const closed = drip(await clients.open(first));
     await expectOthersAnswered();
     const took = await closed;
     expect(took).toBeGreaterThan(LIMIT_SECONDS * 1000 - 100);
@@ -64,7 +55,7 @@ describe('a client', () => {
 
   it('that hangs up in the middle of its request starts nothing', async () => {
     const half = '{"model_name":"MAM","gpu';
-    const socket = await open(
+    const socket = await clients.open(
       `POST ${START} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n${half}`,
     );
     socket.destroy();
@@ -78,7 +69,7 @@ describe('a client', () => {
   });
 
   it('with 1,000 idle connections keeps nobody out, and loses them at the timeout', async () => {
-    const idle = await Promise.all(Array.from({ length: 1000 }, () => open()));
+    const idle = await clients.openMany(1000);
     expect(idle.filter((socket) => !socket.closed)).toHaveLength(1000);
     await expectOthersAnswered();
     await service.until(() => Promise.resolve(idle.every((socket) => socket.closed)), 10_000);

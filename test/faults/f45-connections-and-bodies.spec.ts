@@ -2,9 +2,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { request } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RawClients } from '../support/raw-clients.js';
 import { TestService } from '../support/service.js';
 
 const MAX_CONNECTIONS = 64;
@@ -16,7 +17,6 @@ const UNREAD = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n'.repe
 const STATUS = '/api/v1/models/status';
 
 let service: TestService;
-const sockets: Socket[] = [];
 
 beforeAll(async () => {
   service = await TestService.create({ models: { MAM: { load_seconds: 0.1, unload_seconds: 1.5 } } });
@@ -24,22 +24,18 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const socket of sockets) socket.destroy();
+  clients.close();
   await service.dispose();
 });
 
-async function open(first?: string): Promise<Socket> {
-  const socket = connect(service.port, '127.0.0.1');
-  sockets.push(socket);
-  socket.on('error', () => undefined); // how it ends is the service's business
-  if (first !== UNREAD) socket.resume();
-  await once(socket, 'connect');
-  if (first !== undefined) socket.write(first);
-  return socket;
+const clients = new RawClients(() => service);
+
+function open(first?: string): Promise<Socket> {
+  return clients.open(first, { reads: first !== UNREAD });
 }
 
 function openMany(count: number, first?: string): Promise<Socket[]> {
-  return Promise.all(Array.from({ length: count }, () => open(first)));
+  return clients.openMany(count, first, { reads: first !== UNREAD });
 }
 
 /** Over a connection of its own. @returns the status of the answer; 0: the connection was closed */
@@ -72,7 +68,7 @@ describe('F45: connections beyond server.max_connections', () => {
   it('that never send a byte keep nobody out, as many as there may be', async () => {
     await openMany(4200);
     await expectOthersAnswered();
-    for (const socket of sockets) socket.destroy();
+    clients.close();
   });
 
   describe.each([
@@ -86,7 +82,7 @@ describe('F45: connections beyond server.max_connections', () => {
     ['never read their answer', UNREAD],
   ])('that %s', (_what, first) => {
     afterEach(() => {
-      for (const socket of sockets.splice(0)) socket.destroy();
+      clients.close();
     });
 
     beforeAll(async () => {
