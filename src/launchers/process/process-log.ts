@@ -11,6 +11,9 @@ import { lastLines, MAX_TAIL_BYTES } from '../output-text.js';
 const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 
+/** How often what came during a copy is copied as well; a server that writes without a pause must not hold up the cut. */
+const MAX_ROUNDS = 4;
+
 /** A log file opened for a server. */
 export interface OpenLog {
   readonly handle: FileHandle;
@@ -65,8 +68,8 @@ export class ProcessLogs {
   }
 
   /**
-   * Sets aside what is beyond half of the bound. What the server writes in the moment of it may be lost. Where the disk has no
-   * room for the copy, it goes.
+   * Sets aside what is beyond half of the bound, with what the server writes meanwhile: only what comes in the moment between
+   * the last look and the cut is lost. Where the disk has no room for the copy, it goes.
    * @returns the size of the file then, bytes
    */
   async bound(log: LaunchLog): Promise<number> {
@@ -106,8 +109,14 @@ export class ProcessLogs {
     const path = this.pathOf(name);
     const aside = asideOf(path);
     try {
-      const copy = createWriteStream(aside, { mode: 0o640 });
-      await pipeline(end > start ? createReadStream(path, { start, end: end - 1 }) : [], copy);
+      await copyPart(path, aside, { start, end, flags: 'w' });
+      let copied = end;
+      for (let round = 0; round < MAX_ROUNDS; round += 1) {
+        const grown = (await sizeOf(path)) ?? 0;
+        if (grown <= copied || grown - start > this.maxBytes) return;
+        await copyPart(path, aside, { start: copied, end: grown, flags: 'a' });
+        copied = grown;
+      }
     } catch {
       await rm(aside, { force: true });
     }
@@ -126,6 +135,12 @@ export class ProcessLogs {
 
 function asideOf(path: string): string {
   return `${path}.1`;
+}
+
+async function copyPart(from: string, to: string, part: { start: number; end: number; flags: 'w' | 'a' }): Promise<void> {
+  const { start, end, flags } = part;
+  const copy = createWriteStream(to, { mode: 0o640, flags });
+  await pipeline(end > start ? createReadStream(from, { start, end: end - 1 }) : [], copy);
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {
