@@ -19,8 +19,6 @@ COPY --from=build /build/dist ./dist
 COPY package.json LICENSE ./
 COPY config ./config
 COPY demo ./demo
-# So that a first boot finds compiled what it loads, with the flags of CMD.
-RUN node --max-semi-space-size=4 dist/server.js --version
 # root, on purpose: the Engine's socket is as good as root on the host anyway, and DELETE /api/v1/processes/{pid} needs
 # CAP_KILL for processes of other users.
 USER root

@@ -1,31 +1,17 @@
 /**
- * Makes the host of the suites: the same service, loaded once and started many times. It is in CommonJS, since V8 can keep
- * the compiled code of that alone: a first boot makes it (see test/support/start-host.mjs).
+ * Makes the host of the suites: the same service, loaded once and started many times. A first boot makes the code that V8 keeps
+ * (see test/support/start-host.mjs).
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { OPTIONS, WITHOUT_UNUSED } from './bundle-options.js';
+import { COMMON_JS } from './bundle-options.js';
+import { freePort } from './free-port.js';
 
-/** What a host loads in any case, and whose code can be kept, too. */
-const INSIDE = ['dockerode', '@grpc/*', 'pino', 'pino-http', 'write-file-atomic'];
-
-await build({
-  ...OPTIONS,
-  external: OPTIONS.external.filter((name) => !INSIDE.includes(name)),
-  alias: WITHOUT_UNUSED,
-  entryPoints: { 'service-host': 'test/support/service-host.mjs' },
-  outExtension: { '.js': '.cjs' },
-  format: 'cjs',
-  // A script with kept code may not import.
-  supported: { 'dynamic-import': false },
-  define: { 'import.meta.url': 'fileUrl' },
-  banner: { js: "const fileUrl = require('node:url').pathToFileURL(__filename).href;" },
-});
+await build({ ...COMMON_JS, entryPoints: { 'service-host': 'test/support/service-host.mjs' } });
 
 const directory = mkdtempSync(join(tmpdir(), 'mic-host-'));
 try {
@@ -55,12 +41,4 @@ try {
   await once(host, 'exit');
 } finally {
   rmSync(directory, { recursive: true });
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  return port;
 }

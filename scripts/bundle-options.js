@@ -1,17 +1,5 @@
-/**
- * What is loaded only on some hosts (the Docker client, NVIDIA's library, the pretty log); pino and write-file-atomic, which
- * ask for their own path; a native addon, which is found beside its package.
- */
-const OUTSIDE = [
-  'dockerode',
-  'fs-native-extensions',
-  'koffi',
-  'pino',
-  'pino-http',
-  'pino-pretty',
-  'swagger-ui-dist',
-  'write-file-atomic',
-];
+/** What is loaded only on some hosts (NVIDIA's library, the pretty log), or found beside its package (files, a native addon). */
+const OUTSIDE = ['fs-native-extensions', 'koffi', 'pino-pretty', 'swagger-ui-dist'];
 
 /** Packages that Nest would use, and that are not installed. */
 const OPTIONAL_PEERS = [
@@ -41,16 +29,8 @@ const SHAKEN = {
   },
 };
 
-/**
- * What the Docker client loads for SSH and for builds with BuildKit, which the service never asks for: a seventh of the time to
- * the first answer, and ten megabytes.
- */
-export const WITHOUT_UNUSED = Object.fromEntries(
-  ['@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'ssh2'].map((name) => [
-    name,
-    './scripts/nothing.cjs',
-  ]),
-);
+/** What the Docker client loads for SSH and for builds with BuildKit, which the service never asks for: ten megabytes. */
+const UNUSED = ['@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'ssh2'];
 
 /** Of every bundle of the service. */
 export const OPTIONS = {
@@ -64,4 +44,16 @@ export const OPTIONS = {
   external: [...OUTSIDE, ...OPTIONAL_PEERS],
   plugins: [SHAKEN],
   logLevel: 'warning',
+};
+
+/** Of a bundle whose compiled code is kept (see src/kept-code.ts): such a script may not import. */
+export const COMMON_JS = {
+  ...OPTIONS,
+  external: OPTIONS.external.filter((name) => !name.startsWith('@grpc/')),
+  alias: Object.fromEntries(UNUSED.map((name) => [name, './scripts/nothing.cjs'])),
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  supported: { 'dynamic-import': false },
+  define: { 'import.meta.url': 'fileUrl' },
+  banner: { js: "const fileUrl = require('node:url').pathToFileURL(__filename).href;" },
 };

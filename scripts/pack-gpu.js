@@ -29,15 +29,14 @@ const PACKAGES = [
   'fs-native-extensions',
   'koffi',
   `@koromix/koffi-${process.platform}-${process.arch}`,
-  'pino',
-  'pino-http',
   'pino-pretty',
   'swagger-ui-dist',
-  'write-file-atomic',
 ];
 /** The bundle, and what it reads. */
 const SERVICE = [
-  ...['server', 'bundle', 'docker-client', 'nvml-child'].map((name) => `dist/${name}.js`),
+  ...['server.js', 'kept-code.js', 'program.cjs', 'program.cjs.code', 'nvml-child.js'].map(
+    (name) => `dist/${name}`,
+  ),
   ...['config/default.yaml', 'openapi.json', 'package.json'],
 ];
 
@@ -73,7 +72,7 @@ try {
   const service = join(root, 'service');
   for (const file of SERVICE) {
     mkdirSync(dirname(join(service, file)), { recursive: true });
-    copyFileSync(file, join(service, file));
+    cpSync(file, join(service, file), { preserveTimestamps: true });
   }
   for (const name of PACKAGES) copyPackage(name, service);
 

@@ -137,7 +137,11 @@ function asideOf(path: string): string {
   return `${path}.1`;
 }
 
-async function copyPart(from: string, to: string, part: { start: number; end: number; flags: 'w' | 'a' }): Promise<void> {
+async function copyPart(
+  from: string,
+  to: string,
+  part: { start: number; end: number; flags: 'w' | 'a' },
+): Promise<void> {
   const { start, end, flags } = part;
   const copy = createWriteStream(to, { mode: 0o640, flags });
   await pipeline(end > start ? createReadStream(from, { start, end: end - 1 }) : [], copy);
