@@ -22,6 +22,8 @@ const config = {
   server: { port },
   state: { dir: join(directory, 'state') },
   gpus: { source: 'simulated' },
+  // Nothing on this host is asked or touched.
+  launchers: { docker: { socket_path: join(directory, 'none.sock') } },
   log: { level: 'error' },
 };
 for (const name of Object.keys(process.env).filter((each) => each.startsWith('MIC_')))
