@@ -1,5 +1,5 @@
-/** What is loaded only on some hosts (NVIDIA's library, the pretty log), or found beside its package (files, a native addon). */
-const OUTSIDE = ['fs-native-extensions', 'koffi', 'pino-pretty', 'swagger-ui-dist'];
+/** What is loaded only on some hosts (NVIDIA's library), or found beside its package (files, a native addon). */
+const OUTSIDE = ['fs-native-extensions', 'koffi', 'swagger-ui-dist'];
 
 /** Packages that Nest would use, and that are not installed. */
 const OPTIONAL_PEERS = [

@@ -29,7 +29,6 @@ const PACKAGES = [
   'fs-native-extensions',
   'koffi',
   `@koromix/koffi-${process.platform}-${process.arch}`,
-  'pino-pretty',
   'swagger-ui-dist',
 ];
 /** The bundle, and what it reads. */
@@ -60,9 +59,15 @@ function copyPackage(name, target) {
   if (existsSync(to)) return;
   const from = join('node_modules', name);
   cpSync(from, to, { recursive: true, filter: (path) => isNeeded(path.slice(from.length)) });
+  copyDependencies(from, target);
+}
+
+function copyDependencies(from, target) {
   const { dependencies = {} } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8'));
-  for (const each of Object.keys(dependencies)) {
-    if (!existsSync(join(from, 'node_modules', each))) copyPackage(each, target);
+  for (const name of Object.keys(dependencies)) {
+    const own = join(from, 'node_modules', name);
+    if (existsSync(own)) copyDependencies(own, target);
+    else copyPackage(name, target);
   }
 }
 
