@@ -22,18 +22,14 @@ interface Load {
   readonly failed: number;
 }
 
-async function load(url: string, seconds: number): Promise<Load> {
+/** @param limit how long, s, or how many requests */
+async function load(url: string, limit: { duration: number } | { amount: number }): Promise<Load> {
   const { requests, errors, non2xx, duration } = await autocannon({
     url,
     connections: CONNECTIONS,
-    duration: seconds,
+    ...limit,
   });
   return { perSecond: requests.total / duration, failed: errors + non2xx };
-}
-
-async function read(url: string, amount: number): Promise<number> {
-  const { errors, non2xx } = await autocannon({ url, connections: CONNECTIONS, amount });
-  return errors + non2xx;
 }
 
 function memoryMiB(pid: number | undefined): number {
@@ -66,13 +62,16 @@ export async function benchReads({ rounds, seconds }: Rounds['reads']): Promise<
     );
     const atRest = memoryMiB(service.pid);
     let notRead = 0;
-    for (const path of Object.values(PATHS)) notRead += await read(`${own}${path}`, READS / 2);
+    for (const path of Object.values(PATHS)) {
+      const { failed } = await load(`${own}${path}`, { amount: READS / 2 });
+      notRead += failed;
+    }
     const afterReads = memoryMiB(service.pid);
     const loads: Record<keyof typeof PATHS | 'bare', Load[]> = { status: [], gpus: [], bare: [] };
     for (let round = 0; round < rounds; round += 1) {
-      loads.bare.push(await load(peer, seconds));
-      loads.status.push(await load(`${own}${PATHS.status}`, seconds));
-      loads.gpus.push(await load(`${own}${PATHS.gpus}`, seconds));
+      loads.bare.push(await load(peer, { duration: seconds }));
+      loads.status.push(await load(`${own}${PATHS.status}`, { duration: seconds }));
+      loads.gpus.push(await load(`${own}${PATHS.gpus}`, { duration: seconds }));
     }
     const rate = (of: keyof typeof loads): number => median(loads[of].map(({ perSecond }) => perSecond));
     const ratio = (of: keyof typeof PATHS): number =>

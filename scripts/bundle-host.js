@@ -4,27 +4,18 @@
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { writeBareConfig } from './bare-config.js';
 import { COMMON_JS } from './bundle-options.js';
-import { freePort } from './free-port.js';
 
 await build({ ...COMMON_JS, entryPoints: { 'service-host': 'test/support/service-host.mjs' } });
 
 const directory = mkdtempSync(join(tmpdir(), 'mic-host-'));
 try {
-  const configFile = join(directory, 'config.yaml');
-  writeFileSync(
-    configFile,
-    JSON.stringify({
-      instance_name: 'host-bundle',
-      server: { port: await freePort() },
-      state: { dir: join(directory, 'state') },
-      gpus: { source: 'simulated' },
-    }),
-  );
+  const { file: configFile } = await writeBareConfig(directory);
   const host = fork('test/support/start-host.mjs', {
     execArgv: JSON.parse(readFileSync('test/support/host-flags.json', 'utf8')),
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

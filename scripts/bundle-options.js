@@ -4,7 +4,6 @@ const OUTSIDE = ['fs-native-extensions', 'koffi', 'swagger-ui-dist'];
 /** Packages that Nest would use, and that are not installed. */
 const OPTIONAL_PEERS = [
   '@fastify/*',
-  '@grpc/*',
   '@mikro-orm/*',
   '@nestjs/axios',
   '@nestjs/microservices',
@@ -42,6 +41,7 @@ export const OPTIONS = {
   keepNames: true,
   minifyWhitespace: true,
   external: [...OUTSIDE, ...OPTIONAL_PEERS],
+  alias: Object.fromEntries(UNUSED.map((name) => [name, './scripts/nothing.cjs'])),
   plugins: [SHAKEN],
   logLevel: 'warning',
 };
@@ -49,8 +49,6 @@ export const OPTIONS = {
 /** Of a bundle whose compiled code is kept (see src/kept-code.ts): such a script may not import. */
 export const COMMON_JS = {
   ...OPTIONS,
-  external: OPTIONS.external.filter((name) => !name.startsWith('@grpc/')),
-  alias: Object.fromEntries(UNUSED.map((name) => [name, './scripts/nothing.cjs'])),
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
   supported: { 'dynamic-import': false },
