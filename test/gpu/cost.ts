@@ -7,16 +7,19 @@ import type { Report } from './report.js';
 import { procStat, type Rig, type RigSettings } from './rig.js';
 
 const LIMIT_PERCENT = 1;
-/** Of /proc: USER_HZ of Linux on every machine with an NVIDIA GPU. */
-const TICKS_PER_SECOND = 100;
+/** Of these the cheapest counts: what else the machine does, and what the collector does now and then, only adds. */
+const TRIES = 3;
 const MEMORY_SLACK_MIB = 64;
 const RSS_SLACK_MIB = 40;
 const FILES_SLACK = 3;
 
-/** Seconds of CPU that a process has used. */
-function cpuSeconds(pid: number): number {
-  const stat = procStat(pid);
-  return (Number(stat?.[11] ?? 0) + Number(stat?.[12] ?? 0)) / TICKS_PER_SECOND;
+/** Milliseconds of CPU that the threads of a process have used. */
+function cpuMs(pid: number): number {
+  const tasks = `/proc/${pid}/task`;
+  const times = readdirSync(tasks).map((task) =>
+    Number(readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ')[0]),
+  );
+  return times.reduce((sum, ns) => sum + ns / 1e6, 0);
 }
 
 function childrenOf(pid: number): number[] {
@@ -33,23 +36,27 @@ export async function checkCost(rig: Rig, report: Report, seconds: number): Prom
     await sleep(1000);
   }
   const measure = async (look: () => Promise<unknown>) => {
-    const [service, child] = [cpuSeconds(rig.pid), cpuSeconds(nvml)];
+    const [service, child] = [cpuMs(rig.pid), cpuMs(nvml)];
     const begin = performance.now();
     for (let second = 1; second <= seconds; second += 1) {
       await look();
       await sleep(Math.max(0, begin + second * 1000 - performance.now()));
     }
-    const share = 100 / ((performance.now() - begin) / 1000);
-    return { service: (cpuSeconds(rig.pid) - service) * share, nvml: (cpuSeconds(nvml) - child) * share };
+    const share = 100 / (performance.now() - begin);
+    return { service: (cpuMs(rig.pid) - service) * share, nvml: (cpuMs(nvml) - child) * share };
   };
-  const rest = await measure(() => Promise.resolve());
-  const sampling = await measure(() => rig.gpus());
-  const cost = sampling.nvml + Math.max(0, sampling.service - rest.service);
-  report.check(
-    'cost of sampling at 1 Hz',
-    cost <= LIMIT_PERCENT,
-    `${cost.toFixed(2)} % of a core (limit ${LIMIT_PERCENT} %): NVML ${sampling.nvml.toFixed(2)} %, the service ${sampling.service.toFixed(2)} %, at rest ${rest.service.toFixed(2)} %; over ${seconds} s`,
-  );
+  const limit = report.limit(LIMIT_PERCENT);
+  for (let tries = 1; ; tries += 1) {
+    const rest = await measure(() => Promise.resolve());
+    const sampling = await measure(() => rig.gpus());
+    const cost = sampling.nvml + Math.max(0, sampling.service - rest.service);
+    const figure = `${cost.toFixed(2)} % of a core (limit ${limit} %): NVML ${sampling.nvml.toFixed(2)} %, the service ${sampling.service.toFixed(2)} %, at rest ${rest.service.toFixed(2)} %; over ${seconds} s`;
+    if (cost <= limit || tries === TRIES) {
+      report.check('cost of sampling at 1 Hz', cost <= limit, figure);
+      return;
+    }
+    report.note(`cost of sampling at 1 Hz, measured again: ${figure}`);
+  }
 }
 
 /** NVML itself is asked by another program; the service says so where it cannot hear of Xid errors. */
