@@ -2,7 +2,8 @@ import 'reflect-metadata';
 import { fileURLToPath } from 'node:url';
 import { commandOf } from './command-line.js';
 import { DomainError, messageOf } from './common/errors.js';
-import { strayVariables, variablesOf } from './config/environment.js';
+import { fileWork } from './common/files/file-work.js';
+import { CONFIG_VARIABLE, strayVariables, variablesOf } from './config/environment.js';
 import { loadConfig } from './config/load-config.js';
 import { endOnFault } from './end-on-fault.js';
 import { endOnSignals } from './end-on-signals.js';
@@ -20,6 +21,8 @@ async function main(): Promise<void> {
     process.stdout.write(command.text);
     return;
   }
+  const file = process.env[CONFIG_VARIABLE];
+  if (file) await fileWork.requireAnswers([file]);
   const config = loadConfig(DEFAULT_CONFIG, process.env, backends);
   const stray = strayVariables(process.env);
   if (command.kind === 'check-config') {

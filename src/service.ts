@@ -5,6 +5,7 @@ import { HostChecks } from './checks/host-checks.service.js';
 import type { FullConfig } from './runners/backends.js';
 import { ServerShutdown } from './models/supervisor/shutdown.js';
 import { addressError, requireAddress } from './own-address.js';
+import { fileWork } from './common/files/file-work.js';
 import { lockState } from './state/state-lock.js';
 import { VERSION } from './version.js';
 
@@ -21,12 +22,13 @@ export class Service {
   /**
    * Everything but the open port.
    * @param variables the environment variables in use, by the dotted key of the configuration that each sets
-   * @throws StateLockedError, StateReadError, PortInUseError, CannotListenError, LogFileError
+   * @throws FilesStuckError, StateLockedError, StateReadError, PortInUseError, CannotListenError, LogFileError
    */
   static async create(
     config: FullConfig,
     variables: ReadonlyMap<string, string> = new Map(),
   ): Promise<Service> {
+    await fileWork.requireAnswers([config.state.dir, ...(config.log.file === null ? [] : [config.log.file])]);
     // Before the port: of two on one directory, the second is to hear who has the directory.
     let full: unknown;
     const unlockState = lockState(config, (error) => (full = error));

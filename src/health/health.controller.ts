@@ -7,7 +7,7 @@ import {
   type HealthCheckResult,
 } from '@nestjs/terminus';
 import { Supervisor } from '../models/supervisor/supervisor.js';
-import { FilesStuckError, fileWork } from '../common/files/file-work.js';
+import { FilesStuckError, fileWork, stateWork } from '../common/files/file-work.js';
 import { HostChecks } from '../checks/host-checks.service.js';
 import { CheckResultView, toCheckResults } from './check-result.dto.js';
 import { ApiHealthResponses } from './health-responses.js';
@@ -37,7 +37,8 @@ export class HealthController {
   }
 
   /**
-   * Commands are taken: the state of the last run has been read, this service is not ending, and files can be read.
+   * Commands are taken: the state of the last run has been read, this service is not ending, files can be read, and the state
+   * be written.
    * @throws FilesStuckError
    */
   @Get('ready')
@@ -54,8 +55,9 @@ export class HealthController {
       'The state of the last run has been read, and this service is not ending. `files` is `degraded`, with the path, while a file system does not answer: starts that need a file of it are refused. 503 `FILES_STUCK`: no file can be read. 已读取上次状态且未在关闭。`files` 为 `degraded` 表示某个文件系统没有响应。',
   })
   async ready(): Promise<HealthCheckResult> {
-    const [oldest] = fileWork.stuck;
-    if (oldest && fileWork.isStandingStill) throw new FilesStuckError(oldest.path, oldest.ms);
+    const [oldest] = [...stateWork.stuck, ...fileWork.stuck];
+    if (oldest && (stateWork.isStandingStill || fileWork.isStandingStill))
+      throw new FilesStuckError(oldest.path, oldest.ms);
     return this.health.check([
       () => {
         const supervisor = this.indicator.check('supervisor');

@@ -4,7 +4,7 @@ import { Inject, Injectable, type OnApplicationShutdown, Optional } from '@nestj
 import * as z from 'zod';
 import { NotDurableError, replaceFile, type SyncDirectory } from '../common/durable-file.js';
 import { DomainError, messageOf, systemCodeOf } from '../common/errors.js';
-import { fileWork } from '../common/files/file-work.js';
+import { FilesStuckError, fileWork, stateWork } from '../common/files/file-work.js';
 import { readRegular } from '../common/files/regular-file.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
@@ -36,7 +36,7 @@ export class StateReadError extends DomainError {
 /**
  * The desired state on disk: one file, always whole, written and synced, its directory too, before anything is answered
  * or done.
- * Writes that arrive while one is under way are written together by the next.
+ * Writes that arrive while one is under way are written together by the next. A directory that hangs is one that cannot be written.
  */
 @Injectable()
 export class DesiredStateStore implements OnApplicationShutdown {
@@ -193,7 +193,7 @@ export class DesiredStateStore implements OnApplicationShutdown {
       await this.pending;
     } catch (error) {
       undo();
-      if (error instanceof NotDurableError) this.restore();
+      if (error instanceof NotDurableError || error instanceof FilesStuckError) this.restore();
       throw new StateWriteError(
         `Cannot write the state to ${this.file}: ${messageOf(error)}. Nothing was changed; free space or mend the directory.`,
         facts,
@@ -202,11 +202,11 @@ export class DesiredStateStore implements OnApplicationShutdown {
     }
   }
 
-  /** The file has what was refused. A run that reads it must find the state that stands; to write that is worth a try. */
+  /** The file has what was refused, or will. A run that reads it must find the state that stands, which is written again. */
   private restore(): void {
-    this.pending ??= this.writeNext();
-    this.pending.catch((error: unknown) => {
-      this.logger.error({ err: error, file: this.file }, 'The state file may have what was refused');
+    void this.writeKept().then((fault) => {
+      if (fault)
+        this.logger.error({ err: fault.cause, file: this.file }, 'The state file may have what was refused');
     });
   }
 
@@ -223,7 +223,8 @@ export class DesiredStateStore implements OnApplicationShutdown {
         ...(this.adopting && { adoption: this.adopting }),
         deployments: [...this.deployments.values()],
       };
-      await replaceFile(this.file, `${JSON.stringify(state, undefined, 2)}\n`, 0o600, this.sync);
+      const text = `${JSON.stringify(state, undefined, 2)}\n`;
+      await stateWork.run(this.file, () => replaceFile(this.file, text, 0o600, this.sync));
       this.fault = undefined;
     });
     this.writing = write.catch(() => undefined); // each writer sees its own failure; the next one tries anew

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { replaceFile } from '../common/durable-file.js';
 import { messageOf, systemCodeOf } from '../common/errors.js';
-import { FilesStuckError, fileWork } from '../common/files/file-work.js';
+import { FilesStuckError, fileWork, stateWork } from '../common/files/file-work.js';
 import { readRegular } from '../common/files/regular-file.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
@@ -40,8 +40,10 @@ export class GpuCordonsStore {
   async save({ cordons, acknowledged }: GpuCordonsRecord): Promise<void> {
     const text = `${JSON.stringify({ version: 1, cordons, acknowledged }, undefined, 2)}\n`;
     try {
-      await mkdir(this.config.state.dir, { recursive: true });
-      await replaceFile(this.file, text, 0o600);
+      await stateWork.run(this.file, async () => {
+        await mkdir(this.config.state.dir, { recursive: true });
+        await replaceFile(this.file, text, 0o600);
+      });
     } catch (error) {
       throw new StateWriteError(
         `Cannot write the cordons to ${this.file}: ${messageOf(error)}. Free space or mend the directory.`,

@@ -5,7 +5,7 @@ import { writeWhole } from '../common/durable-file.js';
 import { canonicalJson } from '../common/canonical-json.js';
 import { Clock } from '../common/clock.js';
 import { systemCodeOf } from '../common/errors.js';
-import { FilesStuckError, fileWork } from '../common/files/file-work.js';
+import { FilesStuckError, fileWork, stateWork } from '../common/files/file-work.js';
 import { readRegular } from '../common/files/regular-file.js';
 import { LOGGER, type Logger } from '../common/logging/logger.js';
 import { CONFIG } from '../config/config.module.js';
@@ -83,7 +83,7 @@ export class GpuMemoryStore implements OnModuleInit {
       this.isChanged = false;
       const text = `${JSON.stringify({ version: 1, peaks: this.peaks }, undefined, 2)}\n`;
       try {
-        await writeWhole(this.file, text, 0o600);
+        await stateWork.run(this.file, () => writeWhole(this.file, text, 0o600));
       } catch (error) {
         this.logger.warn({ err: error, file: this.file }, 'What was learned of GPU memory cannot be written');
       }

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { inSeconds } from '../deadline.js';
 import { DomainError } from '../errors.js';
 import { mountOf } from './mounts.js';
@@ -34,7 +35,7 @@ const LAG_MS = 250;
 interface Work {
   readonly mount: string;
   readonly path: string;
-  readonly begin: () => Promise<void>;
+  readonly begin: () => Promise<unknown>;
   readonly refuse: (error: Error) => void;
   begunAt: number;
   isStuck: boolean;
@@ -57,20 +58,43 @@ export class FileWork {
   /**
    * `work`'s result. Work that is late goes on: nobody can end it.
    * @param path which file or directory is worked on, for the mount and for words
+   * @param discard gets the result that comes too late, and what it holds is let go
    * @throws FilesStuckError, what `work` throws
    */
-  run<T>(path: string, work: () => Promise<T>): Promise<T> {
+  run<T>(path: string, work: () => Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      let isRefused = false;
       this.waiting.push({
         mount: this.mount(path),
         path,
-        begin: () => work().then(resolve, reject),
-        refuse: reject,
+        begin: () =>
+          work()
+            .then(async (result) => {
+              if (isRefused) await discard(result);
+              else resolve(result);
+            })
+            .catch(reject),
+        refuse: (error) => {
+          isRefused = true;
+          reject(error);
+        },
         begunAt: 0,
         isStuck: false,
       });
       this.next();
     });
+  }
+
+  /**
+   * For the files of a boot, which are read without anything else to do: such a read could not be given up. Whether there is a
+   * file, and which, is for whoever reads it.
+   * @throws FilesStuckError
+   */
+  async requireAnswers(paths: readonly string[]): Promise<void> {
+    for (const path of paths)
+      await this.run(path, () => stat(path)).catch((error: unknown) => {
+        if (error instanceof FilesStuckError) throw error;
+      });
   }
 
   /** What does not answer, the oldest first, and for how long, ms. */
@@ -131,3 +155,9 @@ function stuckError({ path, begunAt }: Work): FilesStuckError {
 
 /** One for the process: it shares out the threads of the process. */
 export const fileWork = new FileWork();
+
+/**
+ * What the state's directory takes, one after another, on a thread of its own: no other file keeps the state from its disk. A busy
+ * disk syncs late; one that is as late as this is taken for one that hangs.
+ */
+export const stateWork = new FileWork({ deadlineMs: 5000, threads: 1 });

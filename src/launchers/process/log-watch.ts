@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import { messageOf } from '../../common/errors.js';
+import { messageOf, systemCodeOf } from '../../common/errors.js';
 
 /** Looks at one log, and sets aside what is too much; resolves with its size then, bytes. */
 export type LogLook = () => Promise<number>;
@@ -16,6 +16,8 @@ const BURST = 50_000;
 export class LogWatch {
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly logger = new Logger('ProcessLauncher');
+  /** By name, what was said of the last looks. */
+  private readonly faults = new Map<string, string>();
   private isClosed = false;
   private readonly calmMs: number;
 
@@ -33,6 +35,7 @@ export class LogWatch {
   end(name: string): void {
     clearTimeout(this.timers.get(name));
     this.timers.delete(name);
+    this.faults.delete(name);
   }
 
   close(): void {
@@ -59,9 +62,14 @@ export class LogWatch {
 
   private async look(name: string, look: LogLook): Promise<number> {
     try {
-      return await look();
+      const size = await look();
+      this.faults.delete(name);
+      return size;
     } catch (error) {
-      this.logger.warn(`The log of ${name} could not be kept within its bound: ${messageOf(error)}`);
+      const fault = systemCodeOf(error) ?? messageOf(error);
+      if (this.faults.get(name) !== fault)
+        this.logger.warn(`The log of ${name} could not be kept within its bound: ${messageOf(error)}`);
+      this.faults.set(name, fault);
       return 0;
     }
   }

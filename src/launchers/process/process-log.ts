@@ -2,8 +2,9 @@ import { constants, createReadStream, createWriteStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { Mutex } from 'async-mutex';
 import { systemCodeOf } from '../../common/errors.js';
-import { fileWork } from '../../common/files/file-work.js';
+import { fileWork, stateWork } from '../../common/files/file-work.js';
 import { otherThanFile, UnfitFileError } from '../../common/files/regular-file.js';
 import { lastLines, MAX_TAIL_BYTES } from '../output-text.js';
 
@@ -36,6 +37,7 @@ export interface LaunchLog {
  */
 export class ProcessLogs {
   private readonly directory: string;
+  private readonly cuts = new Mutex();
 
   constructor(
     stateDir: string,
@@ -48,8 +50,35 @@ export class ProcessLogs {
     return join(this.directory, `${name}.log`);
   }
 
-  /** Opens the log for appending; empties it first when it has grown beyond the limit. */
-  async openForLaunch(name: string): Promise<OpenLog> {
+  /** Opens the log for appending; empties it first when it has grown beyond the limit. @throws FilesStuckError, a system error */
+  openForLaunch(name: string): Promise<OpenLog> {
+    return fileWork.run(
+      this.pathOf(name),
+      () => this.open(name),
+      ({ handle }) => handle.close(),
+    );
+  }
+
+  /**
+   * Sets aside what is beyond half of the bound, with what the server writes meanwhile: only what comes in the moment between
+   * the last look and the cut is lost. Where the disk has no room for the copy, it goes.
+   * @returns the size of the file then, bytes
+   * @throws FilesStuckError, a system error
+   */
+  async bound(log: LaunchLog): Promise<number> {
+    const path = this.pathOf(log.name);
+    const size = (await stateWork.run(path, () => sizeOf(path))) ?? 0;
+    if (size <= this.maxBytes / 2) return size;
+    // One for all logs: a disk that hangs just then has one thread by it.
+    return this.cuts.runExclusive(() => this.cut(log));
+  }
+
+  /** The last `count` lines of this launch; empty when there is no file. @throws FilesStuckError, a system error */
+  tail(log: LaunchLog, count: number): Promise<readonly string[]> {
+    return fileWork.run(this.pathOf(log.name), () => this.read(log, count));
+  }
+
+  private async open(name: string): Promise<OpenLog> {
     await mkdir(this.directory, { recursive: true, mode: 0o750 });
     const path = this.pathOf(name);
     const handle = await open(path, APPEND, 0o640);
@@ -67,12 +96,7 @@ export class ProcessLogs {
     }
   }
 
-  /**
-   * Sets aside what is beyond half of the bound, with what the server writes meanwhile: only what comes in the moment between
-   * the last look and the cut is lost. Where the disk has no room for the copy, it goes.
-   * @returns the size of the file then, bytes
-   */
-  async bound(log: LaunchLog): Promise<number> {
+  private async cut(log: LaunchLog): Promise<number> {
     const path = this.pathOf(log.name);
     const size = (await sizeOf(path)) ?? 0;
     if (size <= this.maxBytes / 2) return size;
@@ -86,11 +110,6 @@ export class ProcessLogs {
       await handle.close();
     }
     return 0;
-  }
-
-  /** The last `count` lines of this launch; empty when there is no file. @throws FilesStuckError, a system error */
-  tail(log: LaunchLog, count: number): Promise<readonly string[]> {
-    return fileWork.run(this.pathOf(log.name), () => this.read(log, count));
   }
 
   private async read(log: LaunchLog, count: number): Promise<readonly string[]> {

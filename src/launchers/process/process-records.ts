@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { writeWhole } from '../../common/durable-file.js';
 import { DomainError, systemCodeOf } from '../../common/errors.js';
-import { fileWork } from '../../common/files/file-work.js';
+import { FilesStuckError, fileWork } from '../../common/files/file-work.js';
 import { readRegular, UnfitFileError } from '../../common/files/regular-file.js';
 import { isServerName } from '../server-name.js';
 
@@ -39,13 +39,16 @@ export class RecordsGoneError extends DomainError {
 }
 
 /**
- * `<state dir>/processes/<name>.json`, one per server. The files are the truth: nothing of them is cached, so that
- * what another instance of this class wrote is seen at once. Names must be valid server names.
+ * `<state dir>/processes/<name>.json`, one per server. The files are the truth, so that what another instance of this class wrote
+ * is seen at once. While their disk does not answer, what was last seen of them is: a server is stopped by it. Names must be
+ * valid server names.
  */
 export class ProcessRecords {
   private readonly directory: string;
   /** The directory was there: if it is not any more, that says nothing about servers. */
   private wasThere = false;
+  /** As last read or written; `undefined`: there was none. */
+  private readonly lastSeen = new Map<string, ProcessRecord | undefined>();
 
   constructor(stateDir: string) {
     this.directory = join(stateDir, 'processes');
@@ -53,51 +56,76 @@ export class ProcessRecords {
 
   /** `undefined` when there is none, or none that can be understood. @throws RecordsGoneError, FilesStuckError */
   async read(name: string): Promise<ProcessRecord | undefined> {
-    let content: string;
+    const path = this.pathOf(name);
     try {
-      const path = this.pathOf(name);
-      content = await fileWork.run(path, () => readRegular(path));
+      const record = await fileWork.run(path, () => this.readFile(path, name));
+      this.lastSeen.set(name, record);
+      return record;
     } catch (error) {
-      if (error instanceof UnfitFileError) return undefined; // no record was ever written so
-      if (systemCodeOf(error) !== 'ENOENT') throw error;
-      await this.requireDirectory();
-      return undefined;
+      if (error instanceof FilesStuckError && this.lastSeen.has(name)) return this.lastSeen.get(name);
+      throw error;
     }
-    return parseRecord(content, name);
   }
 
   /** @throws RecordsGoneError, FilesStuckError */
   async list(): Promise<readonly ProcessRecord[]> {
-    let entries: string[];
+    let names: Iterable<string>;
     try {
-      entries = await fileWork.run(this.directory, () => readdir(this.directory));
-      this.wasThere = true;
+      names = await fileWork.run(this.directory, () => this.readNames());
     } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT') throw error;
-      await this.requireDirectory();
-      return [];
+      if (!(error instanceof FilesStuckError && this.wasThere)) throw error;
+      names = this.lastSeen.keys();
     }
-    const names = entries
-      .filter((entry) => entry.endsWith('.json'))
-      .map((entry) => entry.slice(0, -'.json'.length));
-    const records = await Promise.all(names.filter(isServerName).map((name) => this.read(name)));
+    const records = await Promise.all([...names].filter(isServerName).map((name) => this.read(name)));
     return records.filter((record) => record !== undefined);
   }
 
   /**
    * Atomic, and survives the end of this service. Not synced beyond that: no server outlives a power cut, so that its record
    * may be lost with it.
-   * @throws RecordsGoneError, a system error
+   * @throws RecordsGoneError, FilesStuckError, a system error
    */
   async write(record: ProcessRecord): Promise<void> {
-    if (this.wasThere) await this.requireDirectory();
-    else await mkdir(this.directory, { recursive: true, mode: 0o750 });
-    this.wasThere = true;
-    await writeWhole(this.pathOf(record.name), `${JSON.stringify(record, null, 2)}\n`, 0o640);
+    const path = this.pathOf(record.name);
+    await fileWork.run(path, async () => {
+      if (this.wasThere) await this.requireDirectory();
+      else await mkdir(this.directory, { recursive: true, mode: 0o750 });
+      this.wasThere = true;
+      await writeWhole(path, `${JSON.stringify(record, null, 2)}\n`, 0o640);
+    });
+    this.lastSeen.set(record.name, record);
   }
 
+  /** @throws FilesStuckError, a system error; it counts as removed all the same while the disk does not answer */
   async remove(name: string): Promise<void> {
-    await rm(this.pathOf(name), { force: true });
+    const path = this.pathOf(name);
+    this.lastSeen.set(name, undefined);
+    await fileWork.run(path, () => rm(path, { force: true }));
+  }
+
+  private async readFile(path: string, name: string): Promise<ProcessRecord | undefined> {
+    try {
+      return parseRecord(await readRegular(path), name);
+    } catch (error) {
+      if (error instanceof UnfitFileError) return undefined; // no record was ever written so
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+      await this.requireDirectory();
+      return undefined;
+    }
+  }
+
+  private async readNames(): Promise<string[]> {
+    try {
+      const entries = await readdir(this.directory);
+      this.wasThere = true;
+      return entries
+        .filter((entry) => entry.endsWith('.json'))
+        .map((entry) => entry.slice(0, -'.json'.length));
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+      await this.requireDirectory();
+      return [];
+    }
   }
 
   private async requireDirectory(): Promise<void> {

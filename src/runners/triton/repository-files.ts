@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readlink, realpath, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCodeOf } from '../../common/errors.js';
+import { isDiskFull, systemCodeOf } from '../../common/errors.js';
 import { type FileWork, fileWork } from '../../common/files/file-work.js';
 import {
   isWithin,
@@ -52,6 +52,7 @@ export class RepositoryFiles {
 
   /**
    * Replaces the file in one step, or writes none. Not synced: after a power cut it is written anew with the first load.
+   * Where the disk is full, one that does not grow is written over instead, as a stop makes it shorter: what frees needs no room.
    * @throws FilesStuckError, UnfitFileError, a system error
    */
   replace(model: string, name: string, text: string): Promise<void> {
@@ -69,7 +70,7 @@ export class RepositoryFiles {
         await rename(temporary, path);
       } catch (error) {
         await rm(temporary, { force: true });
-        throw error;
+        if (!before || !isDiskFull(error) || !(await writeOver(path, text, before))) throw error;
       }
     });
   }
@@ -138,6 +139,22 @@ async function writeNew(path: string, text: string, before: Stats | undefined): 
       await handle.chmod(before.mode & PERMISSIONS);
     }
     await handle.writeFile(text);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** By no other name, and in no more room. @returns whether it was written */
+async function writeOver(path: string, text: string, before: Stats): Promise<boolean> {
+  const bytes = Buffer.from(text);
+  if (bytes.length > before.size) return false;
+  const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const { ino, nlink } = await handle.stat();
+    if (ino !== before.ino || nlink !== 1) return false;
+    await handle.write(bytes, 0, bytes.length, 0);
+    await handle.truncate(bytes.length);
+    return true;
   } finally {
     await handle.close();
   }
