@@ -36,7 +36,8 @@ export class StateReadError extends DomainError {
 /**
  * The desired state on disk: one file, always whole, written and synced, its directory too, before anything is answered
  * or done.
- * Writes that arrive while one is under way are written together by the next. A directory that hangs is one that cannot be written.
+ * Writes that arrive while one is under way are written together by the next. A directory that hangs is one that cannot be
+ * written.
  */
 @Injectable()
 export class DesiredStateStore implements OnApplicationShutdown {

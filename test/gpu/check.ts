@@ -10,13 +10,11 @@ import { Report } from './report.js';
 import { Rig, type RigSettings } from './rig.js';
 import { checkHeld, checkServing } from './serving.js';
 
-const USAGE = `Usage: ./run.sh [--gpu=0] [--rounds=50] [--seconds=20] [--slack=1] [--nvml=libnvidia-ml.so.1]
-  [--only=readings,serving]
+const USAGE = `Usage: ./run.sh [--gpu=0] [--rounds=50] [--seconds=20] [--nvml=libnvidia-ml.so.1] [--only=readings,serving]
 
 --gpu      the GPU that the PyTorch server is started on
 --rounds   starts and stops, one after another
---seconds  how long the cost of sampling is measured, twice
---slack    by how much this machine may be slower than the limits of time say: for one that is shared
+--seconds  how long the cost of sampling is measured, twice; again where it is over its limit
 --nvml     NVIDIA's library
 --only     some of: uuids, readings, events, serving, last, held, cost, rounds
 PYTHON     (environment) the Python with PyTorch; python3 unless said
@@ -39,7 +37,6 @@ function optionsOf(args: readonly string[]) {
         gpu: { type: 'string', default: '0' },
         rounds: { type: 'string', default: '50' },
         seconds: { type: 'string', default: '20' },
-        slack: { type: 'string', default: '1' },
         nvml: { type: 'string', default: 'libnvidia-ml.so.1' },
         only: { type: 'string' },
         help: { type: 'boolean', default: false },
@@ -76,16 +73,16 @@ const settings: RigSettings = {
   python: pathOf(process.env.PYTHON ?? 'python3'),
   nvmlLibrary: options.nvml,
 };
-const [rounds, seconds, slack] = [Number(options.rounds), Number(options.seconds), Number(options.slack)];
+const [rounds, seconds] = [Number(options.rounds), Number(options.seconds)];
 const gpus = await gpusOfHost();
 const gpu = gpus.find(({ id }) => id === Number(options.gpu)) ?? fail(`There is no GPU ${options.gpu}.`);
-if (!(rounds >= 1 && seconds >= 1 && slack >= 1)) fail(USAGE);
+if (!(rounds >= 1 && seconds >= 1)) fail(USAGE);
 const question = 'import torch; assert torch.cuda.is_available(), "it sees no GPU"';
 const { status, stderr } = spawnSync(settings.python, ['-c', question], { encoding: 'utf8' });
 if (status !== 0) fail(`${settings.python} has no PyTorch for CUDA:\n${stderr}`);
 
 for (const { id, name, uuid, driver } of gpus) write(`GPU ${id}: ${name}, ${uuid}, driver ${driver}`);
-const report = new Report(write, slack);
+const report = new Report(write);
 const rig = await Rig.boot(settings);
 const last = gpus.at(-1) ?? gpu;
 const sections: Readonly<Record<string, () => Promise<void>>> = {

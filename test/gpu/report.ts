@@ -3,16 +3,7 @@ export class Report {
   private passed = 0;
   private readonly missed: string[] = [];
 
-  /** @param slack by how much this machine may be slower than limits of time say */
-  constructor(
-    private readonly write: (line: string) => void,
-    private readonly slack: number,
-  ) {}
-
-  /** @returns what a limit of time is on this machine */
-  limit(value: number): number {
-    return value * this.slack;
-  }
+  constructor(private readonly write: (line: string) => void) {}
 
   /** @param figure what was measured, and what it was held against */
   check(name: string, isRight: boolean, figure: string): void {

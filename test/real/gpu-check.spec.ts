@@ -79,12 +79,7 @@ if (!isReady && process.env.REQUIRE_REAL === '1')
 
     it('prints figures of everything, ends with 0, and leaves nothing behind', async () => {
       const before = readdirSync(directory).sort();
-      const { code, output } = await check([
-        '--rounds=3',
-        '--seconds=5',
-        '--slack=20',
-        `--nvml=${nvml.library}`,
-      ]);
+      const { code, output } = await check(['--rounds=3', '--seconds=5', `--nvml=${nvml.library}`]);
       expect({ code, missed: missedIn(output), output }).toEqual({ code: 0, missed: [], output });
       for (const figure of [
         /^GPU 0: NVIDIA Double 0, GPU-00000, driver 0\.0$/m,
@@ -96,9 +91,9 @@ if (!isReady && process.env.REQUIRE_REAL === '1')
         /^ok {4}attribution: placement torch@0, managed true$/m,
         /^ok {4}process \d+: 676 MiB \(nvidia-smi: 676\)$/m,
         /^ok {4}learned peak: 676 MiB learned; PyTorch reserved 576 MiB/m,
-        /^ok {4}stop proven after the release: 200, \d+ ms \(limit 10000 ms\); released 676 MiB, held 0 MiB$/m,
+        /^ok {4}stop proven after the release: 200, \d+ ms \(limit 500 ms\); released 676 MiB, held 0 MiB$/m,
         /^ok {4}a child that keeps memory: 500 GPU_MEMORY_HELD: .*process (\d+) \(612 MiB\).*\(the child is \1\)$/m,
-        /^ok {4}cost of sampling at 1 Hz: \d+\.\d+ % of a core/m,
+        /^ok {4}cost of sampling at 1 Hz: 0\.\d+ % of a core/m,
         /^ok {4}Xid events: registration of NVML: code 0; the service: watches$/m,
         /^ok {4}3 rounds of start and stop: GPU 3596 → 3596 MiB/m,
         /^(\d+) of \1 checks passed$/m,

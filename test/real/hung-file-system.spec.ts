@@ -35,7 +35,7 @@ afterEach(async () => {
   await service.dispose();
 });
 
-/** Two models of a shared Triton, and two of servers of their own. */
+/** Two models of the shared Triton, and one with a server of its own. */
 async function boot(): Promise<void> {
   const fast = { load_seconds: 0.1 };
   service = await TestService.create({
