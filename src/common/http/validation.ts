@@ -11,6 +11,8 @@ export class ValidationFailedError extends DomainError {
 function sentences(errors: readonly ValidationError[], parent = ''): string[] {
   return errors.flatMap((error) => {
     const path = parent + error.property;
+    // Whatever else is asked of it: of nothing, one sentence says all.
+    if (error.value === undefined && error.constraints) return [`${path} is missing`];
     return [
       ...Object.values(error.constraints ?? {}).map((text) => `${parent}${text}`),
       ...sentences(error.children ?? [], `${path}.`),
